@@ -76,8 +76,8 @@ impl ReplayableResponse {
         StoredResponse(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    pub(crate) fn decode(kept: &StoredResponse) -> Result<Self, Problem> {
-        serde_json::from_slice(&kept.0).map_err(|error| {
+    pub(crate) fn decode(stored: &StoredResponse) -> Result<Self, Problem> {
+        serde_json::from_slice(&stored.0).map_err(|error| {
             tracing::error!(%error, "a stored response cannot be read");
             Code::InternalError.into()
         })
@@ -98,7 +98,7 @@ pub(crate) fn fresh_or_replayed<T>(
 ) -> Result<Response, Problem> {
     match outcome {
         Outcome::Fresh(created) => Ok(present(&created).into_response()),
-        Outcome::Replayed(kept) => Ok(ReplayableResponse::decode(&kept)?.into_replayed_response()),
+        Outcome::Replayed(stored) => Ok(ReplayableResponse::decode(&stored)?.into_replayed_response()),
     }
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn json_with_capacity(bytes: usize, value: &impl Serialize) -> Respon
     match serde_json::to_writer(&mut body, value) {
         Ok(()) => ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response(),
         Err(error) => {
-            tracing::error!(%error, "an answer cannot be written as JSON");
+            tracing::error!(%error, "a response cannot be serialised");
             Problem::from(Code::InternalError).into_response()
         }
     }

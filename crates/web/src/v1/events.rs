@@ -26,7 +26,7 @@ use crate::query::Query;
 /// How often the job is read, because any node may be working on it. A revoked key keeps a stream open at most this
 /// long.
 const POLL_INTERVAL: Duration = Duration::from_millis(900);
-/// Longest silence on the connection. httpx gives up after 5 s by default, h2o closes an idle upstream after 30 s.
+/// The longest time without an event or comment. httpx times out after 5 s by default, h2o closes an idle upstream after 30 s.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(4);
 /// A comment, which clients skip. Without a blank line after it, because some clients take any block for a message.
 const HEARTBEAT: &[u8] = b": heartbeat\n";
@@ -67,11 +67,11 @@ pub(crate) async fn watch_job(
     let job = shared.app.find_job(&caller, &id).await?;
     let in_header = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut view = View { seen: in_header.or(in_query), is_retry_sent: false };
-    let first = view.look(&job);
+    let first = view.event_for(&job);
     if first.is_none() && job.state.has_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let watch = Watch { shared, caller, id, view, is_over: job.state.has_ended() };
+    let watch = Watch { shared, caller, id, view, has_ended: job.state.has_ended() };
     let events = stream::iter(first).chain(watch.changes());
     let body = Body::from_stream(with_heartbeats(events).map(Ok::<_, Infallible>));
     let headers = [
@@ -99,7 +99,7 @@ struct View {
 
 impl View {
     /// The event for a job; `None` if the client has it.
-    fn look(&mut self, job: &Job) -> Option<Bytes> {
+    fn event_for(&mut self, job: &Job) -> Option<Bytes> {
         // JSON is UTF-8 without line breaks.
         let data = String::from_utf8(job_object(job, None)).unwrap_or_default();
         let mut hasher = DefaultHasher::new();
@@ -124,17 +124,17 @@ struct Watch {
     caller: Caller,
     id: JobId,
     view: View,
-    is_over: bool,
+    has_ended: bool,
 }
 
 /// The result of reading the job.
-enum Look {
-    /// An event.
-    New(Bytes),
-    /// No change, or the database could not be read.
-    Nothing,
-    /// The job is gone, or the client's key is no longer valid.
-    End,
+enum Poll {
+    /// The job has changed.
+    Event(Bytes),
+    /// The job has not changed, or the database could not be read.
+    Unchanged,
+    /// The job no longer exists, or the client's key is no longer valid.
+    Closed,
 }
 
 impl Watch {
@@ -148,39 +148,39 @@ impl Watch {
     }
 
     async fn next_change(&mut self) -> Option<Bytes> {
-        while !self.is_over {
+        while !self.has_ended {
             tokio::time::sleep(POLL_INTERVAL).await;
-            match self.look().await {
-                Look::New(event) => return Some(event),
-                Look::Nothing => {}
-                Look::End => return None,
+            match self.poll().await {
+                Poll::Event(event) => return Some(event),
+                Poll::Unchanged => {}
+                Poll::Closed => return None,
             }
         }
         None
     }
 
     /// The key is checked first: a client without a valid one must not see later changes.
-    async fn look(&mut self) -> Look {
+    async fn poll(&mut self) -> Poll {
         match self.shared.app.is_authorized(&self.caller).await {
             Ok(true) => {}
-            Ok(false) => return Look::End,
+            Ok(false) => return Poll::Closed,
             Err(error) => return unreadable(&error),
         }
         match self.shared.app.find_job(&self.caller, &self.id).await {
             Ok(job) => {
-                self.is_over = job.state.has_ended();
-                self.view.look(&job).map_or(Look::Nothing, Look::New)
+                self.has_ended = job.state.has_ended();
+                self.view.event_for(&job).map_or(Poll::Unchanged, Poll::Event)
             }
-            Err(Error::JobNotFound) => Look::End,
+            Err(Error::JobNotFound) => Poll::Closed,
             Err(error) => unreadable(&error),
         }
     }
 }
 
 /// The database may recover soon, and a browser does not reconnect automatically after an error response.
-fn unreadable(error: &Error) -> Look {
+fn unreadable(error: &Error) -> Poll {
     tracing::debug!(%error, "a watched job could not be read");
-    Look::Nothing
+    Poll::Unchanged
 }
 
 #[cfg(test)]
@@ -203,20 +203,20 @@ mod tests {
     #[test]
     fn an_event_is_sent_only_when_the_job_has_changed() {
         let mut watched = view(None);
-        let first = watched.look(&job(uploading(1))).unwrap();
-        assert_eq!(watched.look(&job(uploading(1))), None);
-        let second = watched.look(&job(uploading(2))).unwrap();
+        let first = watched.event_for(&job(uploading(1))).unwrap();
+        assert_eq!(watched.event_for(&job(uploading(1))), None);
+        let second = watched.event_for(&job(uploading(2))).unwrap();
         assert_ne!(id(&first), id(&second));
         // A change that is not shown is ignored.
         let mut known = job(uploading(2));
         known.retry.count = 5;
         known.version += 1;
-        assert_eq!(watched.look(&known), None);
+        assert_eq!(watched.event_for(&known), None);
         let faster = Job { bytes_per_second: Some(7), ..job(uploading(2)) };
-        assert!(watched.look(&faster).is_some());
+        assert!(watched.event_for(&faster).is_some());
         // A client that reconnects names its last event.
-        assert_eq!(view(Some(id(&first))).look(&job(uploading(1))), None);
-        let again = view(Some(id(&first))).look(&job(uploading(2))).unwrap();
+        assert_eq!(view(Some(id(&first))).event_for(&job(uploading(1))), None);
+        let again = view(Some(id(&first))).event_for(&job(uploading(2))).unwrap();
         assert_eq!(id(&again), id(&second));
     }
 
@@ -226,8 +226,8 @@ mod tests {
         let at = domain::time::Timestamp::from_millis(1);
         let creating = JobState::Creating(domain::job::Queued::default().begin_creating(at));
         let warnings = vec!["two\nlines\r".to_owned()];
-        let first = watched.look(&Job { warnings, ..job(creating) }).unwrap();
-        let second = watched.look(&job(uploading(2))).unwrap();
+        let first = watched.event_for(&Job { warnings, ..job(creating) }).unwrap();
+        let second = watched.event_for(&job(uploading(2))).unwrap();
         for (event, names) in
             [(&first, &["retry", "event", "id", "data"][..]), (&second, &["event", "id", "data"])]
         {
@@ -238,7 +238,7 @@ mod tests {
             assert!(!text.contains('\r') && lines.last().unwrap().starts_with("data: {"), "{text}");
         }
         // A client that has the first event gets the retry time with the next one.
-        let later = view(Some(id(&first))).look(&job(uploading(2))).unwrap();
+        let later = view(Some(id(&first))).event_for(&job(uploading(2))).unwrap();
         assert!(later.starts_with(b"retry: 2000\nevent: job\n"));
     }
 

@@ -145,7 +145,7 @@ pub(crate) struct JobsOut<'a> {
 /// The payload of a webhook.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct ToldJobOut<'a> {
+struct WebhookPayloadOut<'a> {
     #[serde(flatten)]
     job: JobOut<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -158,12 +158,12 @@ pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
     let webhook_input = webhook_input.and_then(|input| {
         let read = serde_json::from_str::<&RawValue>(input.expose());
         if read.is_err() {
-            tracing::error!(job = %job.id, "the data of a finished job's webhook is not JSON and is left out");
+            tracing::error!(job = %job.id, "the webhook input of an ended job is not JSON and is omitted");
         }
         read.ok()
     });
     // Serialising strings, numbers and JSON does not fail.
-    serde_json::to_vec(&ToldJobOut { job: JobOut::from(job), webhook_input }).unwrap_or_default()
+    serde_json::to_vec(&WebhookPayloadOut { job: JobOut::from(job), webhook_input }).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    const BEHIND: &str = r#""connectionId":"20260131090500042k3v9x0q2m7t1b8z","createdDate":"1970-01-01T00:00:01.000Z","updatedDate":"1970-01-01T00:00:02.500Z","webhook":"none"}}"#;
+    const LAST_FIELDS: &str = r#""connectionId":"20260131090500042k3v9x0q2m7t1b8z","createdDate":"1970-01-01T00:00:01.000Z","updatedDate":"1970-01-01T00:00:02.500Z","webhook":"none"}}"#;
 
     pub(crate) fn job(state: JobState) -> Job {
         let at = Timestamp::from_millis(1_000);
@@ -210,7 +210,7 @@ pub(crate) mod tests {
     fn assert_shown(job: &Job, success: bool, data: &str) {
         let shown = String::from_utf8(job_object(job, None)).unwrap();
         let id = &job.id;
-        let expected = format!("{{\"job_id\":\"{id}\",\"success\":{success},\"data\":{{{data},{BEHIND}");
+        let expected = format!("{{\"job_id\":\"{id}\",\"success\":{success},\"data\":{{{data},{LAST_FIELDS}");
         assert_eq!(shown, expected);
     }
 
@@ -295,11 +295,11 @@ pub(crate) mod tests {
     fn the_webhook_input_comes_last_and_unchanged() {
         let job = job(uploading(1));
         let shown = String::from_utf8(job_object(&job, None)).unwrap();
-        let begun = shown.strip_suffix('}').unwrap();
+        let start = shown.strip_suffix('}').unwrap();
         for input in [r#"{ "b": 1.50, "a": [null] }"#, "\"x\"", "1e400", "true"] {
-            let told = job_object(&job, Some(&Secret::new(input.to_owned())));
-            let told = String::from_utf8(told).unwrap();
-            assert_eq!(told, format!("{begun},\"webhookInput\":{input}}}"));
+            let payload = job_object(&job, Some(&Secret::new(input.to_owned())));
+            let payload = String::from_utf8(payload).unwrap();
+            assert_eq!(payload, format!("{start},\"webhookInput\":{input}}}"));
         }
         assert_eq!(job_object(&job, Some(&Secret::new("{".to_owned()))), shown.as_bytes());
     }

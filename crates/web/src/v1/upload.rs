@@ -93,7 +93,7 @@ pub(crate) struct SourceIn {
 #[expect(dead_code, reason = "for its schema")]
 pub(crate) struct PrivacyIn {
     /// `anybody`, `nobody`, `password`, `unlisted`, `disable`, `users` or `contacts`.
-    #[schema(pattern = "^(anybody|nobody|password|unlisted|disable|users|contacts)$", example = "unlisted")]
+    #[schema(pattern = "^(nobody|anybody|password|unlisted|disable|users|contacts)$", example = "unlisted")]
     view: Option<String>,
     /// `public`, `private` or `whitelist`.
     #[schema(pattern = "^(public|private|whitelist)$", example = "public")]

@@ -45,10 +45,10 @@ pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Res
         fields.merge(destination);
     }
     // Unknown fields are errors at every level, so none is ever ignored.
-    let (faults, _) = fields.finish();
+    let (errors, _) = fields.finish();
     match source {
-        Some(source) if faults.is_empty() => Ok(UploadRequest { source, settings, webhook }),
-        _ => Err(Problem::invalid_fields(faults)),
+        Some(source) if errors.is_empty() => Ok(UploadRequest { source, settings, webhook }),
+        _ => Err(Problem::invalid_fields(errors)),
     }
 }
 
@@ -125,13 +125,13 @@ impl Places<'_> {
 }
 
 fn read_settings(places: &mut Places<'_>) -> UploadSettings {
-    let stands_inside = ["password", "embed_domains", "privacy"]
+    let is_nested = ["password", "embed_domains", "privacy"]
         .map(|name| places.inside.as_ref().is_some_and(|inside| inside.is_set(name)));
     let settings = UploadSettings {
-        name: places.of("name").optional_text("name", |text| said(text, VideoName::parse)),
+        name: places.of("name").optional_text("name", |text| unless_empty(text, VideoName::parse)),
         description: places
             .of("description")
-            .optional_text("description", |text| said(text, VideoDescription::parse)),
+            .optional_text("description", |text| unless_empty(text, VideoDescription::parse)),
         privacy: read_privacy(places.of("privacy")),
         password: places
             .of("password")
@@ -156,13 +156,13 @@ fn read_settings(places: &mut Places<'_>) -> UploadSettings {
         ),
     };
     for error in settings.check() {
-        add_contradiction(places, error, stands_inside);
+        add_contradiction(places, error, is_nested);
     }
     settings
 }
 
 /// An empty string counts as not given.
-fn said<T, E>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Option<T>, E> {
+fn unless_empty<T, E>(text: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Result<Option<T>, E> {
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
 }
 
@@ -191,9 +191,9 @@ fn read_folder(places: &mut Places<'_>) -> Option<Folder> {
     number.map(Folder::Number).or(name.map(Folder::Named))
 }
 
-/// Reports contradictory settings, unless one of them is invalid by itself.
-fn add_contradiction(places: &mut Places<'_>, error: SettingsError, stands_inside: [bool; 3]) {
-    let [password, domains, privacy] = stands_inside;
+/// Reports contradictory settings, unless one of them is invalid on its own.
+fn add_contradiction(places: &mut Places<'_>, error: SettingsError, is_nested: [bool; 3]) {
+    let [password, domains, privacy] = is_nested;
     let (concerned, is_inside) = match error {
         SettingsError::PasswordMissing => (["privacy", "privacy.view", "password"], privacy),
         SettingsError::PasswordUnused => (["privacy", "privacy.view", "password"], password),

@@ -45,7 +45,7 @@ fn read(body: &Value) -> UploadRequest {
 }
 
 /// Names and messages of the errors.
-fn faults(body: &Value) -> Vec<(String, String)> {
+fn errors_of(body: &Value) -> Vec<(String, String)> {
     let problem = read_text(&body.to_string()).unwrap_err();
     let body = body.to_string();
     for fault in &problem.fields {
@@ -55,7 +55,7 @@ fn faults(body: &Value) -> Vec<(String, String)> {
 }
 
 fn names(body: &Value) -> Vec<String> {
-    let mut names: Vec<_> = faults(body).into_iter().map(|(name, _)| name).collect();
+    let mut names: Vec<_> = errors_of(body).into_iter().map(|(name, _)| name).collect();
     names.sort();
     names
 }
@@ -233,8 +233,8 @@ fn all_errors_are_reported_at_once() {
     );
 }
 
-fn assert_fault(body: &Value, name: &str, errors: &str) {
-    assert_eq!(faults(body), [(name.to_owned(), errors.to_owned())], "{body}");
+fn assert_error(body: &Value, name: &str, errors: &str) {
+    assert_eq!(errors_of(body), [(name.to_owned(), errors.to_owned())], "{body}");
 }
 
 #[test]
@@ -252,9 +252,9 @@ fn the_error_of_a_source_says_how_to_fix_it() {
         (json!({ "size": "1" }), "source.size", size_rule),
         (json!({ "size": 300_000_000_001_u64 }), "source.size", size_rule),
     ] {
-        assert_fault(&json!({ "source": source }), name, errors);
+        assert_error(&json!({ "source": source }), name, errors);
     }
-    assert_fault(&json!({}), "source", "is required");
+    assert_error(&json!({}), "source", "is required");
 }
 
 #[test]
@@ -273,11 +273,11 @@ fn the_error_of_a_field_says_how_to_fix_it() {
         ("webHook", json!(1), &format!("{near}webhook?")),
         ("destinations", json!([]), &format!("{near}destination?")),
     ] {
-        assert_fault(&with(&json!({ name: value })), name, errors);
+        assert_error(&with(&json!({ name: value })), name, errors);
     }
     let privacy = |inside: Value| with(&json!({ "privacy": inside }));
-    assert_fault(&privacy(json!({ "download": 1 })), "privacy.download", "must be true, false or null");
-    assert_fault(&privacy(json!({ "View": "nobody" })), "privacy.View", &format!("{near}privacy.view?"));
+    assert_error(&privacy(json!({ "download": 1 })), "privacy.download", "must be true, false or null");
+    assert_error(&privacy(json!({ "View": "nobody" })), "privacy.View", &format!("{near}privacy.view?"));
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn contradictory_settings_are_reported_with_their_paths() {
             both,
         ),
     ] {
-        assert_fault(&with(&more), name, errors);
+        assert_error(&with(&more), name, errors);
     }
 }
 
@@ -318,7 +318,7 @@ fn unknown_fields_are_errors_at_every_level() {
     }));
     let unknown = "is not a known field".to_owned();
     let expected = ["source.colour", "privacy.colour", "destination.colour", "destination.?", "colour"];
-    assert_eq!(faults(&body), expected.map(|name| (name.to_owned(), unknown.clone())));
+    assert_eq!(errors_of(&body), expected.map(|name| (name.to_owned(), unknown.clone())));
 }
 
 #[test]
@@ -337,6 +337,6 @@ fn the_error_of_a_misspelt_setting_suggests_the_field() {
             "destination.privacy.view",
         ),
     ] {
-        assert_fault(&with(&more), name, &format!("is not a known field; did you mean {likely}?"));
+        assert_error(&with(&more), name, &format!("is not a known field; did you mean {likely}?"));
     }
 }
