@@ -1,8 +1,8 @@
 //! Jobs in the store: uploads that workers run under leases.
 //!
-//! A job that has something to do has an instant at which that is due. A worker takes a lease first, by a compare-and-set of
-//! the job's fence, a number that only grows; every write of the worker is compared with the fence again, so that a worker
-//! that lost its lease without noticing cannot change anything.
+//! A job with work left has an instant at which it is due. A worker first takes a lease, by a compare-and-set of the job's
+//! fence, a number that only increases. Every write of the worker compares the fence again, so that a worker that lost its
+//! lease without noticing cannot change anything.
 
 use std::time::Duration;
 
@@ -26,17 +26,17 @@ pub struct NewJob {
     pub row_mac: Vec<u8>,
     /// The request, sealed: the source, the settings, the webhook.
     pub request: Sealed,
-    /// Who works on it first.
+    /// Who executes it first.
     pub start: JobStart,
     /// The audit event.
     pub event: AuditEvent,
     /// The completion of the idempotent request, if it is one.
     pub completion: Option<Completion>,
-    /// Now; a database that has a clock of its own goes by that.
+    /// The current time. A database with its own clock uses that instead.
     pub now: Timestamp,
 }
 
-/// Who works on a new job first.
+/// Who executes a new job first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobStart {
     /// Any worker: it is due immediately.
@@ -54,7 +54,7 @@ pub enum Work {
     Webhook,
 }
 
-/// How many due jobs are listed.
+/// Limits of a list of due jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueLimits {
     /// Jobs in all.
@@ -89,7 +89,7 @@ pub struct LeaseTerms {
     pub per_account: u32,
     /// No lease while the connection has this many of the same kind of work running.
     pub per_connection: u32,
-    /// Now; a database that has a clock of its own goes by that.
+    /// The current time. A database with its own clock uses that instead.
     pub now: Timestamp,
 }
 
@@ -126,9 +126,9 @@ pub struct LeaseRenewal {
     pub fence: u64,
     /// How long the lease lasts from now on.
     pub lease: Duration,
-    /// What was sent so far.
+    /// The progress of the transfer.
     pub sent: Option<SentBytes>,
-    /// Now; a database that has a clock of its own goes by that.
+    /// The current time. A database with its own clock uses that instead.
     pub now: Timestamp,
 }
 
@@ -156,11 +156,11 @@ pub struct JobUpdate {
     pub row_mac: Vec<u8>,
     /// When the job runs next, from now; `None`: never again, only for a job that has ended.
     pub due_in: Option<Duration>,
-    /// What becomes of the lease.
+    /// Whether the worker keeps its lease.
     pub lease: LeaseAfter,
-    /// What becomes of the sealed request.
+    /// The change of the sealed request.
     pub request: SealedPart,
-    /// What becomes of the sealed upload link. Wiping it wipes the stored response as well.
+    /// The change of the sealed upload link. Wiping it wipes the stored response as well.
     pub link: SealedPart,
     /// The stored response with the link, sealed; `None`: it stays as it is, with the link.
     pub answer: Option<Sealed>,
@@ -168,7 +168,7 @@ pub struct JobUpdate {
     pub event: Option<AuditEvent>,
     /// The completion of the idempotent request, if this ends one.
     pub completion: Option<Completion>,
-    /// Now; a database that has a clock of its own goes by that.
+    /// The current time. A database with its own clock uses that instead.
     pub now: Timestamp,
 }
 
@@ -181,7 +181,7 @@ impl JobUpdate {
         }
     }
 
-    /// What becomes of each of the sealed parts.
+    /// The change of each sealed part.
     pub(crate) fn parts(&self) -> [(Part, PartAfter<'_>); 3] {
         let answer = match (&self.link, &self.answer) {
             // It contains the link, and never outlives it.
@@ -225,16 +225,16 @@ pub enum JobGuard {
     Version(u64),
 }
 
-/// What becomes of a lease when its job is written.
+/// The lease of a job after a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaseAfter {
-    /// The worker continues, for this long from now; a job that never runs again is released all the same.
+    /// The worker keeps it for this long from now. The lease of a job that has no work left is released anyway.
     Kept(Duration),
     /// It is released.
     Released,
 }
 
-/// What becomes of a sealed part of a job.
+/// The change of a sealed part of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SealedPart {
     /// It stays as it is.
@@ -275,12 +275,12 @@ pub struct JobFilter {
     pub before: Option<JobId>,
 }
 
-/// The secret that an account's webhooks are signed with.
+/// A secret that signs an account's webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSecretRow {
     /// Its identifier: part of what its sealing is bound to.
     pub id: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// The secret, sealed.
     pub sealed: Sealed,
@@ -293,11 +293,11 @@ pub struct LeaseRelease {
     pub fence: u64,
     /// When the job runs next, from now.
     pub due_in: Duration,
-    /// Now; a database that has a clock of its own goes by that.
+    /// The current time. A database with its own clock uses that instead.
     pub now: Timestamp,
 }
 
-/// Waiting jobs of a connection that are put off together.
+/// Defers all waiting jobs of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deferral {
     /// What they wait for.
@@ -306,6 +306,6 @@ pub struct Deferral {
     pub due_in: Duration,
     /// Jobs in one call.
     pub limit: u32,
-    /// Now; a database that has a clock of its own goes by that.
+    /// The current time. A database with its own clock uses that instead.
     pub now: Timestamp,
 }

@@ -239,7 +239,7 @@ pub(crate) async fn the_first_keyring_and_the_first_service_secret_are_kept(db: 
     store.probe_write().await.unwrap();
 }
 
-pub(crate) async fn what_was_acknowledged_is_there_after_reopening(db: &TestDatabase) {
+pub(crate) async fn acknowledged_writes_survive_reopening(db: &TestDatabase) {
     let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for number in 0..50 {

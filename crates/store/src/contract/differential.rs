@@ -15,7 +15,7 @@ use domain::secret::{SealedCredentials, WrappedKey};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::alike_jobs::{self, JobOp, Known};
+use super::differential_jobs::{self, JobOp, Known};
 use super::{TestDatabase, samples, test_database};
 use crate::{Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store, Work};
 
@@ -67,7 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
             |seconds| Op::Wait { seconds }),
         1 => Just(Op::Sweep),
         3 => (account, nth(), 0..5_u32).prop_map(|(account, after, limit)| Op::List { account, after, limit }),
-        24 => alike_jobs::op().prop_map(Op::Job),
+        24 => differential_jobs::op().prop_map(Op::Job),
     ]
 }
 
@@ -171,7 +171,7 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             let (after, _) = run.nth(after);
             describe(store.list_connections(&account, Some(&after), limit).await)
         }
-        Op::Job(ref op) => alike_jobs::step(store, run, op).await,
+        Op::Job(ref op) => differential_jobs::step(store, run, op).await,
         Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, run, op).await,
     }
 }

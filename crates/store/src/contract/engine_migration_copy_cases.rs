@@ -176,7 +176,7 @@ async fn a_row_that_cannot_be_copied_is_named_and_nothing_completes(
         .unwrap();
     file.execute_batch("UPDATE connections SET description = 'a' WHERE name = 'name 2'").unwrap();
     recreate(target).await;
-    assert!(matches!(migrate_to(source, target).await, Ok(EngineMigrationOutcome::Done(_))), "mended");
+    assert!(matches!(migrate_to(source, target).await, Ok(EngineMigrationOutcome::Done(_))), "after the fix");
 }
 
 async fn a_row_without_its_sealing_key_is_not_copied(source: &TestDatabase, target: &TestDatabase) {

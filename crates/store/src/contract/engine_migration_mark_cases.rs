@@ -127,7 +127,7 @@ async fn a_source_that_is_reopened_during_a_migration_keeps_its_target_closed(
     let (from, to) = (source.database_url(), target.database_url());
     let mut lock = source.path().into_os_string();
     lock.push("-move");
-    let give_back = |progress| {
+    let roll_back = |progress| {
         if matches!(progress, EngineMigrationProgress::Compared { table: "accounts", rows: 0, .. }) {
             // An operator who believes that no migration runs.
             std::fs::remove_file(&lock).unwrap();
@@ -136,7 +136,7 @@ async fn a_source_that_is_reopened_during_a_migration_keeps_its_target_closed(
     };
     let random = samples::operation_id().0;
     let request =
-        EngineMigrationRequest { from: &from, to: &to, random, now: &|| at(50), progress: &give_back };
+        EngineMigrationRequest { from: &from, to: &to, random, now: &|| at(50), progress: &roll_back };
     let ended = migrate_engine(request).await;
     assert!(matches!(ended, Err(EngineMigrationError::MarkLost { side: "the source" })), "{ended:?}");
     assert!(matches!(refusal(target).await, Some(OpenError::UnfinishedCopy { .. })));

@@ -1,4 +1,4 @@
-//! Jobs for the contract's cases.
+//! Sample jobs for the cases.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use sha2::{Digest as _, Sha256};
 use super::samples::{self, at};
 use crate::{
     Changed, DueLimits, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseTerms, LeasedJob, NewJob, SealedPart,
-    SentBytes, Store,
+    SentBytes, Store, Work,
 };
 
-/// How long the cases' leases are.
+/// The duration of leases in the cases.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 
 /// The identifier of a connection of the samples.
@@ -61,12 +61,12 @@ pub(crate) fn uploading(video: i64, sent: u64) -> JobState {
     JobState::Uploading(Uploading { video: VideoNumber::from_stored(video), size: 1_000, sent, restarts: 0 })
 }
 
-/// Stands for the MAC of a job, which the store does not verify.
+/// A placeholder for the MAC of a job, which the store does not verify.
 pub(crate) fn mac(job: &Job) -> Vec<u8> {
     Sha256::digest(crate::authenticated_bytes(job)).to_vec()
 }
 
-/// Something sealed, all of one byte.
+/// A sealed value filled with one byte.
 pub(crate) fn sealed(fill: u8) -> Sealed {
     Sealed { envelope: vec![fill; 70], sealing_key: WrappedKey([fill; 60]) }
 }
@@ -93,7 +93,7 @@ pub(crate) async fn insert_job(store: &dyn Store, account: &AccountId, number: u
     job
 }
 
-/// A lease that no number of running jobs forbids.
+/// Terms without an effective limit of running jobs.
 pub(crate) fn terms(fence: u64, second: i64) -> LeaseTerms {
     LeaseTerms { expected_fence: fence, lease: LEASE, per_account: 100, per_connection: 100, now: at(second) }
 }
@@ -108,7 +108,7 @@ pub(crate) async fn lease(
     store.lease_job(account, &job_id(number), terms).await.unwrap().expect("the lease is free")
 }
 
-/// What a holder writes: the job one version later, and due again after a second, kept sealed as it was.
+/// The update of a worker: the next version of the job, due again after a second, with unchanged sealed parts.
 pub(crate) fn update(mut job: Job, fence: u64, state: JobState, second: i64) -> JobUpdate {
     job.version += 1;
     job.updated_at = at(second);
@@ -134,6 +134,21 @@ pub(crate) async fn write(store: &dyn Store, update: JobUpdate) -> Job {
     let account = job.account_id.clone();
     assert_eq!(store.update_job(&account, update).await.unwrap(), Changed::Yes);
     job
+}
+
+/// The due uploads in their order: numbers of account and job.
+pub(crate) async fn due(store: &dyn Store, second: i64, limit: u32) -> Vec<(u8, u32)> {
+    due_for(store, Work::Upload, second, limit).await
+}
+
+/// The same for one kind of work.
+pub(crate) async fn due_for(store: &dyn Store, work: Work, second: i64, limit: u32) -> Vec<(u8, u32)> {
+    let due = store.list_due_jobs(at(second), work, &at_most(limit)).await.unwrap();
+    let number = |due: crate::DueJob| {
+        let account = (1..9).find(|number| samples::account(*number).id == due.account_id).unwrap();
+        (account, (0..99).find(|number| job_id(*number) == due.id).unwrap())
+    };
+    due.into_iter().map(number).collect()
 }
 
 fn instant() -> impl Strategy<Value = Timestamp> {
@@ -162,7 +177,7 @@ fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![failure().prop_map(Ending::Failed), Just(Ending::Cancelled)]
 }
 
-/// Any state of a job of so many bytes; `None`: the size is unknown.
+/// Any state of a job of this size in bytes; `None`: the size is unknown.
 fn state(size: Option<u64>) -> BoxedStrategy<JobState> {
     let queued = (any::<u32>(), prop::option::of(video()))
         .prop_map(|(restarts, orphan)| JobState::Queued(Queued { restarts, orphan }));
@@ -226,7 +241,7 @@ fn retry() -> impl Strategy<Value = RetryState> {
     )
 }
 
-/// What is left at Vimeo or in doubt, what the job waits for, and whether its connection was deleted.
+/// Undeleted videos, an unconfirmed create, what the job waits for, and whether its connection was deleted.
 fn extras() -> impl Strategy<Value = (Vec<VideoNumber>, Option<Timestamp>, Option<WaitingFor>, bool)> {
     (
         prop::collection::vec(video(), 0..3),
@@ -278,7 +293,7 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
     })
 }
 
-/// At most this many due jobs, and no other limit.
+/// At most this many due jobs, without other limits.
 pub(crate) fn at_most(total: u32) -> DueLimits {
     DueLimits { total, per_account: u32::MAX, per_connection: u32::MAX }
 }

@@ -1,20 +1,21 @@
-//! What every engine must do. `contract_suite!` runs each case on each engine, on a database of its own, on which the case can
-//! open the store again. And what is true of a migration from one engine to the other.
+//! The contract of the engines. `contract_suite!` runs each case on each engine, with a new database that the case may open
+//! repeatedly. Also the cases of migrations between the engines.
 
 mod account_cases;
-mod alike_jobs;
 mod basic_cases;
 mod batch_cases;
-mod cases_job_secrets;
-mod cases_jobs;
 mod catalogs;
 mod connection_cases;
 mod differential;
+mod differential_jobs;
 mod engine_migration_copy_cases;
 mod engine_migration_mark_cases;
 mod engine_migration_samples;
 mod idempotency_cases;
+mod job_cases;
+mod job_lease_cases;
 pub(crate) mod job_samples;
+mod job_secret_cases;
 mod node_cases;
 pub(crate) mod samples;
 pub(crate) mod test_database;
@@ -57,7 +58,7 @@ contract_suite! {
         every_write_adds_its_audit_event,
         identifiers_are_listed_in_order_and_within_the_account,
         the_first_keyring_and_the_first_service_secret_are_kept,
-        what_was_acknowledged_is_there_after_reopening,
+        acknowledged_writes_survive_reopening,
         a_full_queue_refuses_writes,
         a_closed_store_refuses_writes,
         a_withdrawn_write_leaves_the_store_consistent,
@@ -81,34 +82,36 @@ contract_suite! {
         the_sweep_deletes_exactly_the_ended_records_in_parts,
         one_of_many_concurrent_requests_gets_a_key,
     }
-    cases_jobs {
+    job_cases {
         every_job_is_read_back_as_it_was_stored,
-        a_job_is_refused_where_a_connection_or_a_right_is_missing,
-        a_request_is_completed_with_its_job_and_its_repetition_is_answered,
-        a_settlement_completes_a_request_or_writes_nothing,
-        jobs_are_due_in_turns_of_their_accounts,
-        a_job_has_one_lease_at_a_time_and_a_fence_that_grows,
-        a_job_that_is_held_from_its_beginning_is_found_when_that_is_over,
-        no_more_run_than_an_account_and_a_connection_may,
-        a_renewal_keeps_the_lease_and_what_was_sent,
-        many_renewals_are_answered_each_by_itself,
-        who_lost_the_lease_settles_nothing,
-        a_settlement_says_when_the_job_is_due_and_who_holds_it,
-        a_settlement_of_a_version_takes_the_lease_from_its_holder,
-        what_waits_for_its_webhook_is_due_though_it_is_over,
-        jobs_are_listed_from_the_newest_on_and_by_connection,
-        uploads_and_webhooks_are_leased_apart,
+        an_insert_without_its_connection_key_or_reservation_is_refused,
+        an_idempotent_request_is_completed_with_its_job,
+        an_update_completes_a_request_or_writes_nothing,
+        due_jobs_alternate_between_accounts_and_connections,
+        an_ended_job_with_an_undelivered_webhook_is_due,
+        jobs_are_listed_newest_first_and_by_connection,
     }
-    cases_job_secrets {
+    job_lease_cases {
+        a_job_has_one_lease_at_a_time_and_its_fence_increases,
+        a_job_inserted_with_a_lease_is_due_when_the_lease_expires,
+        leases_are_limited_per_account_and_per_connection,
+        a_renewal_extends_the_lease_and_stores_the_progress,
+        a_batch_of_renewals_returns_a_result_for_each,
+        an_update_without_the_lease_writes_nothing,
+        an_update_sets_the_lease_and_when_the_job_is_due,
+        an_update_by_version_revokes_the_lease,
+        uploads_and_webhooks_have_separate_lease_limits,
+    }
+    job_secret_cases {
         a_sealed_part_is_replaced_or_wiped_with_its_key,
         the_jobs_of_a_deleted_connection_are_marked_unless_they_have_ended,
-        a_refused_or_vain_deletion_leaves_the_jobs_as_they_are,
-        no_job_runs_on_through_a_connection_that_is_deleted_meanwhile,
-        the_jobs_and_secrets_of_a_deleted_account_go_with_it,
-        a_webhook_secret_is_good_beside_the_next_one_for_a_while,
-        a_part_that_is_kept_outlives_every_change,
-        an_answer_that_is_kept_for_repetitions_goes_with_its_link,
-        a_kept_answer_goes_with_its_connection_or_its_account,
+        a_deletion_that_is_refused_or_finds_nothing_leaves_jobs_unchanged,
+        a_concurrent_deletion_of_the_connection_refuses_or_marks_each_new_job,
+        deleting_an_account_deletes_its_jobs_and_secrets,
+        a_replaced_webhook_secret_is_listed_until_its_overlap_ends,
+        kept_sealed_parts_survive_updates,
+        a_stored_response_is_wiped_with_its_link,
+        a_stored_response_is_deleted_with_its_connection_or_account,
     }
     account_cases {
         the_deletion_of_an_account_runs_in_parts_and_can_be_resumed,

@@ -62,10 +62,10 @@ pub(crate) fn back_up(
 /// Verifies that a backup can be restored, except for the keyring. Its database is unpacked beside it for that time.
 pub(crate) fn check(file: &Path, tag: &str) -> Result<(BackupHeader, Inspection), BackupError> {
     backup_files::verify(file)?;
-    let no_room = |source: crate::BoxError| BackupError::NotUnpacked { path: file.to_owned(), source };
-    let temporary = TempDatabase::beside(file, tag).map_err(|error| no_room(Box::new(error)))?;
+    let not_unpacked = |source: crate::BoxError| BackupError::NotUnpacked { path: file.to_owned(), source };
+    let temporary = TempDatabase::beside(file, tag).map_err(|error| not_unpacked(Box::new(error)))?;
     unpack(file, &temporary).map_err(|error| match error {
-        BackupError::NotRestored { source, .. } => no_room(source),
+        BackupError::NotRestored { source, .. } => not_unpacked(source),
         error => error,
     })
 }

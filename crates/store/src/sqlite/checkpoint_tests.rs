@@ -10,11 +10,11 @@ use super::checkpoints::RESTART_FROM_PAGES;
 use crate::NewConnection;
 use crate::contract::{TestDatabase, samples};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// With a wait for the reader at each commit, a handful of writes would exceed the limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_reader_that_never_ends_blocks_no_writer_and_the_log_shrinks_when_it_ends() {
+async fn a_long_reader_blocks_no_writer_and_the_log_restarts_after_it() {
     let db = TestDatabase::sqlite();
     let store = db.open().await;
     let account = samples::insert_account(&*store, 1).await;
@@ -32,7 +32,7 @@ async fn a_reader_that_never_ends_blocks_no_writer_and_the_log_shrinks_when_it_e
         let new = NewConnection { connection: row, sealed, event, completion: None };
         store.insert_connection(&account, new).await.unwrap();
     };
-    tokio::time::timeout(PATIENCE, async {
+    tokio::time::timeout(TIMEOUT, async {
         while log() < limit + limit / 4 {
             write().await;
         }
@@ -41,7 +41,7 @@ async fn a_reader_that_never_ends_blocks_no_writer_and_the_log_shrinks_when_it_e
     .expect("writing continues");
 
     reader.execute_batch("COMMIT").unwrap();
-    tokio::time::timeout(PATIENCE, async {
+    tokio::time::timeout(TIMEOUT, async {
         while log() > limit {
             write().await;
         }
@@ -134,17 +134,17 @@ impl Busy {
     }
 }
 
-async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.unwrap_or_else(|_| panic!("never happened: {what}"))
+async fn within_timeout<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| panic!("timed out: {what}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wiped_key_has_the_log_truncated_however_busy_writers_and_readers_are() {
+async fn wiping_a_key_truncates_the_log_despite_busy_writers_and_readers() {
     let mut busy = Busy::start().await;
     busy.read_without_pause();
     for number in 0..3 {
         busy.until_written(50).await;
-        tokio::join!(patiently("the log is truncated", busy.until_truncated()), busy.delete(number));
+        tokio::join!(within_timeout("the log is truncated", busy.until_truncated()), busy.delete(number));
     }
     busy.stop().await;
 }
@@ -158,9 +158,9 @@ async fn a_long_reader_blocks_no_writer_and_the_log_is_truncated_when_it_ends() 
     let count = || reader.query_row("SELECT count(*) FROM connections", [], |row| row.get(0)).unwrap();
     let seen: u32 = count();
     busy.delete(0).await;
-    patiently("writing continues", busy.until_written(2_000)).await;
+    within_timeout("writing continues", busy.until_written(2_000)).await;
     assert_eq!(count(), seen, "the reader keeps its snapshot, and so the log that it reads");
-    let truncated = patiently("the log is truncated", busy.until_truncated());
+    let truncated = within_timeout("the log is truncated", busy.until_truncated());
     let end = async { reader.execute_batch("COMMIT").unwrap() };
     tokio::join!(truncated, end);
     busy.stop().await;
@@ -174,7 +174,7 @@ async fn the_log_is_truncated_without_writers_and_when_the_store_closes() {
     let length = || std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
     let (db, store) = (busy.db.path(), busy.store.clone());
     busy.delete(0).await;
-    patiently("the log is empty", async {
+    within_timeout("the log is empty", async {
         while length() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

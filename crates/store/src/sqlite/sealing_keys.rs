@@ -112,8 +112,8 @@ mod tests {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             }
         };
-        let patience = std::time::Duration::from_mins(1);
-        tokio::time::timeout(patience, wait).await.expect("the keys are in no file");
+        let timeout = std::time::Duration::from_mins(1);
+        tokio::time::timeout(timeout, wait).await.expect("the keys are in no file");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -197,8 +197,8 @@ mod tests {
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 }
             };
-            let patience = std::time::Duration::from_secs(20);
-            tokio::time::timeout(patience, wait).await.expect("the key is in no file");
+            let timeout = std::time::Duration::from_secs(20);
+            tokio::time::timeout(timeout, wait).await.expect("the key is in no file");
         }
     }
 

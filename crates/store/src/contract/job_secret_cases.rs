@@ -1,4 +1,4 @@
-//! The cases of what jobs keep sealed, and of what goes with a connection or an account.
+//! The sealed parts of jobs, webhook secrets, and what a deleted connection or account leaves.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use domain::id::AccountId;
 use domain::job::{CleaningUp, Ending, Failed, Failure, FailureCode, Job, JobState, Queued, Webhook};
 use domain::video::VideoNumber;
 
-use super::TestDatabase as Place;
+use super::TestDatabase;
 use super::job_samples::{
     connection_id, insert_job, job, job_id, lease, new_job, sealed, service_event, terms, update, uploading,
     write,
@@ -18,17 +18,17 @@ use crate::{
     WebhookSecretRow, Work,
 };
 
-/// Which sealing keys there still are, by the byte that each is filled with, in the order of the bytes. On SQLite a wiped
-/// one is zeros; on PostgreSQL its row is gone.
-async fn keys(place: &Place) -> Vec<u8> {
-    let mut keys: Vec<u8> = if place.url().starts_with("sqlite") {
-        let database = rusqlite::Connection::open(place.path()).unwrap();
+/// The sealing keys that are left: the byte that fills each, sorted. SQLite overwrites a wiped key with zeros, PostgreSQL
+/// deletes its row.
+async fn keys(db: &TestDatabase) -> Vec<u8> {
+    let mut keys: Vec<u8> = if db.url().starts_with("sqlite") {
+        let database = rusqlite::Connection::open(db.path()).unwrap();
         let mut keys = database.prepare("SELECT wrapped_key FROM sealing_keys").unwrap();
         let keys = keys.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         keys.map(|key| key.unwrap()[0]).filter(|fill| *fill != 0).collect()
     } else {
         let sealed = "SELECT get_byte(wrapped_key, 0) FROM";
-        let keys = place
+        let keys = db
             .sql(&format!(
                 "{sealed} connections UNION ALL {sealed} job_secrets UNION ALL {sealed} webhook_secrets"
             ))
@@ -39,21 +39,21 @@ async fn keys(place: &Place) -> Vec<u8> {
     keys
 }
 
-pub(crate) async fn a_sealed_part_is_replaced_or_wiped_with_its_key(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_sealed_part_is_replaced_or_wiped_with_its_key(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let new = insert_job(&*store, &one, 1, 1).await;
     insert_job(&*store, &one, 2, 1).await;
     let leased = lease(&*store, &one, 1, &terms(0, 2)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), None));
-    assert_eq!(keys(place).await, [1, 100, 100]);
+    assert_eq!(keys(db).await, [1, 100, 100]);
     let mut linked = update(new, 1, uploading(7, 0), 3);
     (linked.link, linked.lease) = (SealedPart::Replaced(sealed(2)), LeaseAfter::Released);
     let linked = write(&*store, linked).await;
     let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(2))));
-    assert_eq!(keys(place).await, [1, 2, 100, 100]);
+    assert_eq!(keys(db).await, [1, 2, 100, 100]);
     let mut replaced = update(linked, 2, uploading(7, 0), 11);
     replaced.link = SealedPart::Replaced(sealed(3));
     replaced.request = SealedPart::Replaced(sealed(4));
@@ -61,19 +61,19 @@ pub(crate) async fn a_sealed_part_is_replaced_or_wiped_with_its_key(place: &Plac
     let replaced = write(&*store, replaced).await;
     let leased = lease(&*store, &one, 1, &terms(2, 20)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(4)), Some(sealed(3))));
-    assert_eq!(keys(place).await, [1, 3, 4, 100]);
+    assert_eq!(keys(db).await, [1, 3, 4, 100]);
     let mut wiped = update(replaced, 3, JobState::Queued(Queued::default()), 21);
     (wiped.link, wiped.request, wiped.lease) = (SealedPart::Wiped, SealedPart::Wiped, LeaseAfter::Released);
     write(&*store, wiped).await;
     let leased = lease(&*store, &one, 1, &terms(3, 30)).await;
     assert_eq!((leased.request, leased.link), (None, None));
-    assert_eq!(keys(place).await, [1, 100], "the other job's is as it was");
+    assert_eq!(keys(db).await, [1, 100], "the key of the other job is unchanged");
     let mut again = update(leased.job, 4, uploading(7, 0), 31);
     (again.link, again.request) = (SealedPart::Wiped, SealedPart::Wiped);
     write(&*store, again).await;
 }
 
-/// Brings a new job into a state with a link, and gives its lease back.
+/// Inserts a job, updates it to a state with a link, and releases its lease.
 async fn insert_in(store: &dyn Store, account: &AccountId, number: u32, state: JobState, webhook: Webhook) {
     let new = Job { webhook, ..job(account, number, 1) };
     store.insert_job(account, new_job(new.clone(), 2)).await.unwrap();
@@ -114,8 +114,8 @@ fn states() -> Vec<(u32, JobState, Webhook)> {
     ]
 }
 
-pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have_ended(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have_ended(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for connection in [1, 2] {
         insert_connection(&*store, &one, connection, &format!("c {connection}")).await.unwrap();
@@ -126,7 +126,7 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have
         before.push(store.find_job(&one, &job_id(number)).await.unwrap().unwrap());
     }
     let others = insert_job(&*store, &one, 30, 2).await;
-    // One that runs.
+    // One of them is running.
     let running = lease(&*store, &one, 4, &terms(1, 5)).await;
     let mut deletion = event(&one, 500, Actor::Operator, "c 1");
     deletion.at = at(6);
@@ -144,7 +144,7 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have
         due.sort();
         assert_eq!(due, expected.iter().copied().map(job_id).collect::<Vec<_>>(), "{work:?}");
     }
-    // Requests are kept where a webhook has to be delivered.
+    // The request is kept if a webhook has to be delivered.
     for (number, request, link) in [
         (1, None, None),
         (2, Some(sealed(100)), None),
@@ -162,12 +162,12 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have
         assert_eq!((leased.request, leased.link), (request, link), "{number}");
     }
     assert_eq!(store.find_job(&one, &others.id).await.unwrap(), Some(others));
-    // The other connection's key, the links of the two that had ended, and the requests of those or of what waits.
-    assert_eq!(keys(place).await, [2, 18, 19, 100, 100, 100, 100, 100, 100]);
+    // The keys of the other connection, of the links of the two ended jobs, and of the kept requests.
+    assert_eq!(keys(db).await, [2, 18, 19, 100, 100, 100, 100, 100, 100]);
 }
 
-pub(crate) async fn a_refused_or_vain_deletion_leaves_the_jobs_as_they_are(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_deletion_that_is_refused_or_finds_nothing_leaves_jobs_unchanged(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for account in [&one, &two] {
         insert_connection(&*store, account, 1, "c").await.unwrap();
@@ -182,15 +182,15 @@ pub(crate) async fn a_refused_or_vain_deletion_leaves_the_jobs_as_they_are(place
     let gone = store.find_job(&one, &job_id(1)).await.unwrap().unwrap();
     assert!(gone.is_connection_deleted, "{gone:?}");
     assert_eq!(store.find_job(&two, &job_id(1)).await.unwrap(), Some(job(&two, 1, 1)));
-    assert_eq!(keys(place).await, [1, 100]);
+    assert_eq!(keys(db).await, [1, 100]);
     let again = event(&one, 502, Actor::Operator, "c");
     assert_eq!(store.delete_connection(&one, &connection_id(1), &again).await.unwrap(), Changed::No);
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(gone));
 }
 
-/// Whichever comes first: a job is refused, or it is cancelled.
-pub(crate) async fn no_job_runs_on_through_a_connection_that_is_deleted_meanwhile(place: &Place) {
-    let stores = [place.open().await, place.open().await];
+/// A job is refused after the deletion, and marked before it.
+pub(crate) async fn a_concurrent_deletion_of_the_connection_refuses_or_marks_each_new_job(db: &TestDatabase) {
+    let stores = [db.open().await, db.open().await];
     let one = insert_account(&*stores[0], 1).await;
     for connection in 1..=12 {
         insert_connection(&*stores[0], &one, connection, &format!("c {connection}")).await.unwrap();
@@ -228,8 +228,8 @@ async fn insert_secret(store: &dyn Store, account: &AccountId, number: u8, secon
     store.insert_webhook_secret(account, &secret(number, second), overlap, &event).await.unwrap();
 }
 
-pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn deleting_an_account_deletes_its_jobs_and_secrets(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     for account in [&one, &two] {
         insert_connection(&*store, account, 1, "c").await.unwrap();
@@ -240,7 +240,7 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
             insert_secret(&*store, account, number, 5, 1_000).await;
         }
     }
-    let before = keys(place).await;
+    let before = keys(db).await;
     assert_eq!(before.len(), 2 * (1 + 14 + 2));
     let event = event(&one, 999, Actor::Operator, "account");
     let mut parts = Vec::new();
@@ -254,13 +254,13 @@ pub(crate) async fn the_jobs_and_secrets_of_a_deleted_account_go_with_it(place: 
     assert_eq!(store.list_jobs(&two, &JobFilter::default(), 99).await.unwrap().len(), 7);
     assert_eq!(store.list_webhook_secrets(&two, at(6)).await.unwrap().len(), 2);
     let kept: Vec<u8> = before.into_iter().step_by(2).collect();
-    assert_eq!(keys(place).await, kept, "one of each pair");
+    assert_eq!(keys(db).await, kept, "those of the other account");
     let due = store.list_due_jobs(at(99), Work::Upload, &super::job_samples::at_most(99)).await.unwrap();
     assert!(due.iter().all(|due| due.account_id == two));
 }
 
-pub(crate) async fn a_webhook_secret_is_good_beside_the_next_one_for_a_while(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_replaced_webhook_secret_is_listed_until_its_overlap_ends(db: &TestDatabase) {
+    let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let listed = |second: i64| {
         let (store, one) = (store.clone(), one.clone());
@@ -269,49 +269,49 @@ pub(crate) async fn a_webhook_secret_is_good_beside_the_next_one_for_a_while(pla
     assert_eq!(listed(0).await, []);
     insert_secret(&*store, &two, 9, 10, 60).await;
     insert_secret(&*store, &one, 1, 10, 60).await;
-    assert_eq!(listed(10_000).await, [secret(1, 10)], "until there is another one");
+    assert_eq!(listed(10_000).await, [secret(1, 10)], "until it is replaced");
     insert_secret(&*store, &one, 2, 20, 60).await;
     assert_eq!(listed(20).await, [secret(2, 20), secret(1, 10)]);
     assert_eq!(listed(79).await, [secret(2, 20), secret(1, 10)]);
     assert_eq!(listed(80).await, [secret(2, 20)]);
-    assert_eq!(keys(place).await, [1, 2, 9], "it is wiped with the next change");
+    assert_eq!(keys(db).await, [1, 2, 9], "it is wiped by the next change");
     insert_secret(&*store, &one, 3, 30, 100).await;
-    assert_eq!(listed(30).await, [secret(3, 30), secret(2, 20)], "the newest and its one predecessor");
-    assert_eq!(keys(place).await, [2, 3, 9], "an older one is gone at once, with its key");
+    assert_eq!(listed(30).await, [secret(3, 30), secret(2, 20)], "only the newest and its predecessor");
+    assert_eq!(keys(db).await, [2, 3, 9], "an older one is deleted at once, with its key");
     insert_secret(&*store, &one, 4, 40, 0).await;
-    assert_eq!(listed(40).await, [secret(4, 40)], "without overlap the last one goes at once");
-    assert_eq!(keys(place).await, [4, 9]);
+    assert_eq!(listed(40).await, [secret(4, 40)], "without overlap the predecessor is deleted at once");
+    assert_eq!(keys(db).await, [4, 9]);
     for number in 10..=60 {
         insert_secret(&*store, &one, number, 50, 100).await;
     }
     assert_eq!(listed(50).await, [secret(60, 50), secret(59, 50)]);
-    assert_eq!(keys(place).await, [9, 59, 60]);
-    more_secrets_of_an_earlier_version(place, &one).await;
-    assert_eq!(listed(50).await, [secret(60, 50), secret(59, 50)], "they sign nothing");
+    assert_eq!(keys(db).await, [9, 59, 60]);
+    more_secrets_of_an_earlier_version(db, &one).await;
+    assert_eq!(listed(50).await, [secret(60, 50), secret(59, 50)], "they are not listed");
     insert_secret(&*store, &one, 61, 80, 0).await;
-    assert_eq!(keys(place).await, [9, 61]);
+    assert_eq!(keys(db).await, [9, 61]);
     let mut refused = event(&one, 700, actor(&key_row(&one, 99)), "secret");
     refused.at = at(1_000);
     let refused = store.insert_webhook_secret(&one, &secret(5, 1_000), Duration::ZERO, &refused).await;
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
     assert_eq!(listed(1_000).await, [secret(61, 80)]);
-    assert_eq!(keys(place).await, [9, 61]);
+    assert_eq!(keys(db).await, [9, 61]);
     assert_eq!(store.list_webhook_secrets(&two, at(10_000)).await.unwrap(), [secret(9, 10)]);
     assert_eq!(store.list_audit_events(&one, 999).await.unwrap().len(), 57);
 }
 
-/// An earlier version kept every secret for a day.
-async fn more_secrets_of_an_earlier_version(place: &Place, account: &AccountId) {
+/// Earlier versions kept every replaced secret for a day.
+async fn more_secrets_of_an_earlier_version(db: &TestDatabase, account: &AccountId) {
     let (account, at) = (account.as_str(), at(1).as_micros());
     let retires_at = i64::MAX / 2;
-    if place.url().starts_with("sqlite") {
-        let database = rusqlite::Connection::open(place.path()).unwrap();
+    if db.url().starts_with("sqlite") {
+        let database = rusqlite::Connection::open(db.path()).unwrap();
         let key = "INSERT INTO sealing_keys (wrapped_key) VALUES (zeroblob(60)) RETURNING sealing_key_id";
         let key: i64 = database.query_row(key, [], |row| row.get(0)).unwrap();
         let row = "INSERT INTO webhook_secrets VALUES (?1, 'old', ?2, ?3, ?4, x'00')";
         database.execute(row, (account, at, retires_at, key)).unwrap();
     } else {
-        place
+        db
             .sql(&format!(
                 "INSERT INTO webhook_secrets (account_id, secret_id, created_at, retires_at, wrapped_key, envelope)
                  SELECT '{account}', 'old', {at}, {retires_at}, wrapped_key, envelope FROM webhook_secrets LIMIT 1"
@@ -320,9 +320,8 @@ async fn more_secrets_of_an_earlier_version(place: &Place, account: &AccountId) 
     }
 }
 
-/// What a job was sent stays to be seen, though its later states do not tell of it.
-pub(crate) async fn a_part_that_is_kept_outlives_every_change(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn kept_sealed_parts_survive_updates(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     insert_in(&*store, &one, 1, uploading(70, 0), Webhook::None).await;
@@ -335,8 +334,8 @@ pub(crate) async fn a_part_that_is_kept_outlives_every_change(place: &Place) {
     assert_eq!(leased.job, next);
 }
 
-pub(crate) async fn an_answer_that_is_kept_for_repetitions_goes_with_its_link(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_stored_response_is_wiped_with_its_link(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let new = insert_job(&*store, &one, 1, 1).await;
@@ -349,23 +348,27 @@ pub(crate) async fn an_answer_that_is_kept_for_repetitions_goes_with_its_link(pl
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None, "nothing was written");
     let linked = write(&*store, linked).await;
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), Some(sealed(3)));
-    assert_eq!(keys(place).await, [1, 2, 3, 100]);
+    assert_eq!(keys(db).await, [1, 2, 3, 100]);
     let next = update(linked, 1, uploading(7, 5), 4);
     let next = write(&*store, JobUpdate { lease: LeaseAfter::Released, ..next }).await;
     let leased = lease(&*store, &one, 1, &terms(1, 10)).await;
     assert_eq!((leased.request, leased.link), (Some(sealed(100)), Some(sealed(2))));
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), Some(sealed(3)), "kept with the link");
     let two = insert_account(&*store, 2).await;
-    assert_eq!(store.find_job_answer(&two, &job_id(1)).await.unwrap(), None, "it is another account's");
+    assert_eq!(store.find_job_answer(&two, &job_id(1)).await.unwrap(), None, "it belongs to another account");
     let mut wiped = update(next, 2, uploading(7, 5), 11);
     (wiped.link, wiped.answer) = (SealedPart::Wiped, Some(sealed(5)));
     write(&*store, wiped).await;
-    assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None, "even if there was a new one");
-    assert_eq!(keys(place).await, [1, 100]);
+    assert_eq!(
+        store.find_job_answer(&one, &job_id(1)).await.unwrap(),
+        None,
+        "also if the update has a new one"
+    );
+    assert_eq!(keys(db).await, [1, 100]);
 }
 
-pub(crate) async fn a_kept_answer_goes_with_its_connection_or_its_account(place: &Place) {
-    let store = place.open().await;
+pub(crate) async fn a_stored_response_is_deleted_with_its_connection_or_account(db: &TestDatabase) {
+    let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     for connection in [1, 2] {
         insert_connection(&*store, &one, connection, &format!("c {connection}")).await.unwrap();
@@ -382,7 +385,7 @@ pub(crate) async fn a_kept_answer_goes_with_its_connection_or_its_account(place:
     assert_eq!(store.delete_connection(&one, &connection_id(1), &deletion).await.unwrap(), Changed::Yes);
     assert_eq!(store.find_job_answer(&one, &job_id(1)).await.unwrap(), None);
     assert_eq!(store.find_job_answer(&one, &job_id(2)).await.unwrap(), Some(sealed(30)));
-    assert_eq!(keys(place).await, [2, 20, 30, 100, 100], "a webhook still needs what was asked for");
+    assert_eq!(keys(db).await, [2, 20, 30, 100, 100], "the webhook needs the request");
     let deletion = event(&one, 999, Actor::Operator, "account");
     for _ in 0..9 {
         if store.delete_account_part(&one, 3, &deletion).await.unwrap() == AccountDeletion::Done {
@@ -390,5 +393,5 @@ pub(crate) async fn a_kept_answer_goes_with_its_connection_or_its_account(place:
         }
     }
     assert_eq!(store.find_job_answer(&one, &job_id(2)).await.unwrap(), None);
-    assert_eq!(keys(place).await, Vec::<u8>::new());
+    assert_eq!(keys(db).await, Vec::<u8>::new());
 }

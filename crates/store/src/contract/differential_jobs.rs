@@ -1,4 +1,4 @@
-//! The part of the random sequences that is about jobs.
+//! The operations on jobs in the random sequences of `differential`.
 
 use std::time::Duration;
 
@@ -12,14 +12,15 @@ use domain::job::{
 use domain::video::VideoNumber;
 use proptest::prelude::*;
 
-use super::differential::{ACCOUNTS, Run as Course, describe as said, is_done};
+use super::differential::{ACCOUNTS, Run, describe, is_done};
 use super::{job_samples, samples};
 use crate::{
     Changed, Completion, Deferral, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRenewal,
     LeaseTerms, NewJob, SealedPart, Store, WebhookSecretRow, Work,
 };
 
-/// What is done. Numbers choose among what there is by then; `behind`: by how much what is known is out of date.
+/// An operation. Numbers select from what the sequence has created by then; `behind` is how far the expected version or
+/// fence is behind the current one.
 #[derive(Debug, Clone)]
 pub(super) enum JobOp {
     Insert {
@@ -82,7 +83,7 @@ pub(super) enum JobOp {
     },
 }
 
-/// A job as the sequence knows it.
+/// A job as the sequence last saw it.
 pub(super) struct Known {
     job: Job,
     fence: u64,
@@ -95,7 +96,7 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
     let behind = || prop::sample::select(vec![0, 0, 0, 0, 0, 0, 0, 1]);
     let nth = || 0..3_usize;
     let insert = (account.clone(), nth(), actor(), completes(), prop::option::of(1..100_u64), any::<bool>());
-    let settle = (
+    let update = (
         (nth(), behind(), 0..STATES, prop::bool::weighted(0.3), prop::option::of(1..100_u64)),
         (0..3_u8, 0..3_u8, 0..3_u8),
         (any::<bool>(), actor()),
@@ -109,12 +110,12 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
             .prop_map(|(nth, behind, limits)| JobOp::Lease { nth, behind, limits }),
         2 => (nth(), behind(), prop::option::of(0..2_000_u64))
             .prop_map(|(nth, behind, sent)| JobOp::Renew { nth, behind, sent }),
-        8 => settle.prop_map(|((nth, behind, state, is_by_version, kept), parts, (is_logged, actor), completes)| {
+        8 => update.prop_map(|((nth, behind, state, is_by_version, kept), parts, (is_logged, actor), completes)| {
             JobOp::Update { nth, behind, state, is_by_version, kept, parts, is_logged, actor, completes }
         }),
         4 => nth().prop_map(|nth| JobOp::FindAnswer { nth }),
         1 => nth().prop_map(|nth| JobOp::FindStored { nth }),
-        // Of some jobs, each engine would choose others.
+        // The limit includes all jobs: with a lower one, each engine may choose different jobs.
         1 => (nth(), 0..60_u64).prop_map(|(nth, due_in)| JobOp::Defer { nth, due_in, limit: 1_000 }),
         1 => nth().prop_map(|nth| JobOp::Wake { nth }),
         2 => (0..9_u32, prop_oneof![Just(Work::Upload), Just(Work::Webhook)])
@@ -126,23 +127,22 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
     ]
 }
 
-/// So many that most of them go on.
+/// The number of states in [`state`]. Most of them have not ended.
 const STATES: u8 = 14;
 
-/// One of the states.
 fn state(number: u8) -> JobState {
     let video = VideoNumber::from_stored(i64::from(number) + 70);
     let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-    let accepted = Queued { restarts: 1, orphan: Some(video) };
-    let creating = accepted.begin_creating(samples::at(50));
-    let abandoning = |unconfirmed, video| {
+    let queued = Queued { restarts: 1, orphan: Some(video) };
+    let creating = queued.begin_creating(samples::at(50));
+    let cleaning_up = |unconfirmed, video| {
         JobState::CleaningUp(CleaningUp { ending: Ending::Cancelled, unconfirmed, video, size: None })
     };
     match number {
-        0 => JobState::Queued(accepted),
+        0 => JobState::Queued(queued),
         1 => JobState::Creating(creating),
-        2 => abandoning(Some(creating), None),
-        3 => abandoning(None, Some(video)),
+        2 => cleaning_up(Some(creating), None),
+        3 => cleaning_up(None, Some(video)),
         4 => JobState::Failed(Failed { failure, video: Some(video), kept: None, size: Some(1_000) }),
         5 => JobState::Cancelled(Cancelled { video: None, size: None }),
         6 => {
@@ -153,39 +153,39 @@ fn state(number: u8) -> JobState {
     }
 }
 
-fn completion(course: &Course, completes: Option<(u8, u64)>) -> Option<Completion> {
+fn completion(run: &Run, completes: Option<(u8, u64)>) -> Option<Completion> {
     completes.map(|(key, attempt)| Completion {
-        reservation: Course::reservation(key, attempt),
-        answer: StoredResponse(course.number.to_be_bytes().to_vec()),
-        at: samples::at(course.second),
+        reservation: Run::reservation(key, attempt),
+        answer: StoredResponse(run.number.to_be_bytes().to_vec()),
+        at: samples::at(run.second),
     })
 }
 
-fn part(number: u8, course: &Course) -> SealedPart {
+fn part(number: u8, run: &Run) -> SealedPart {
     match number {
         0 => SealedPart::Kept,
         1 => SealedPart::Wiped,
-        _ => SealedPart::Replaced(job_samples::sealed(u8::try_from(course.number % 250).unwrap())),
+        _ => SealedPart::Replaced(job_samples::sealed(u8::try_from(run.number % 250).unwrap())),
     }
 }
 
-/// Which of the jobs that came last, and its account; one that nobody knows if there is none.
-fn nth(course: &Course, nth: usize) -> (usize, AccountId, Job, u64) {
-    let at = course.jobs.len().saturating_sub(1 + nth);
-    match course.jobs.get(at) {
+/// The job `nth` places before the last one, with its index, account and fence; an unknown job if there is none.
+fn nth(run: &Run, nth: usize) -> (usize, AccountId, Job, u64) {
+    let at = run.jobs.len().saturating_sub(1 + nth);
+    match run.jobs.get(at) {
         Some(known) => (at, known.job.account_id.clone(), known.job.clone(), known.fence),
-        None => (at, course.account(0), job_samples::job(&course.account(0), 0, 0), 0),
+        None => (at, run.account(0), job_samples::job(&run.account(0), 0, 0), 0),
     }
 }
 
-/// One store's answer to one operation.
-pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
-    let now = samples::at(course.second);
+/// The answer of one store to one operation.
+pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
+    let now = samples::at(run.second);
     match *op {
-        JobOp::Insert { .. } => insert(store, course, op).await,
-        JobOp::Update { .. } => write(store, course, op).await,
+        JobOp::Insert { .. } => insert(store, run, op).await,
+        JobOp::Update { .. } => write(store, run, op).await,
         JobOp::Lease { nth: number, behind, limits } => {
-            let (at, account, job, fence) = nth(course, number);
+            let (at, account, job, fence) = nth(run, number);
             let terms = LeaseTerms {
                 expected_fence: fence.saturating_sub(behind),
                 lease: job_samples::LEASE,
@@ -194,95 +194,95 @@ pub(super) async fn step(store: &dyn Store, course: &mut Course, op: &JobOp) -> 
                 now,
             };
             let leased = store.lease_job(&account, &job.id, &terms).await;
-            if let (Ok(Some(leased)), Some(known)) = (&leased, course.jobs.get_mut(at)) {
+            if let (Ok(Some(leased)), Some(known)) = (&leased, run.jobs.get_mut(at)) {
                 (known.job, known.fence) = (leased.job.clone(), leased.fence);
             }
-            said(leased)
+            describe(leased)
         }
         JobOp::Renew { nth: number, behind, sent } => {
-            let (_, account, job, fence) = nth(course, number);
+            let (_, account, job, fence) = nth(run, number);
             let sent = sent.map(|sent| job_samples::sent(&job, sent, sent / 2));
             let fence = fence.saturating_sub(behind);
             let renewal = LeaseRenewal { fence, lease: job_samples::LEASE, sent, now };
-            said(store.renew_job_lease(&account, &job.id, &renewal).await)
+            describe(store.renew_job_lease(&account, &job.id, &renewal).await)
         }
         JobOp::FindAnswer { nth: number } => {
-            let (_, account, job, _) = nth(course, number);
-            said(store.find_job_answer(&account, &job.id).await)
+            let (_, account, job, _) = nth(run, number);
+            describe(store.find_job_answer(&account, &job.id).await)
         }
         JobOp::Defer { nth: number, due_in, limit } => {
-            let (_, account, job, _) = nth(course, number);
+            let (_, account, job, _) = nth(run, number);
             let (waiting_for, due_in) = (WaitingFor::RateLimit, Duration::from_secs(due_in));
             let deferral = Deferral { waiting_for, due_in, limit, now };
-            said(store.defer_jobs(&account, &job.connection_id, &deferral).await)
+            describe(store.defer_jobs(&account, &job.connection_id, &deferral).await)
         }
         JobOp::Wake { nth: number } => {
-            let (_, account, job, _) = nth(course, number);
-            said(store.wake_jobs(&account, &job.connection_id, WaitingFor::RateLimit, now).await)
+            let (_, account, job, _) = nth(run, number);
+            describe(store.wake_jobs(&account, &job.connection_id, WaitingFor::RateLimit, now).await)
         }
         JobOp::FindStored { nth: number } => {
-            let (_, account, job, _) = nth(course, number);
-            said(store.find_stored_job(&account, &job.id).await)
+            let (_, account, job, _) = nth(run, number);
+            describe(store.find_stored_job(&account, &job.id).await)
         }
         JobOp::ListDue { limit, work } => {
-            said(store.list_due_jobs(now, work, &job_samples::at_most(limit)).await)
+            describe(store.list_due_jobs(now, work, &job_samples::at_most(limit)).await)
         }
         JobOp::List { account, connection, before, limit } => {
             let filter = JobFilter {
-                connection_id: connection.map(|nth| course.nth(nth).0),
-                before: before.map(|number| nth(course, number).2.id),
+                connection_id: connection.map(|nth| run.nth(nth).0),
+                before: before.map(|number| nth(run, number).2.id),
             };
-            said(store.list_jobs(&course.account(account), &filter, limit).await)
+            describe(store.list_jobs(&run.account(account), &filter, limit).await)
         }
         JobOp::InsertSecret { account, overlap, actor } => {
-            let account = course.account(account);
-            let event = course.event(&account, actor);
+            let account = run.account(account);
+            let event = run.event(&account, actor);
             let secret = WebhookSecretRow {
-                id: format!("secret {}", course.number),
+                id: format!("secret {}", run.number),
                 created_at: now,
-                sealed: job_samples::sealed(u8::try_from(course.number % 250).unwrap()),
+                sealed: job_samples::sealed(u8::try_from(run.number % 250).unwrap()),
             };
             let overlap = Duration::from_secs(overlap);
-            said(store.insert_webhook_secret(&account, &secret, overlap, &event).await)
+            describe(store.insert_webhook_secret(&account, &secret, overlap, &event).await)
         }
     }
 }
 
-async fn insert(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
+async fn insert(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
     let JobOp::Insert { account, connection, actor, completes, held, is_waiting } = *op else {
         return String::new();
     };
-    let account = course.account(account);
-    let event = course.event(&account, actor);
-    let now = samples::at(course.second);
+    let account = run.account(account);
+    let event = run.event(&account, actor);
+    let now = samples::at(run.second);
     let job = Job {
-        connection_id: course.nth(connection).0,
+        connection_id: run.nth(connection).0,
         created_at: now,
         webhook: if is_waiting { Webhook::Waiting { attempts: 0 } } else { Webhook::None },
-        ..job_samples::job(&account, course.number, 1)
+        ..job_samples::job(&account, run.number, 1)
     };
     let known = Known { job: job.clone(), fence: u64::from(held.is_some()) };
     let new = NewJob {
         row_mac: job_samples::mac(&job),
         job,
-        request: job_samples::sealed(u8::try_from(course.number % 250).unwrap()),
+        request: job_samples::sealed(u8::try_from(run.number % 250).unwrap()),
         start: held.map_or(JobStart::Queued, |held| JobStart::Leased(Duration::from_secs(held))),
         event,
-        completion: completion(course, completes),
+        completion: completion(run, completes),
         now,
     };
-    let answer = said(store.insert_job(&account, new).await);
+    let answer = describe(store.insert_job(&account, new).await);
     if is_done(&answer) {
-        course.jobs.push(known);
+        run.jobs.push(known);
     }
     answer
 }
 
-async fn write(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
+async fn write(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
     let JobOp::Update {
         nth: number,
         behind,
-        state: becomes,
+        state: next,
         is_by_version,
         kept,
         parts,
@@ -293,41 +293,41 @@ async fn write(store: &dyn Store, course: &mut Course, op: &JobOp) -> String {
     else {
         return String::new();
     };
-    let (at, account, job, fence) = nth(course, number);
-    let event = is_logged.then(|| course.event(&account, actor));
+    let (at, account, job, fence) = nth(run, number);
+    let event = is_logged.then(|| run.event(&account, actor));
     let guard = if is_by_version {
         JobGuard::Version(job.version.saturating_sub(behind))
     } else {
         JobGuard::Fence(fence.saturating_sub(behind))
     };
-    let state = state(becomes);
+    let state = state(next);
     let due_in = if state.has_ended() && job.webhook == Webhook::None { None } else { kept.or(Some(0)) };
     let after = Job {
         version: job.version + 1,
-        updated_at: samples::at(course.second),
-        warnings: vec![format!("step {}", course.number)],
+        updated_at: samples::at(run.second),
+        warnings: vec![format!("step {}", run.number)],
         state,
         ..job
     };
-    let settlement = JobUpdate {
+    let update = JobUpdate {
         guard,
         row_mac: job_samples::mac(&after),
         job: after.clone(),
         due_in: due_in.map(Duration::from_secs),
         lease: kept.map_or(LeaseAfter::Released, |kept| LeaseAfter::Kept(Duration::from_secs(kept))),
-        request: part(parts.0, course),
-        link: part(parts.1, course),
-        answer: match part(parts.2, course) {
+        request: part(parts.0, run),
+        link: part(parts.1, run),
+        answer: match part(parts.2, run) {
             SealedPart::Replaced(sealed) => Some(sealed),
             SealedPart::Kept | SealedPart::Wiped => None,
         },
         event: event.map(|event| domain::audit::AuditEvent { action: Action::EndUpload, ..event }),
-        completion: completion(course, completes),
-        now: samples::at(course.second),
+        completion: completion(run, completes),
+        now: samples::at(run.second),
     };
-    let settled = store.update_job(&account, settlement).await;
-    if let (Ok(Changed::Yes), Some(known)) = (&settled, course.jobs.get_mut(at)) {
+    let updated = store.update_job(&account, update).await;
+    if let (Ok(Changed::Yes), Some(known)) = (&updated, run.jobs.get_mut(at)) {
         *known = Known { job: after, fence: fence + u64::from(is_by_version) };
     }
-    said(settled)
+    describe(updated)
 }
