@@ -20,7 +20,6 @@ pub const VIDEO_MAX_BYTES: u64 = 300_000_000_000;
 /// The latest time of a thumbnail: a day.
 const THUMBNAIL_AT_MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
-/// An enum whose variants have a value in Vimeo's API.
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident, $error:ident, $message:literal: $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)*) => {
         $(#[$doc])*

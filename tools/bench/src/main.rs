@@ -26,7 +26,7 @@ mod server_h;
 mod service;
 mod slow_vimeo;
 mod source;
-mod wall_clock;
+mod time_of_day;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -119,7 +119,7 @@ struct Options {
     /// With --only jobs: how many uploads wait; 0 leaves that part out.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
     waiting: Option<u64>,
-    /// With --only jobs: how many uploads the service works on at once, instead of its default.
+    /// With --only jobs: how many uploads the service executes at once, instead of its default.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     concurrency: Option<u32>,
     /// With --only jobs: an older binary of the service, which is measured in turn with the current one.

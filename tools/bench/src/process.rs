@@ -54,22 +54,22 @@ impl Process {
     }
 
     /// Waits for its end, and kills it if that takes too long.
-    pub(crate) fn wait(&mut self, patience: Duration) -> Result<ExitStatus, BenchError> {
+    pub(crate) fn wait(&mut self, timeout: Duration) -> Result<ExitStatus, BenchError> {
         let started = Instant::now();
-        while started.elapsed() < patience {
+        while started.elapsed() < timeout {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             sleep(STEP);
         }
-        Err(format!("{} took longer than {} s and was ended", self.name, patience.as_secs()).into())
+        Err(format!("{} took longer than {} s and was ended", self.name, timeout.as_secs()).into())
     }
 
     /// Waits until it has written a line in which `find` finds something.
     pub(crate) fn wait_for<T>(
         &mut self,
         file: &Path,
-        patience: Duration,
+        timeout: Duration,
         find: impl Fn(&str) -> Option<T>,
     ) -> Result<T, BenchError> {
         let started = Instant::now();
@@ -83,7 +83,7 @@ impl Process {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("{} ended at once ({status}): {written}", self.name).into());
             }
-            if started.elapsed() > patience {
+            if started.elapsed() > timeout {
                 return Err(format!("{} does not answer: {written}", self.name).into());
             }
             sleep(SHORT_STEP);
@@ -91,13 +91,13 @@ impl Process {
     }
 
     /// Sends SIGTERM, and waits for its end.
-    pub(crate) fn terminate(mut self, patience: Duration) -> Result<(), BenchError> {
+    pub(crate) fn terminate(mut self, timeout: Duration) -> Result<(), BenchError> {
         let asked =
             Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.id().to_string()]).status()?;
         if !asked.success() {
             return Err(format!("{} could not be asked to end", self.name).into());
         }
-        let status = self.wait(patience)?;
+        let status = self.wait(timeout)?;
         if status.success() { Ok(()) } else { Err(format!("{} ended with {status}", self.name).into()) }
     }
 }

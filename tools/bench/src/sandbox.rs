@@ -12,9 +12,9 @@ use tokio::runtime::Runtime;
 use crate::client::{Body, Client};
 use crate::error::{BenchError, Context as _};
 use crate::process::Process;
-use crate::wall_clock::WallTime;
+use crate::time_of_day::TimeOfDay;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running sandbox. Killed when dropped.
 pub(crate) struct Sandbox<'a> {
@@ -35,7 +35,7 @@ pub(crate) struct Placeholder {
 
 /// An upload whose bytes have all arrived.
 pub(crate) struct ReceivedUpload {
-    pub(crate) at: WallTime,
+    pub(crate) at: TimeOfDay,
     pub(crate) requests: usize,
     pub(crate) sha256: String,
 }
@@ -52,7 +52,7 @@ impl<'a> Sandbox<'a> {
         let program = programs.join("vimeo-sandbox").canonicalize().context("the sandbox is not built")?;
         let arguments = ["--json", "--listen", "127.0.0.1:0", "--transcoding", transcoding];
         let mut process = Process::start(&program, &arguments, directory)?;
-        let said: Value = process.wait_for(&directory.join("vimeo-sandbox.out"), PATIENCE, |line| {
+        let said: Value = process.wait_for(&directory.join("vimeo-sandbox.out"), TIMEOUT, |line| {
             serde_json::from_str(line).ok()
         })?;
         let text = |name: &str| text_at(&said, &format!("/{name}"));
@@ -107,7 +107,7 @@ impl<'a> Sandbox<'a> {
         let last = requests.last().ok_or("no bytes came")?;
         let at = text_at(last, "/answered_at")?;
         Ok(ReceivedUpload {
-            at: WallTime::read(&at).ok_or_else(|| format!("no instant: {at}"))?,
+            at: TimeOfDay::read(&at).ok_or_else(|| format!("no instant: {at}"))?,
             requests: requests.len(),
             sha256: text_at(&shown, "/versions/0/sha256")?,
         })

@@ -17,7 +17,7 @@ use crate::process::{Memory, Process, cpu_us};
 
 /// The path of connections.
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The service's database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,16 +84,16 @@ fn write_configuration(plan: &Plan<'_>) -> Result<(), BenchError> {
 /// Runs one command of the service. Returns its output.
 fn command(plan: &Plan<'_>, arguments: &[&str]) -> Result<String, BenchError> {
     let process = Process::start(plan.program, arguments, &plan.directory)?;
-    outcome(process, &plan.directory, PATIENCE)
+    outcome(process, &plan.directory, TIMEOUT)
 }
 
 /// Waits for a command of the service that was started in that directory. Returns its output.
 pub(crate) fn outcome(
     mut process: Process,
     directory: &Path,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<String, BenchError> {
-    let status = process.wait(patience)?;
+    let status = process.wait(timeout)?;
     let read = |kind| fs::read_to_string(directory.join(format!("vimeo-connections.{kind}")));
     if !status.success() {
         return Err(format!("vimeo-connections failed ({status}): {}", read("log")?).into());
@@ -103,7 +103,7 @@ pub(crate) fn outcome(
 
 /// Waits until a service that was started in that directory reports its address.
 pub(crate) fn listening(process: &mut Process, directory: &Path) -> Result<SocketAddr, BenchError> {
-    process.wait_for(&directory.join("vimeo-connections.log"), PATIENCE, |line| {
+    process.wait_for(&directory.join("vimeo-connections.log"), TIMEOUT, |line| {
         let line: Value = serde_json::from_str(line).ok()?;
         let text = |name| line.get(name).and_then(Value::as_str);
         text("message").filter(|message| *message == "listening").and(text("address")?.parse().ok())
@@ -124,7 +124,7 @@ impl Service {
 
     /// Stops it and starts it again on the same data, with the configuration of `plan`.
     pub(crate) fn restart(self, plan: &Plan<'_>) -> Result<Self, BenchError> {
-        self.process.terminate(PATIENCE)?;
+        self.process.terminate(TIMEOUT)?;
         write_configuration(plan)?;
         Self::serve(plan, self.api_key)
     }

@@ -32,7 +32,7 @@ const UNTIL_ALL_WAIT: Duration = Duration::from_millis(800);
 const WHILE_ALL_WAIT_SECONDS: u32 = 1;
 /// Creations per second, and requests to the sandbox, in sequence.
 const FEW_PER_SECOND: f64 = 50.0;
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const GRANT: &str = "/oauth/authorize/client";
 const VERIFY: &str = "/oauth/verify";
 /// The base64 of `client:secret`; the sandbox runs in open mode.
@@ -145,7 +145,7 @@ impl<'a> TestBed<'a> {
         let program = programs.join("vimeo-sandbox").canonicalize().context("the sandbox is not built")?;
         let arguments = ["--open", "--json", "--listen", "127.0.0.1:0"];
         let mut process = Process::start(&program, &arguments, &directory)?;
-        let base_url = process.wait_for(&directory.join("vimeo-sandbox.out"), PATIENCE, |line| {
+        let base_url = process.wait_for(&directory.join("vimeo-sandbox.out"), TIMEOUT, |line| {
             let line: Value = serde_json::from_str(line).ok()?;
             Some(line.get("base_url")?.as_str()?.to_owned())
         })?;

@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::error::BenchError;
-use crate::wall_clock::{WallTime, now};
+use crate::time_of_day::{TimeOfDay, now};
 
 /// The period of the content; a prime, so that no two offsets a power of two apart are alike.
 const PERIOD: usize = 1_048_573;
@@ -38,7 +38,7 @@ pub(crate) struct Source {
 /// A request for a part of a file.
 #[derive(Clone, Copy)]
 struct SourceRequest {
-    at: WallTime,
+    at: TimeOfDay,
     bytes: u64,
 }
 
@@ -76,14 +76,14 @@ impl Source {
     }
 
     /// When the content was first requested, beyond a probe.
-    pub(crate) fn started_at(&self) -> Result<WallTime, BenchError> {
+    pub(crate) fn started_at(&self) -> Result<TimeOfDay, BenchError> {
         let requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let found = requests.iter().find(|requests| requests.bytes > 1);
         Ok(found.ok_or("the source was not asked for its bytes")?.at)
     }
 
     /// When it received its first request.
-    pub(crate) fn first_asked_at(&self) -> Option<WallTime> {
+    pub(crate) fn first_requested_at(&self) -> Option<TimeOfDay> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).first().map(|requests| requests.at)
     }
 

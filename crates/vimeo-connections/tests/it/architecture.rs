@@ -146,7 +146,7 @@ const MAX_LINES: usize = 400;
 /// Files that are longer, with their lengths. An entry may only shrink.
 const LONG_FILES: [(&str, usize); 5] = [
     ("crates/domain/src/connection.rs", 490),
-    ("crates/domain/src/upload.rs", 470),
+    ("crates/domain/src/upload.rs", 469),
     ("crates/vimeo-connections/src/config/keys.rs", 446),
     ("crates/web/src/json.rs", 470),
     ("crates/web/src/openapi.rs", 404),

@@ -17,7 +17,7 @@ const SMALL_LEAST: u64 = 10;
 const CONNECTIONS_EACH: u64 = 250;
 /// Concurrent commands: one for each core of a small machine.
 const AT_ONCE: usize = 2;
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// The longest time for creating accounts.
 const BUDGET: Duration = Duration::from_secs(100);
 
@@ -52,7 +52,7 @@ impl Accounts {
                 }
                 let said = running
                     .into_iter()
-                    .map(|(process, subdirectory)| outcome(process, subdirectory, PATIENCE));
+                    .map(|(process, subdirectory)| outcome(process, subdirectory, TIMEOUT));
                 said.collect::<Result<Vec<String>, BenchError>>()
             };
             run(&|name| ["accounts", "create", name].map(str::to_owned).to_vec())?;

@@ -16,7 +16,7 @@ use crate::rounds::subdirectory;
 use crate::service::{Template, listening, outcome};
 
 /// For a start or a stop; stopping on a large database writes its log into the file.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 const STEP: Duration = Duration::from_millis(1);
 /// How long memory may settle after a start.
 const REST: Duration = Duration::from_millis(300);
@@ -81,10 +81,10 @@ impl Installation {
         &self,
         configured: &Configured,
         arguments: &[&str],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<String, BenchError> {
         let process = self.begin(configured, &configured.subdirectory, arguments)?;
-        outcome(process, &configured.subdirectory, patience)
+        outcome(process, &configured.subdirectory, timeout)
     }
 
     /// Starts a command, with its output in that directory.
@@ -113,7 +113,7 @@ impl Installation {
 
 async fn ready(address: SocketAddr, started: Instant) -> Result<(), BenchError> {
     let mut client = Client::connect(address).await?;
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < TIMEOUT {
         let (status, _) = client.send(Template::plain(address, "/health/ready")?).await?;
         if status == StatusCode::OK {
             return Ok(());
@@ -130,7 +130,7 @@ impl Serving {
 
     /// Stops it with SIGTERM.
     pub(crate) fn stop(self) -> Result<(), BenchError> {
-        self.process.terminate(PATIENCE)
+        self.process.terminate(TIMEOUT)
     }
 
     /// Stops it with SIGKILL.

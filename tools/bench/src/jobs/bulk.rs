@@ -1,4 +1,4 @@
-//! A bulk: all uploads are queued at once, and the service works on them as fast as it can.
+//! A bulk: all uploads are queued at once, and the service executes them as fast as it can.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,21 +11,21 @@ use serde_json::Value;
 use super::fixture::{Fixture, Running, Worker};
 use super::requests::Requests;
 use crate::error::BenchError;
-use crate::wall_clock::{WallTime, now};
+use crate::time_of_day::{TimeOfDay, now};
 
 const CONNECTIONS: u32 = 20;
 const STEP: Duration = Duration::from_millis(250);
 /// How often the list of jobs is read once the newest has ended.
 const LIST_EVERY: Duration = Duration::from_secs(1);
-/// How often the newest job is looked at.
+/// How often the newest job is polled.
 const NEWEST_EVERY: Duration = Duration::from_millis(500);
 const PAGE: u32 = 1_000;
 /// How many uploads a figure is the mean of.
 const WINDOW: usize = 100;
-/// How many videos the account has where figures are given, beside the first and the last uploads of the bulk.
+/// The numbers of videos in the account at which figures are reported, beside the first and the last uploads.
 const ACCOUNT_SIZES: [usize; 5] = [1, 100, 400, 1_000, 2_000];
 
-/// What came of a bulk.
+/// The result of a bulk.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Bulk {
     pub(super) uploads: u64,
@@ -36,7 +36,7 @@ pub(super) struct Bulk {
     /// From the first upload that was queued to the last that completed.
     pub(super) seconds: f64,
     pub(super) jobs_per_second: f64,
-    /// How many uploads the first and the last requests are the mean of: 100, or less in a small bulk.
+    /// The number of uploads in the means of the first and the last requests: 100, or less in a small bulk.
     pub(super) window: usize,
     pub(super) requests_first: f64,
     pub(super) requests_last: f64,
@@ -101,7 +101,7 @@ pub(super) fn run(fixture: &Fixture<'_>, progress: &impl Fn(&str)) -> Result<Bul
 fn wait(
     running: &Running<'_>,
     requests: &mut Requests,
-    started_at: WallTime,
+    started_at: TimeOfDay,
     (uploads, limit): (u64, Duration),
     progress: impl Fn(usize),
 ) -> Result<Vec<Job>, BenchError> {
@@ -133,7 +133,7 @@ fn wait(
     }
 }
 
-fn all_jobs(running: &Running<'_>, started_at: WallTime) -> Result<Vec<Job>, BenchError> {
+fn all_jobs(running: &Running<'_>, started_at: TimeOfDay) -> Result<Vec<Job>, BenchError> {
     let (mut jobs, mut key) = (Vec::new(), None::<String>);
     loop {
         let page = running.jobs(PAGE, key.as_deref())?;
@@ -148,10 +148,10 @@ fn all_jobs(running: &Running<'_>, started_at: WallTime) -> Result<Vec<Job>, Ben
 }
 
 impl Job {
-    fn read(item: &Value, started_at: WallTime) -> Result<Self, BenchError> {
+    fn read(item: &Value, started_at: TimeOfDay) -> Result<Self, BenchError> {
         let text = |name: &str| item.pointer(&format!("/data/{name}")).and_then(Value::as_str);
         let time = |name| {
-            let time = text(name).and_then(WallTime::read);
+            let time = text(name).and_then(TimeOfDay::read);
             time.map(|time| time.signed_seconds_since(started_at))
                 .ok_or_else(|| format!("a job has no {name}"))
         };
@@ -214,7 +214,7 @@ impl Bulk {
 }
 
 impl AtSize {
-    /// What the jobs took that came after a bulk.
+    /// The durations of the uploads after a bulk.
     fn of_added(bulk: &[Job], all: &[Job], requests: &Requests) -> Self {
         let last = bulk.iter().map(|job| job.created_at).fold(f64::NEG_INFINITY, f64::max);
         let added: Vec<Job> = all.iter().filter(|job| job.created_at > last).cloned().collect();
@@ -234,14 +234,14 @@ fn window(completed: usize) -> usize {
     WINDOW.min(completed.div_ceil(2))
 }
 
-/// The numbers of the videos in the order of creation. In a bulk that was cut off the last ones are not complete.
+/// The numbers of the videos in the order of creation. If the bulk was stopped early, the last ones are incomplete.
 fn videos_of(jobs: &[Job]) -> Vec<u64> {
     let mut videos: Vec<u64> = jobs.iter().filter_map(|job| job.video).collect();
     videos.sort_unstable();
     videos
 }
 
-/// How long after the first upload was queued each one completed, in seconds, ascending.
+/// When each upload completed, in seconds since the first one was queued, ascending.
 fn completions(jobs: &[Job]) -> Vec<f64> {
     let first = jobs.iter().map(|job| job.created_at).fold(f64::INFINITY, f64::min);
     let completed = jobs.iter().filter(|job| job.is_completed());
@@ -250,7 +250,7 @@ fn completions(jobs: &[Job]) -> Vec<f64> {
     times
 }
 
-/// How long the completions of those places took.
+/// The time between the completions at these positions.
 fn span(times: &[f64], places: Range<usize>) -> f64 {
     let at = |place: usize| times.get(place).copied().unwrap_or_default();
     let from = if places.start == 0 { 0.0 } else { at(places.start - 1) };

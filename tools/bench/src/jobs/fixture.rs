@@ -22,7 +22,7 @@ const CLIENTS: usize = 64;
 /// How many uploads are queued before the open loop starts again: it ends after 20 s.
 const BATCH: u64 = 2_000;
 
-/// What a measurement is made with.
+/// The binaries and directories of a measurement.
 pub(super) struct Fixture<'a> {
     pub(super) runtime: &'a Runtime,
     pub(super) options: &'a Options<'a>,
@@ -45,7 +45,7 @@ pub(super) struct Running<'a> {
     concurrency: Option<u32>,
 }
 
-/// Whether the service works on uploads or only takes them in.
+/// Whether the service executes uploads or only accepts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worker {
     On,
@@ -53,7 +53,7 @@ pub(super) enum Worker {
 }
 
 impl<'a> Fixture<'a> {
-    /// The name of what is measured, for messages and directories.
+    /// The name of the measurement, for messages and directories.
     pub(super) fn name(&self) -> String {
         let binary = match self.binary {
             Binary::Current => "current",
@@ -190,7 +190,7 @@ impl Running<'_> {
         send(self.runtime, self.service.address, request).context("the list of jobs")
     }
 
-    /// Restarts the service, which then works on uploads.
+    /// Restarts the service, which then executes uploads.
     pub(super) fn restart_with_worker(self) -> Result<Self, BenchError> {
         let configuration = configuration(&self.sandbox, Worker::On, self.concurrency);
         let plan = Plan {

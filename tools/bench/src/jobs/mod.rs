@@ -22,12 +22,12 @@ use crate::service::Engine;
 
 pub(crate) use report::Report;
 
-/// How many uploads are queued, and how many wait, unless the command line says otherwise.
+/// The default numbers of queued and of waiting uploads.
 pub(crate) const UPLOADS: u64 = 2_000;
 pub(crate) const QUICK_UPLOADS: u64 = 400;
 pub(crate) const WAITING: u64 = 100_000;
 pub(crate) const QUICK_WAITING: u64 = 10_000;
-/// How long a bulk may take before it is stopped and reported as far as it got.
+/// The time limit of a bulk. After it, the bulk is stopped and reported as it is.
 pub(crate) const BULK_SECONDS: u32 = 300;
 pub(crate) const QUICK_BULK_SECONDS: u32 = 60;
 
@@ -47,7 +47,7 @@ pub(crate) struct Options<'a> {
     pub(crate) uploads: u64,
     /// 0: waiting is not measured.
     pub(crate) waiting: u64,
-    /// How many uploads the service may work on at once; its default if absent.
+    /// How many uploads the service may execute at once; its default if absent.
     pub(crate) concurrency: Option<u32>,
     pub(crate) rounds: u32,
     pub(crate) bulk_seconds: u32,
@@ -60,7 +60,7 @@ enum Binary {
     Older,
 }
 
-/// What one binary did on one engine in one round.
+/// The figures of one binary on one engine in one round.
 #[derive(Debug, Clone)]
 struct Measured {
     binary: Binary,

@@ -35,7 +35,7 @@ struct Figures {
 #[derive(Debug, Serialize)]
 struct BulkFigures {
     uploads: u64,
-    /// The least of all rounds. Fewer than `uploads` where a bulk was cut off.
+    /// The minimum of all rounds. Fewer than `uploads` if a bulk was stopped early.
     completed: u64,
     jobs_per_second: f64,
     api_requests_per_upload_first_100: f64,
@@ -48,7 +48,7 @@ struct WaitingFigures {
     waiting_cpu_percent: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting_postgres_cpu_percent: Option<f64>,
-    /// The longest of all rounds until an upload beside those that wait has started; absent if one did not.
+    /// The longest time of all rounds until an upload beside the waiting ones started; absent if one did not.
     start_beside_waiting_ms: Option<f64>,
 }
 

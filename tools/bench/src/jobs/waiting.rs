@@ -1,5 +1,5 @@
-//! Uploads that wait: those of a disabled connection. What they cost the service while nothing happens, and how soon an
-//! upload through another connection starts beside them.
+//! Waiting uploads, of a disabled connection: what they cost the service, and how soon an upload of another connection starts
+//! beside them.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use super::fixture::{Fixture, Running, VIDEO_BYTES, Worker};
 use crate::error::BenchError;
 use crate::process::{cpu_us, family_cpu_us};
-use crate::wall_clock::now;
+use crate::time_of_day::now;
 
-/// How long the service may use to find out, after its start, that nothing can be done.
+/// How long the service may take after its start to defer all waiting uploads.
 const SETTLE: Duration = Duration::from_secs(20);
 /// How long its CPU time is measured.
 const MEASURE: Duration = Duration::from_secs(20);
-/// How many uploads are started beside those that wait, one after another.
+/// How many uploads are started beside the waiting ones, one after another.
 const STARTS: usize = 10;
-/// How long a start may take before it counts as none.
+/// The time limit of a start.
 const START_LIMIT: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(2);
 
-/// What waiting uploads cost.
+/// The cost of waiting uploads.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Waiting {
     pub(super) jobs: u64,
@@ -31,8 +31,8 @@ pub(super) struct Waiting {
     pub(super) cpu_percent: f64,
     /// Of all processes of PostgreSQL, in percent of one core.
     pub(super) postgres_cpu_percent: Option<f64>,
-    /// From the request for an upload until the source is asked for its video, in milliseconds: the median and the longest.
-    /// Absent when one did not start within a minute.
+    /// From the request for an upload until the first request to its source, in milliseconds: the median and the longest.
+    /// Absent if one did not start within a minute.
     pub(super) start_ms: Option<(f64, f64)>,
 }
 
@@ -76,7 +76,7 @@ fn measure_starts(running: &Running<'_>, connection: &str) -> Result<Option<(f64
         let body = json!({"source": {"url": running.source.url(VIDEO_BYTES)}});
         running.send("POST", &format!("/{connection}/uploads"), &body)?;
         let asked_at = loop {
-            match running.source.first_asked_at() {
+            match running.source.first_requested_at() {
                 Some(at) => break at,
                 None if waited.elapsed() > START_LIMIT => return Ok(None),
                 None => sleep(STEP),

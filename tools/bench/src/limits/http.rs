@@ -10,7 +10,7 @@ use crate::load::{Load, Measured};
 use crate::process::Process;
 
 const SCRIPT: &str = include_str!("../../lua/constant.lua");
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The minimal server, as a process of its own. Killed when dropped.
 pub(crate) struct ConstantServer {
@@ -26,7 +26,7 @@ impl ConstantServer {
         let mut process = Process::start(&program, &["serve-constant"], directory)?;
         let name = program.file_name().unwrap_or_default();
         let out = directory.join(name).with_extension("out");
-        let address = process.wait_for(&out, PATIENCE, |line| line.parse().ok())?;
+        let address = process.wait_for(&out, TIMEOUT, |line| line.parse().ok())?;
         Ok(Self { address, directory: directory.to_owned(), _process: process })
     }
 

@@ -16,7 +16,7 @@ use crate::process::{Process, cpu_us};
 use crate::rounds::subdirectory;
 use crate::sandbox::{send, text_at};
 
-const PATIENCE: Duration = Duration::from_mins(30);
+const TIMEOUT: Duration = Duration::from_mins(30);
 /// How long an upload may be without progress.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -57,7 +57,7 @@ impl Companion {
         )?;
         let (mut heard, mut buffer) = (String::new(), [0; 4096]);
         let started = Instant::now();
-        while started.elapsed() < PATIENCE {
+        while started.elapsed() < TIMEOUT {
             let count = stream.read(&mut buffer).context("companion fell silent")?;
             heard.push_str(&String::from_utf8_lossy(buffer.get(..count).unwrap_or_default()));
             // Only the result contains this text.

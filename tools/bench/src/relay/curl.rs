@@ -7,7 +7,7 @@ use crate::error::BenchError;
 use crate::process::Process;
 use crate::rounds::subdirectory;
 
-const PATIENCE: Duration = Duration::from_mins(30);
+const TIMEOUT: Duration = Duration::from_mins(30);
 const PIPE: &str = "curl -s --noproxy '*' \"$1\" | curl -s --noproxy '*' -o /dev/null -w '%{http_code}\\n' -X PATCH -T - \
     -H 'Tus-Resumable: 1.0.0' -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' \"$2\"";
 
@@ -18,7 +18,7 @@ impl TestBed<'_> {
         let url = self.source.url(bytes);
         let arguments = ["-c", PIPE, "sh", url.as_str(), placeholder.link.as_str()];
         let mut process = Process::start("sh".as_ref(), &arguments, &directory)?;
-        process.wait(PATIENCE)?;
+        process.wait(TIMEOUT)?;
         drop(process);
         let said = std::fs::read_to_string(directory.join("sh.out"))?;
         if said.trim() != "204" {

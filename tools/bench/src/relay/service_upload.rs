@@ -15,7 +15,7 @@ use crate::error::{BenchError, Context as _};
 use crate::process::cpu_us;
 use crate::sandbox::{Sandbox, send, text_at};
 use crate::service::{Plan, Service};
-use crate::wall_clock::{WallTime, now};
+use crate::time_of_day::{TimeOfDay, now};
 
 /// How often the job and the service's memory are read.
 const STEP: Duration = Duration::from_millis(50);
@@ -30,7 +30,7 @@ pub(super) struct TestedService {
 /// A job, and when it was requested.
 pub(super) struct Accepted {
     id: String,
-    pub(super) at: WallTime,
+    pub(super) at: TimeOfDay,
 }
 
 impl TestedService {

@@ -8,16 +8,16 @@ const HALF_A_DAY: f64 = 12.0 * 60.0 * 60.0;
 
 /// A time of day, in nanoseconds since midnight. Measurements take less than a day.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct WallTime(u128);
+pub(crate) struct TimeOfDay(u128);
 
 /// The current time of the clock that the sandbox uses too.
 #[expect(clippy::disallowed_methods, reason = "it is compared with times that another process recorded")]
-pub(crate) fn now() -> WallTime {
+pub(crate) fn now() -> TimeOfDay {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    WallTime(since.as_nanos() % NANOS_A_DAY)
+    TimeOfDay(since.as_nanos() % NANOS_A_DAY)
 }
 
-impl WallTime {
+impl TimeOfDay {
     /// Reads an instant in UTC, such as `2026-01-31T09:05:00.042Z`.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (_, time) = text.strip_suffix('Z')?.split_once('T')?;
@@ -47,13 +47,13 @@ mod tests {
 
     #[test]
     fn a_time_after_midnight_is_later() {
-        let at = |text| WallTime::read(text).unwrap();
+        let at = |text| TimeOfDay::read(text).unwrap();
         let earlier = at("2026-01-31T23:59:59.500000000Z");
         assert!((at("2026-02-01T00:00:01.25Z").seconds_since(earlier) - 1.75).abs() < 1e-9);
         assert!((earlier.seconds_since(at("2026-01-31T23:59:58.5Z")) - 1.0).abs() < 1e-9);
         let later = at("2026-02-01T00:00:01Z");
         assert!((later.signed_seconds_since(earlier) - 1.5).abs() < 1e-9);
         assert!((earlier.signed_seconds_since(later) + 1.5).abs() < 1e-9);
-        assert_eq!(WallTime::read("yesterday"), None);
+        assert_eq!(TimeOfDay::read("yesterday"), None);
     }
 }
