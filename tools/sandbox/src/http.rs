@@ -322,7 +322,7 @@ fn add_common_headers(number: u64, headers: &mut HeaderMap) {
         (CACHE_CONTROL, "private, no-store, no-cache"),
         (VARY, "Accept,Vimeo-Client-Id"),
         (VIA, "1.1 varnish"),
-        (HeaderName::from_static("x-vimeo-dc"), "desk"),
+        (HeaderName::from_static("x-vimeo-dc"), "sandbox"),
         (HeaderName::from_static("x-bapp-server"), "sandbox"),
     ];
     for (name, value) in constant {

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_braces_stands_for_one_whole_segment() {
+    fn a_name_in_braces_matches_one_whole_segment() {
         let route = Route::read("PUT /me/projects/{folder}/videos/{video}").unwrap();
         for (path, hit) in [
             ("/me/projects/1/videos/2", true),

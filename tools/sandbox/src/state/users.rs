@@ -150,11 +150,11 @@ impl VimeoState {
             Unit::Count => more.videos,
         };
         let wanted = self.used_by(user.id, quota.unit).saturating_add(more);
-        let is_over =
+        let is_exceeded =
             |bound: &QuotaLimit| bound.max.is_some_and(|max| bound.used_before.saturating_add(wanted) > max);
-        if quota.lifetime.as_ref().is_some_and(is_over) {
+        if quota.lifetime.as_ref().is_some_and(is_exceeded) {
             Some(ExceededQuota::Lifetime)
-        } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_over(bound)) {
+        } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_exceeded(bound)) {
             Some(ExceededQuota::Periodic)
         } else {
             None

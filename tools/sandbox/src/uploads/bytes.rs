@@ -169,14 +169,14 @@ impl<'a> UploadWriter<'a> {
 
     /// Records progress of an upload that is complete only when its sender has finished.
     pub(super) fn record_progress(&self) -> Result<(), VersionDeleted> {
-        let mut is_over = false;
+        let mut is_complete = false;
         self.record(|Version { upload, .. }, received| {
-            is_over = *upload.stage() != Stage::Uploading;
-            if !is_over {
+            is_complete = *upload.stage() != Stage::Uploading;
+            if !is_complete {
                 upload.received = received;
             }
         })?;
-        if is_over { Err(VersionDeleted) } else { Ok(()) }
+        if is_complete { Err(VersionDeleted) } else { Ok(()) }
     }
 
     /// Records the end of such an upload, with the file name if the sender gave one. The quota is checked here, since

@@ -5,22 +5,22 @@ use crate::support::browser::{
 };
 use crate::support::test_sandbox::{Reply, TestSandbox};
 
-struct Begun {
+struct DeviceCodes {
     device_code: String,
     user_code: String,
     authorize_link: String,
 }
 
-async fn begin(sandbox: &TestSandbox, scope: &str) -> Begun {
+async fn begin(sandbox: &TestSandbox, scope: &str) -> DeviceCodes {
     let reply = post(sandbox, "/oauth/device", &[("grant_type", "device_grant"), ("scope", scope)]).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let shown = reply.json();
     let text = |name: &str| shown[name].as_str().unwrap().to_owned();
     let authorize_link = text("authorize_link").strip_prefix(&sandbox.running.base_url).unwrap().to_owned();
-    Begun { device_code: text("device_code"), user_code: text("user_code"), authorize_link }
+    DeviceCodes { device_code: text("device_code"), user_code: text("user_code"), authorize_link }
 }
 
-async fn poll(sandbox: &TestSandbox, device: &Begun) -> Reply {
+async fn poll(sandbox: &TestSandbox, device: &DeviceCodes) -> Reply {
     let fields = [("user_code", device.user_code.as_str()), ("device_code", &device.device_code)];
     post(sandbox, "/oauth/device/authorize", &fields).await
 }

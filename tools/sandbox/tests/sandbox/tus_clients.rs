@@ -230,7 +230,7 @@ async fn give_up(client: Client) {
 }
 
 /// Another sender holds the upload when the client starts, and disconnects once the client was rejected.
-async fn wait_for_the_other(client: Client) {
+async fn wait_for_another_sender(client: Client) {
     let Some(program) = client.program() else { return };
     let trial = Trial { name: String::new(), size: FILE_BYTES, faults: Vec::new() };
     let scene = Scene::of([&trial]).await;
@@ -250,7 +250,7 @@ async fn wait_for_the_other(client: Client) {
 }
 
 /// The response to a chunk is held until it is released.
-async fn wait_until_let_go(client: Client) {
+async fn wait_for_a_held_response(client: Client) {
     let Some(program) = client.program() else { return };
     let trial = Trial::of_a_chunk(json!({"kind": "hold"}));
     let scene = Scene::of([&trial]).await;
@@ -265,7 +265,7 @@ async fn wait_until_let_go(client: Client) {
 }
 
 /// An outage in the middle of the upload, limited by the clock.
-async fn outlast_an_outage(client: Client) {
+async fn survive_an_outage(client: Client) {
     let Some(program) = client.program() else { return };
     let trial = Trial::of_a_chunk(json!({"kind": "hold"}));
     let scene = Scene::of([&trial]).await;
@@ -287,7 +287,7 @@ async fn outlast_an_outage(client: Client) {
 }
 
 /// The sandbox is killed during a chunk and restarted.
-async fn outlive_the_sandbox(client: Client) {
+async fn resume_after_a_restart(client: Client) {
     let Some(mut program) = client.program() else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = write(&directory, "file.mp4", FILE_BYTES);
@@ -329,22 +329,22 @@ macro_rules! of_both {
 }
 
 of_both! {
-    survive: the_public_client_of_tus_for_python_gets_over_what_is_transient,
-        the_public_client_of_tus_for_javascript_gets_over_what_is_transient;
-    give_up: the_public_client_of_tus_for_python_gives_up_at_what_lasts,
-        the_public_client_of_tus_for_javascript_gives_up_at_what_lasts;
-    wait_for_the_other: the_public_client_of_tus_for_python_waits_while_another_sends,
-        the_public_client_of_tus_for_javascript_waits_while_another_sends;
-    wait_until_let_go: the_public_client_of_tus_for_python_waits_for_an_answer_that_is_held,
-        the_public_client_of_tus_for_javascript_waits_for_an_answer_that_is_held;
-    outlast_an_outage: the_public_client_of_tus_for_python_outlasts_an_outage,
-        the_public_client_of_tus_for_javascript_outlasts_an_outage;
-    outlive_the_sandbox: the_public_client_of_tus_for_python_goes_on_after_a_restart,
-        the_public_client_of_tus_for_javascript_goes_on_after_a_restart;
+    survive: the_tus_client_for_python_survives_transient_faults,
+        the_tus_client_for_javascript_survives_transient_faults;
+    give_up: the_tus_client_for_python_gives_up_at_permanent_faults,
+        the_tus_client_for_javascript_gives_up_at_permanent_faults;
+    wait_for_another_sender: the_tus_client_for_python_waits_while_another_client_sends,
+        the_tus_client_for_javascript_waits_while_another_client_sends;
+    wait_for_a_held_response: the_tus_client_for_python_waits_for_a_held_response,
+        the_tus_client_for_javascript_waits_for_a_held_response;
+    survive_an_outage: the_tus_client_for_python_survives_an_outage,
+        the_tus_client_for_javascript_survives_an_outage;
+    resume_after_a_restart: the_tus_client_for_python_resumes_after_a_restart,
+        the_tus_client_for_javascript_resumes_after_a_restart;
 }
 
 #[tokio::test]
-async fn no_kind_of_fault_is_left_out() {
+async fn every_kind_of_fault_is_tried() {
     // These have trials of their own here; those do not apply to requests of a tus client.
     let mut tried: Vec<String> = ["hold", "outage", "list-lag", "outcome"].map(str::to_owned).into();
     for client in [Client::Python, Client::JavaScript] {
