@@ -271,7 +271,7 @@ async fn the_last_request_of_a_window_closes_it() {
 
 fn window_end(failure: Failure) -> Option<domain::time::Timestamp> {
     match failure {
-        Failure::RetryLater { not_before, error: error } => {
+        Failure::RetryLater { not_before, error } => {
             assert_eq!(error, TransportError::RateLimited { not_before });
             not_before
         }
