@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::support::file_servers::film::{Film, Place, SIZE};
 use crate::support::file_servers::s3::{self, Object};
 use crate::support::harness::until;
-use crate::support::postgres::free_port;
+use crate::support::ports::Port;
 use crate::support::tools::{find_tool, is_all, program, skip_everywhere, tests_folder};
 
 /// The limit of every wait, after which the test fails. Tests make no other assertions about time.
@@ -187,9 +187,9 @@ fn printing(mut command: Command) -> (Child, SocketAddr) {
 fn listening(command: impl Fn(u16) -> Option<Command>) -> Option<(Child, SocketAddr)> {
     let started = Instant::now();
     loop {
-        let port = free_port();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut command = command(port)?;
+        let port = Port::reserve();
+        let address = port.address();
+        let mut command = command(port.number())?;
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         // If it ends, another program has taken its port.
@@ -312,7 +312,7 @@ fn seaweedfs(port: u16, directory: &Path) -> Option<Command> {
     ]);
     command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]).arg(format!("-s3.port={port}"));
     for part in ["master", "volume", "filer"] {
-        command.arg(format!("-{part}.port={}", free_port()));
+        command.arg(format!("-{part}.port={}", Port::reserve().number()));
     }
     Some(command)
 }

@@ -1,8 +1,12 @@
 //! Tests of the PostgreSQL fixtures themselves.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::harness::until;
 use crate::support::postgres::{Cut, Fault, Part, Postgres, Proxy, SharedPostgres, Stop, Version, psql, sql};
@@ -159,6 +163,23 @@ async fn a_proxy_forwards_refuses_delays_and_disconnects() {
     assert!(client.try_wait().unwrap().is_none());
     proxy.set(Fault::Pass).await;
     assert!(client.wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_proxy_keeps_its_port_while_it_refuses_connections() {
+    let mut proxy = Proxy::before("postgres://user:password@127.0.0.1:1/database").await;
+    let (_, rest) = proxy.url().split_once('@').unwrap();
+    let address: SocketAddr = rest.split_once('/').unwrap().0.parse().unwrap();
+    for _ in 0..2 {
+        proxy.set(Fault::Refuse).await;
+        let refused = TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // What another test does to reserve a port.
+        let refused = TcpSocket::new_v4().unwrap().bind(address).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AddrInUse);
+        proxy.set(Fault::Pass).await;
+        TcpStream::connect(address).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

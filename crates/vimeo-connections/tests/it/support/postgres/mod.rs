@@ -8,8 +8,6 @@ mod proxy;
 mod server;
 mod shared;
 
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -79,17 +77,6 @@ pub(crate) fn psql(url: &str, statements: &str) -> Command {
     command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=VERBOSITY=verbose"]);
     command.args(["--set=ON_ERROR_STOP=1", "--no-password", "--dbname", url, "--command", statements]);
     command
-}
-
-/// A free port. It is below the range for clients, so that a server that restarts finds it free again.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let random = std::hash::RandomState::new().build_hasher().finish() % 15_000;
-        let port = 15_000 + u16::try_from(random).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 /// The user and group of the servers: PostgreSQL refuses to run as root. `None` if the tests do not run as root.

@@ -1,6 +1,5 @@
 //! A TCP proxy to a server, which fails on demand.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::postgres::free_port;
+use crate::support::ports::Port;
 
 /// More connections than any test opens.
 const MOST_CONNECTIONS: usize = 512;
@@ -45,7 +44,8 @@ pub(crate) enum Cut {
 /// Closed when dropped, with all its connections.
 pub(crate) struct Proxy {
     url: String,
-    address: SocketAddr,
+    /// Kept while the proxy refuses connections.
+    port: Port,
     line: Arc<Line>,
     listener: JoinSet<()>,
 }
@@ -71,7 +71,7 @@ enum Step {
 impl Proxy {
     /// A proxy in front of the server of a URL, `postgres://user:password@host:port/database`.
     pub(crate) async fn before(url: &str) -> Self {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let port = Port::reserve();
         let (start, rest) = url.rsplit_once('@').unwrap();
         let (server, end) = rest.split_once('/').unwrap();
         let line = Line {
@@ -84,8 +84,8 @@ impl Proxy {
             cuts: AtomicUsize::new(0),
         };
         let mut proxy = Self {
-            url: format!("{start}@{address}/{end}"),
-            address,
+            url: format!("{start}@{}/{end}", port.address()),
+            port,
             line: Arc::new(line),
             listener: JoinSet::new(),
         };
@@ -129,7 +129,7 @@ impl Proxy {
     }
 
     async fn listen(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
+        let listener = TcpListener::bind(self.port.address()).await.unwrap();
         let line = Arc::downgrade(&self.line);
         self.listener.spawn(accept(listener, line));
     }

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::harness::{finish, printed};
+use crate::support::ports::Port;
 use crate::support::postgres::disk::{Part, SmallDisk};
-use crate::support::postgres::{Version, WAIT_LIMIT, chown_to_server_user, free_port, server_user, sql};
+use crate::support::postgres::{Version, WAIT_LIMIT, chown_to_server_user, server_user, sql};
 use crate::support::tools::program;
 
 /// With characters that a URL must escape.
@@ -31,7 +32,7 @@ pub(crate) enum Stop {
 /// stops if the test process is killed.
 pub(crate) struct Postgres {
     programs: PathBuf,
-    port: u16,
+    port: Port,
     process: Option<Child>,
     disk: Option<SmallDisk>,
     /// Dropped after the process and the disk.
@@ -70,12 +71,12 @@ impl Postgres {
     fn nowhere(programs: PathBuf) -> Self {
         let directory = tempfile::tempdir().unwrap();
         chown_to_server_user(directory.path());
-        Self { programs, port: free_port(), process: None, disk: None, directory }
+        Self { programs, port: Port::reserve(), process: None, disk: None, directory }
     }
 
     /// The URL of a database, for the role `tests`.
     pub(crate) fn url(&self, database: &str) -> String {
-        format!("postgres://tests:{PASSWORD_IN_URL}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://tests:{PASSWORD_IN_URL}@127.0.0.1:{}/{database}", self.port.number())
     }
 
     /// Runs statements in the default database, which must succeed: the rows, with columns separated by `|`.
@@ -101,7 +102,7 @@ impl Postgres {
         let mut command = program("setpriv");
         // A change of the user resets this signal, so a process of that user requests it.
         command.args(["--pdeathsig", "QUIT", "--"]).arg(self.programs.join("postgres"));
-        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.number().to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
         let mut command = self.as_server_user(&command);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
