@@ -383,7 +383,7 @@ pub(crate) fn assert_whole(env: &TestEnv, url: &str) {
             "a stored response without a connection",
             format!(
                 "SELECT r.idempotency_key FROM idempotency_records r WHERE r.answer IS NOT NULL AND
-                 (regexp_match(convert_from(r.answer, 'UTF8'), 'connectionId[^0-9]*([0-9a-z]+)'))[1]
+                 r.operation = 'create_connection' AND (regexp_match(convert_from(r.answer, 'UTF8'), 'connectionId[^0-9]*([0-9a-z]+)'))[1]
                  NOT IN ({created})"
             ),
         ),

@@ -17,6 +17,7 @@ pub(crate) mod keyring;
 pub(crate) mod migration;
 pub(crate) mod ports;
 pub(crate) mod postgres;
+pub(crate) mod processes;
 pub(crate) mod random;
 pub(crate) mod raw_http;
 pub(crate) mod tools;

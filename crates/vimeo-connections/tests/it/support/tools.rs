@@ -20,6 +20,27 @@ pub(crate) fn find_tool(path: &str) -> Option<PathBuf> {
     found
 }
 
+/// Copies what is unpacked at a path below `target/tools`, so that the user of the servers can read it. `None`, and reported,
+/// if it is missing.
+pub(crate) fn copy_tool(path: &str, to: &Path) -> Option<()> {
+    let mut command = program("sh");
+    command.args(["-c", "cp -r \"$1\" \"$2\" && chmod -R go+rX \"$2\"", "sh"]).arg(find_tool(path)?).arg(to);
+    let output = finish(command);
+    assert!(output.status.success(), "{}", harness::printed(&output));
+    Some(())
+}
+
+/// A program of unpacked packages, with their libraries.
+pub(crate) fn unpacked(root: &Path, path: &str) -> Command {
+    let mut command = program(root.join(path));
+    let libraries = std::fs::read_dir(root.join("usr/lib")).unwrap().map(|entry| entry.unwrap().path());
+    let libraries = libraries.into_iter().find(|path| path.to_string_lossy().ends_with("-linux-gnu"));
+    if let Some(libraries) = libraries {
+        command.env("LD_LIBRARY_PATH", libraries);
+    }
+    command
+}
+
 /// Reports that a test is skipped, and why. In CI this is a failure.
 pub(crate) fn skip(why: &str) {
     assert!(variable("CI").is_none(), "{why}");

@@ -12,7 +12,7 @@ use crate::support::file_servers::film::{Film, Place, SIZE};
 use crate::support::file_servers::s3::{self, Object};
 use crate::support::harness::until;
 use crate::support::ports::Port;
-use crate::support::tools::{find_tool, is_all, program, skip_everywhere, tests_folder};
+use crate::support::tools::{find_tool, is_all, program, skip_everywhere, tests_folder, unpacked};
 
 /// The limit of every wait, after which the test fails. Tests make no other assertions about time.
 const WAIT_LIMIT: Duration = Duration::from_mins(1);
@@ -222,13 +222,9 @@ fn with_port(kind: Kind, port: u16, directory: &Path) -> Option<Command> {
 }
 
 /// A program of an unpacked Debian package, with its libraries.
-fn unpacked(path: &str) -> Option<(Command, PathBuf)> {
+fn server(path: &str) -> Option<(Command, PathBuf)> {
     let root = find_tool("servers/root")?;
-    let mut command = program(root.join(path));
-    let libraries = fs::read_dir(root.join("usr/lib")).unwrap().map(|entry| entry.unwrap().path());
-    let libraries = libraries.into_iter().find(|path| path.to_string_lossy().ends_with("-linux-gnu"));
-    command.env("LD_LIBRARY_PATH", libraries.unwrap());
-    Some((command, root))
+    Some((unpacked(&root, path), root))
 }
 
 /// Writes a configuration; its path.
@@ -239,7 +235,7 @@ fn configure(directory: &Path, text: &str) -> PathBuf {
 }
 
 fn nginx(port: u16, directory: &Path) -> Option<Command> {
-    let (mut command, _) = unpacked("usr/sbin/nginx")?;
+    let (mut command, _) = server("usr/sbin/nginx")?;
     // `sendfile` and `tcp_nopush` as in Debian's configuration.
     let file = configure(
         directory,
@@ -256,7 +252,7 @@ fn nginx(port: u16, directory: &Path) -> Option<Command> {
 }
 
 fn apache(port: u16, directory: &Path) -> Option<Command> {
-    let (mut command, root) = unpacked("usr/sbin/apache2")?;
+    let (mut command, root) = server("usr/sbin/apache2")?;
     let modules = root.join("usr/lib/apache2/modules");
     let load = |name: &str| format!("LoadModule {name}_module {}/mod_{name}.so\n", modules.display());
     let file = configure(
@@ -277,7 +273,7 @@ fn apache(port: u16, directory: &Path) -> Option<Command> {
 }
 
 fn lighttpd(port: u16, directory: &Path) -> Option<Command> {
-    let (mut command, root) = unpacked("usr/sbin/lighttpd")?;
+    let (mut command, root) = server("usr/sbin/lighttpd")?;
     let file = configure(
         directory,
         &format!(
@@ -290,7 +286,7 @@ fn lighttpd(port: u16, directory: &Path) -> Option<Command> {
 }
 
 fn caddy(port: u16, directory: &Path) -> Option<Command> {
-    let (mut command, _) = unpacked("usr/bin/caddy")?;
+    let (mut command, _) = server("usr/bin/caddy")?;
     command.env("HOME", directory).current_dir(directory);
     command
         .args(["file-server", "--listen", &format!("127.0.0.1:{port}"), "--root"])

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::support::postgres::server_user;
+use crate::support::processes::server_user;
 use crate::support::tools::{program, skip_everywhere};
 
 /// Enough for a new server and some work.

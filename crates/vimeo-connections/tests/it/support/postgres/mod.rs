@@ -4,15 +4,17 @@
 
 mod disk;
 mod harness_selftest;
+mod pgbouncer;
 mod proxy;
 mod server;
 mod shared;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 pub(crate) use disk::Part;
+pub(crate) use pgbouncer::{PgBouncer, PoolMode};
 pub(crate) use proxy::{Cut, Fault, Proxy};
 pub(crate) use server::{Postgres, Stop};
 pub(crate) use shared::SharedPostgres;
@@ -77,23 +79,4 @@ pub(crate) fn psql(url: &str, statements: &str) -> Command {
     command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=VERBOSITY=verbose"]);
     command.args(["--set=ON_ERROR_STOP=1", "--no-password", "--dbname", url, "--command", statements]);
     command
-}
-
-/// The user and group of the servers: PostgreSQL refuses to run as root. `None` if the tests do not run as root.
-fn server_user() -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let users = std::fs::read_to_string("/etc/passwd").unwrap();
-    let find = |name: &str| users.lines().find(|line| line.split(':').next() == Some(name));
-    let user = find("postgres").or_else(|| find("nobody")).unwrap();
-    let ids: Vec<u32> = user.split(':').skip(2).take(2).map(|id| id.parse().unwrap()).collect();
-    Some((ids[0], ids[1]))
-}
-
-/// Makes the user of the servers the owner of a path.
-fn chown_to_server_user(path: &Path) {
-    if let Some((user, group)) = server_user() {
-        std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
-    }
 }

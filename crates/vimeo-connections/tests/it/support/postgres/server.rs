@@ -1,23 +1,25 @@
 //! A private PostgreSQL server that a test can start, stop, kill and replicate.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use crate::support::harness::{finish, printed};
 use crate::support::ports::Port;
 use crate::support::postgres::disk::{Part, SmallDisk};
-use crate::support::postgres::{Version, WAIT_LIMIT, chown_to_server_user, server_user, sql};
+use crate::support::postgres::{Version, WAIT_LIMIT, sql};
+use crate::support::processes::{
+    after, as_server_user, chown_to_server_user, kill_with_children, signal, signalled_at_end,
+    spawn_for_life, wait,
+};
 use crate::support::tools::program;
 
 /// With characters that a URL must escape.
-const PASSWORD: &str = "p@ss w:rd/100%";
-const PASSWORD_IN_URL: &str = "p%40ss%20w%3Ard%2F100%25";
+pub(super) const PASSWORD: &str = "p@ss w:rd/100%";
+pub(super) const PASSWORD_IN_URL: &str = "p%40ss%20w%3Ard%2F100%25";
 
 /// How an operator stops a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,10 @@ impl Postgres {
         format!("postgres://tests:{PASSWORD_IN_URL}@127.0.0.1:{}/{database}", self.port.number())
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port.number()
+    }
+
     /// Runs statements in the default database, which must succeed: the rows, with columns separated by `|`.
     pub(crate) fn sql(&self, statements: &str) -> String {
         sql(&self.url("postgres"), statements).unwrap()
@@ -99,12 +105,10 @@ impl Postgres {
     pub(crate) fn start(&mut self) {
         assert!(self.process.is_none(), "it runs");
         let before = self.log().len();
-        let mut command = program("setpriv");
-        // A change of the user resets this signal, so a process of that user requests it.
-        command.args(["--pdeathsig", "QUIT", "--"]).arg(self.programs.join("postgres"));
+        let mut command = program(self.programs.join("postgres"));
         command.arg("-D").arg(self.data()).args(["-p", &self.port.number().to_string()]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]);
-        let mut command = self.as_server_user(&command);
+        let mut command = self.as_server_user(&signalled_at_end("QUIT", &command));
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file()).unwrap();
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let process = self.process.insert(spawn_for_life(command));
@@ -122,33 +126,20 @@ impl Postgres {
 
     /// Stops it as an operator does; waits for the end.
     pub(crate) fn stop(&mut self, stop: Stop) {
-        let signal = match stop {
+        let mut process = self.process.take().unwrap();
+        let how = match stop {
             Stop::Fast => Signal::INT,
             Stop::Immediate => Signal::QUIT,
         };
-        let mut process = self.process.take().unwrap();
-        kill_process(pid(process.id()), signal).unwrap();
+        signal(process.id(), how).unwrap();
         wait(&mut process);
     }
 
     /// Kills all its processes at the same time, like a power failure, except that written data stays, synced or not.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
-        let postmaster = pid(process.id());
-        // Stopped first, so that it cannot start another process meanwhile.
-        kill_process(postmaster, Signal::STOP).unwrap();
-        let children = children_of(process.id());
-        for child in &children {
-            // It may have ended already.
-            let _ = kill_process(pid(*child), Signal::KILL);
-        }
-        kill_process(postmaster, Signal::KILL).unwrap();
+        kill_with_children(process.id());
         process.wait().unwrap();
-        let started = Instant::now();
-        while children.iter().any(|child| state_of(*child).is_some_and(|(state, _)| state != 'Z')) {
-            assert!(started.elapsed() < WAIT_LIMIT, "PostgreSQL's processes do not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
     }
 
     /// Waits until the server has ended on its own.
@@ -233,23 +224,12 @@ impl Postgres {
 
     /// A command as the user of the server, in the namespace with the small disk.
     fn as_server_user(&self, command: &Command) -> Command {
-        let mut words: Vec<std::ffi::OsString> = Vec::new();
-        if let Some(disk) = &self.disk {
-            words
-                .extend(["nsenter", "--target", &disk.holder().to_string(), "--mount", "--"].map(Into::into));
-        }
-        if let Some((user, group)) = server_user() {
-            let ids = [format!("--reuid={user}"), format!("--regid={group}")];
-            words.push("setpriv".into());
-            words.extend(ids.map(Into::into));
-            words.extend(["--clear-groups", "--"].map(Into::into));
-        }
-        words.push(command.get_program().to_owned());
-        words.extend(command.get_args().map(ToOwned::to_owned));
-        let mut apart = program(&words[0]);
-        // PostgreSQL reads its working directory, and may lack permission for that of the tests.
-        apart.args(&words[1..]).current_dir("/");
-        apart
+        let command = as_server_user(command);
+        let Some(disk) = &self.disk else { return command };
+        let words = ["nsenter", "--target", &disk.holder().to_string(), "--mount", "--"].map(Into::into);
+        let mut inside = after(words.to_vec(), &command);
+        inside.current_dir("/");
+        inside
     }
 
     /// The lines of `postmaster.pid`.
@@ -269,7 +249,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
-            let _ = kill_process(pid(process.id()), Signal::QUIT);
+            let _ = signal(process.id(), Signal::QUIT);
             // The postmaster ends its own processes, after five seconds by force.
             let _ = process.wait();
         }
@@ -285,49 +265,4 @@ impl Drop for Postgres {
 fn run(command: Command) {
     let output = finish(command, WAIT_LIMIT);
     assert!(output.status.success(), "{}", printed(&output));
-}
-
-fn wait(process: &mut Child) {
-    let started = Instant::now();
-    while process.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < WAIT_LIMIT, "PostgreSQL does not end");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn pid(id: u32) -> Pid {
-    Pid::from_raw(id.try_into().unwrap()).unwrap()
-}
-
-fn children_of(id: u32) -> Vec<u32> {
-    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    ids.filter(|child| state_of(*child).is_some_and(|(_, parent)| parent == id)).collect()
-}
-
-/// The state of a process, and its parent.
-fn state_of(id: u32) -> Option<(char, u32)> {
-    let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // After the name, which may contain anything.
-    let mut words = text.rsplit_once(')')?.1.split_whitespace();
-    Some((words.next()?.chars().next()?, words.next()?.parse().ok()?))
-}
-
-/// Starts a process from a thread that lives as long as the tests: the system treats the end of that thread, not of
-/// the whole process, as the death of the parent.
-fn spawn_for_life(command: Command) -> Child {
-    type Order = (Command, mpsc::Sender<io::Result<Child>>);
-    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
-    let starter = STARTER.get_or_init(|| {
-        let (orders, taken) = mpsc::channel::<Order>();
-        std::thread::spawn(move || {
-            for (mut command, answer) in taken {
-                let _ = answer.send(command.spawn());
-            }
-        });
-        orders
-    });
-    let (answer, child) = mpsc::channel();
-    starter.send((command, answer)).unwrap();
-    child.recv().unwrap().unwrap()
 }

@@ -2,6 +2,7 @@
 //! videos.
 
 pub(crate) mod faulty_proxy;
+pub(crate) mod load;
 pub(crate) mod scripted;
 pub(crate) mod source;
 
@@ -38,8 +39,11 @@ impl UploadEnv {
     }
 
     pub(crate) async fn with(config: &str, sandbox: sandbox::Options) -> Self {
-        let options =
-            EnvOptions { config: config.to_owned(), sandbox: Some(sandbox), ..EnvOptions::default() };
+        let config = config.to_owned();
+        Self::with_options(EnvOptions { config, sandbox: Some(sandbox), ..EnvOptions::default() }).await
+    }
+
+    pub(crate) async fn with_options(options: EnvOptions) -> Self {
         let env = TestEnv::with(options).await;
         let created = env.post(&env.valid_body("Vimeo")).await;
         assert_eq!(created.status, 201, "{}", created.text);
