@@ -16,7 +16,7 @@ use std::time::Duration;
 pub(crate) use disk::Part;
 pub(crate) use pgbouncer::{PgBouncer, PoolMode};
 pub(crate) use proxy::{Cut, Fault, Proxy};
-pub(crate) use server::{Postgres, Stop};
+pub(crate) use server::{PASSWORD, PASSWORD_IN_URL, Postgres, Stop, remove_memory};
 pub(crate) use shared::SharedPostgres;
 
 use crate::support::harness::finish;
@@ -53,7 +53,7 @@ impl Version {
     }
 
     /// The same. `None`, and reported, if it is missing: the test is skipped. In CI this is a failure.
-    fn find_programs(self) -> Option<PathBuf> {
+    pub(crate) fn find_programs(self) -> Option<PathBuf> {
         let found = self.programs();
         if found.is_none() {
             skip(&format!("the programs of PostgreSQL {self:?} are missing; {HOW_TO_HAVE_IT}"));

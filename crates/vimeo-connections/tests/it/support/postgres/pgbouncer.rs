@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::ports::Port;
-use crate::support::postgres::server::{PASSWORD, PASSWORD_IN_URL};
-use crate::support::postgres::{Postgres, WAIT_LIMIT};
+use crate::support::postgres::{PASSWORD, PASSWORD_IN_URL, Postgres, WAIT_LIMIT};
 use crate::support::processes::{
     as_server_user, chown_to_server_user, kill_with_children, signal, signalled_at_end, spawn_for_life, wait,
 };

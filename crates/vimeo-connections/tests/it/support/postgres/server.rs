@@ -18,8 +18,8 @@ use crate::support::processes::{
 use crate::support::tools::program;
 
 /// With characters that a URL must escape.
-pub(super) const PASSWORD: &str = "p@ss w:rd/100%";
-pub(super) const PASSWORD_IN_URL: &str = "p%40ss%20w%3Ard%2F100%25";
+pub(crate) const PASSWORD: &str = "p@ss w:rd/100%";
+pub(crate) const PASSWORD_IN_URL: &str = "p%40ss%20w%3Ard%2F100%25";
 
 /// How an operator stops a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,16 +232,15 @@ impl Postgres {
         inside
     }
 
-    /// The lines of `postmaster.pid`.
-    fn about(&self) -> Vec<String> {
+    /// The data directory as seen from outside the namespace of the small disk.
+    fn seen_data(&self) -> PathBuf {
         let seen_from =
             self.disk.as_ref().map_or(String::new(), |disk| format!("/proc/{}/root", disk.holder()));
-        let file = format!("{seen_from}{}/postmaster.pid", self.data().display());
-        fs::read_to_string(file).unwrap_or_default().lines().map(|line| line.trim().to_owned()).collect()
+        format!("{seen_from}{}", self.data().display()).into()
     }
 
     fn is_ready(&self, id: u32) -> bool {
-        let about = self.about();
+        let about = about(&self.seen_data());
         about.first() == Some(&id.to_string()) && about.get(7).is_some_and(|state| state == "ready")
     }
 }
@@ -253,16 +252,26 @@ impl Drop for Postgres {
             // The postmaster ends its own processes, after five seconds by force.
             let _ = process.wait();
         }
-        // A killed server leaves a shared memory segment, which the next start would find.
-        if let Some(memory) =
-            self.about().get(6).and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
-        {
-            let _ = program("ipcrm").args(["--shmem-id", &memory]).stderr(Stdio::null()).status();
-        }
+        remove_memory(&self.seen_data());
     }
 }
 
 fn run(command: Command) {
     let output = finish(command, WAIT_LIMIT);
     assert!(output.status.success(), "{}", printed(&output));
+}
+
+/// The lines of `postmaster.pid`.
+fn about(data: &Path) -> Vec<String> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+/// Removes the shared memory segment that a killed server leaves, which the next start would find.
+pub(crate) fn remove_memory(data: &Path) {
+    if let Some(memory) =
+        about(data).get(6).and_then(|line| line.split_whitespace().nth(1).map(str::to_owned))
+    {
+        let _ = program("ipcrm").args(["--shmem-id", &memory]).stderr(Stdio::null()).status();
+    }
 }
