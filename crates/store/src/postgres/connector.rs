@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use domain::text::without_byte_order_mark;
@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::pg_error::{is_commit_warning, redacted};
-use super::sessions::{Session, SettingsScope};
+use super::servers::Servers;
+use super::sessions::{Context, Session, SettingsScope};
 use crate::error::in_full;
 use crate::url::{Server, Tls};
 use crate::{BoxError, PreparedStatements};
@@ -48,8 +49,7 @@ pub(super) enum Purpose {
 pub(super) struct Connector {
     /// One for each server of the URL; one of them accepts writes.
     configs: Vec<tokio_postgres::Config>,
-    /// The one that accepted writes at the last attempt.
-    last: AtomicUsize,
+    servers: Arc<Servers>,
     tls: Option<MakeRustlsConnect>,
     statements: PreparedStatements,
     timeout: Duration,
@@ -81,7 +81,8 @@ impl Connector {
             }
         }
         let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Self { configs, last: AtomicUsize::new(0), tls, statements, timeout, tasks, closing })
+        let servers = Arc::new(Servers::new(configs.len()));
+        Ok(Self { configs, servers, tls, statements, timeout, tasks, closing })
     }
 
     /// How long one statement may take.
@@ -94,6 +95,10 @@ impl Connector {
         self.statements
     }
 
+    pub(super) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+
     /// Ends all sessions, and opens no more.
     pub(super) async fn close(&self) {
         self.tasks.close();
@@ -104,37 +109,38 @@ impl Connector {
     /// Opens a session, on the server that accepts writes if the URL names several. Each has its own timeout, so that one
     /// which accepts connections but does not answer does not hide the others.
     pub(super) async fn connect(&self, purpose: Purpose) -> Result<Arc<Session>, BoxError> {
-        let first = self.last.load(Ordering::Relaxed);
-        let mut causes = Vec::new();
-        for number in (0..self.configs.len()).map(|at| (first + at) % self.configs.len()) {
-            let Some(config) = self.configs.get(number) else { continue };
-            let opening = tokio::time::timeout(self.timeout + GRACE, self.connect_to(config, purpose));
-            match opening.await {
-                Ok(Ok(session)) => {
-                    self.last.store(number, Ordering::Relaxed);
+        let (mut first, mut causes) = (None, Vec::new());
+        for number in self.servers.in_order() {
+            let first = *first.get_or_insert(number);
+            match self.connect_to(number, purpose).await {
+                Ok(session) => {
+                    self.servers.replace(first, number);
                     return Ok(session);
                 }
-                Ok(Err(error)) => causes.push(redacted(&error)),
-                Err(_) => causes.push("the server does not answer".to_owned()),
+                Err(cause) => causes.push(cause),
             }
         }
         Err(causes.join("; ").into())
     }
 
-    async fn connect_to(
-        &self,
-        config: &tokio_postgres::Config,
-        purpose: Purpose,
-    ) -> Result<Arc<Session>, tokio_postgres::Error> {
-        match &self.tls {
-            None => {
-                let (client, connection) = config.connect(NoTls).await?;
-                self.start(client, connection, purpose).await
+    /// The same on one of the servers; or why not.
+    pub(super) async fn connect_to(&self, number: usize, purpose: Purpose) -> Result<Arc<Session>, String> {
+        let Some(config) = self.configs.get(number) else { return Err("there is no such server".to_owned()) };
+        let opening = async {
+            match &self.tls {
+                None => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    self.start(client, connection, (number, purpose)).await
+                }
+                Some(tls) => {
+                    let (client, connection) = config.connect(tls.clone()).await?;
+                    self.start(client, connection, (number, purpose)).await
+                }
             }
-            Some(tls) => {
-                let (client, connection) = config.connect(tls.clone()).await?;
-                self.start(client, connection, purpose).await
-            }
+        };
+        match tokio::time::timeout(self.timeout + GRACE, opening).await {
+            Ok(opened) => opened.map_err(|error| redacted(&error)),
+            Err(_) => Err("the server does not answer".to_owned()),
         }
     }
 
@@ -142,15 +148,22 @@ impl Connector {
         &self,
         client: Client,
         connection: Connection<S, T>,
-        purpose: Purpose,
+        (number, purpose): (usize, Purpose),
     ) -> Result<Arc<Session>, tokio_postgres::Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let end = self.closing.child_token();
-        let (limit, scope) = (self.timeout + GRACE, self.scope(purpose));
-        let session = Session::new(client, self.tls.clone(), self.tasks.clone(), end.clone(), limit, scope);
+        let context = Context {
+            tls: self.tls.clone(),
+            tasks: self.tasks.clone(),
+            scope: self.scope(purpose),
+            end: end.clone(),
+            limit: self.timeout + GRACE,
+            server: (self.servers.clone(), number),
+        };
+        let session = Session::new(client, context);
         let has_commit_warning = session.commit_warning();
         self.tasks.spawn(async move {
             tokio::select! {

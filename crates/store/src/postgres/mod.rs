@@ -22,6 +22,7 @@ mod pg_error;
 mod pooling;
 mod rows;
 mod schema;
+mod servers;
 mod session_slots;
 mod sessions;
 mod webhook_secrets;

@@ -89,6 +89,7 @@ async fn keep_open(
                     }
                     pause = FIRST_PAUSE;
                     slot.send_replace(SlotState { session: Some(session.clone()), cause: None });
+                    // Statements that run meanwhile keep the session open until they are done.
                     session.ended().await;
                     slot.send_replace(SlotState::default());
                 }

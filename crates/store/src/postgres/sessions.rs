@@ -13,21 +13,30 @@ use tokio_util::task::TaskTracker;
 
 use super::parameters::{Numbered, Parameter, Parameters};
 use super::pg_error::{PgError, redacted};
+use super::servers::Servers;
 
 /// One connection to the server.
 pub(super) struct Session {
     client: Client,
-    /// For cancel requests, which need a connection of their own.
-    tls: Option<MakeRustlsConnect>,
-    tasks: TaskTracker,
+    context: Context,
     prepared: Mutex<HashMap<String, Arc<Prepared>>>,
-    scope: SettingsScope,
     /// Whether a transaction was started with [`Session::begin`].
     is_in_transaction: AtomicBool,
     has_commit_warning: Arc<AtomicBool>,
-    end: CancellationToken,
+}
+
+/// What a session needs beside its connection.
+pub(super) struct Context {
+    /// For cancel requests, which need a connection of their own.
+    pub(super) tls: Option<MakeRustlsConnect>,
+    pub(super) tasks: TaskTracker,
+    pub(super) scope: SettingsScope,
+    /// Cancelled when the connection is closed, or to close it.
+    pub(super) end: CancellationToken,
     /// How long a statement is waited for.
-    limit: Duration,
+    pub(super) limit: Duration,
+    /// The server, by its number.
+    pub(super) server: (Arc<Servers>, usize),
 }
 
 /// How long the settings of the service last.
@@ -64,17 +73,9 @@ pub(super) enum Values<'a> {
 }
 
 impl Session {
-    pub(super) fn new(
-        client: Client,
-        tls: Option<MakeRustlsConnect>,
-        tasks: TaskTracker,
-        end: CancellationToken,
-        limit: Duration,
-        scope: SettingsScope,
-    ) -> Self {
+    pub(super) fn new(client: Client, context: Context) -> Self {
         let (prepared, is_in_transaction) = (Mutex::default(), AtomicBool::new(false));
-        let has_commit_warning = Arc::default();
-        Self { client, tls, tasks, prepared, scope, is_in_transaction, has_commit_warning, end, limit }
+        Self { client, context, prepared, is_in_transaction, has_commit_warning: Arc::default() }
     }
 
     /// Runs the statements that a session starts with.
@@ -106,7 +107,7 @@ impl Session {
         let values = prepared.numbered.in_order(values)?;
         let is_alone = !self.is_in_transaction.load(Ordering::Relaxed);
         self.within(async {
-            match (&prepared.statement, &self.scope) {
+            match (&prepared.statement, &self.context.scope) {
                 (Some(statement), _) => Ok(self.client.query(statement, &untyped(&values)).await?),
                 (None, SettingsScope::Transaction(_)) if is_alone => {
                     self.query_in_transaction(&prepared.numbered.sql, &values).await
@@ -166,7 +167,7 @@ impl Session {
             Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
         };
-        match &self.scope {
+        match &self.context.scope {
             SettingsScope::Transaction(settings) => format!("{start}; {settings}"),
             SettingsScope::Session | SettingsScope::Nothing => start.to_owned(),
         }
@@ -195,7 +196,7 @@ impl Session {
     async fn prepare(&self, sql: &str, values: Values<'_>) -> Result<Arc<Prepared>, PgError> {
         let numbered = Numbered::of(sql);
         let types: Vec<_> = numbered.in_order(values)?.iter().map(|value| value.sent_type()).collect();
-        let statement = match &self.scope {
+        let statement = match &self.context.scope {
             SettingsScope::Transaction(_) | SettingsScope::Nothing => None,
             SettingsScope::Session => {
                 let preparing = async {
@@ -216,7 +217,7 @@ impl Session {
 
     /// Waits for the server, a little longer than the server itself allows a statement to take.
     async fn within<T>(&self, work: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
-        let Ok(result) = tokio::time::timeout(self.limit, work).await else {
+        let Ok(result) = tokio::time::timeout(self.context.limit, work).await else {
             self.cancel_and_abandon();
             return Err(PgError::OutcomeUnknown("the server does not answer".into()));
         };
@@ -229,8 +230,9 @@ impl Session {
     /// Asks the server to cancel the session's statement, and closes the connection. A session that waits for its standby
     /// would not notice the closed connection, and would keep its place among the server's connections.
     fn cancel_and_abandon(&self) {
-        let (cancel, tls, limit) = (self.client.cancel_token(), self.tls.clone(), self.limit);
-        self.tasks.spawn(async move {
+        self.doubt_server();
+        let (cancel, tls, limit) = (self.client.cancel_token(), self.context.tls.clone(), self.context.limit);
+        self.context.tasks.spawn(async move {
             let cancelling = async {
                 match tls {
                     None => cancel.cancel_query(NoTls).await,
@@ -245,7 +247,7 @@ impl Session {
 
     /// Closes the connection, whatever state it is in.
     pub(super) fn abandon(&self) {
-        self.end.cancel();
+        self.context.end.cancel();
     }
 
     /// Where the server's warning about a commit is recorded.
@@ -255,17 +257,32 @@ impl Session {
 
     /// Whether a commit since the last call may be missing on the standby.
     pub(super) fn take_commit_warning(&self) -> bool {
-        self.has_commit_warning.swap(false, Ordering::Acquire)
+        let has_warning = self.has_commit_warning.swap(false, Ordering::Acquire);
+        if has_warning {
+            self.doubt_server();
+        }
+        has_warning
     }
 
-    /// Whether the connection is closed.
-    pub(super) fn has_ended(&self) -> bool {
-        self.end.is_cancelled()
+    /// The server may be a former primary that still runs.
+    fn doubt_server(&self) {
+        let (servers, number) = &self.context.server;
+        servers.doubt(*number);
     }
 
-    /// Resolves when the connection is closed.
+    /// Resolves when [`Self::has_ended`].
     pub(super) async fn ended(&self) {
-        self.end.cancelled().await;
+        let (servers, number) = &self.context.server;
+        tokio::select! {
+            () = self.context.end.cancelled() => {}
+            () = servers.replaced(*number) => {}
+        }
+    }
+
+    /// Whether the connection is closed, or sessions belong on another server: what that one acknowledged, this one may lack.
+    pub(super) fn has_ended(&self) -> bool {
+        let (servers, number) = &self.context.server;
+        self.context.end.is_cancelled() || servers.is_replaced(*number)
     }
 }
 
@@ -290,6 +307,6 @@ fn typed<'a>(values: Positional<'a>) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.end.cancel();
+        self.context.end.cancel();
     }
 }

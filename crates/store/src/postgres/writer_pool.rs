@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connector::{Connector, Purpose};
+use super::servers;
 use super::session_slots::SessionSlot;
 use super::sessions::Session;
 use crate::Error;
@@ -27,6 +28,7 @@ pub(super) struct Writer {
 
 impl WriterPool {
     pub(super) fn new(connector: &Arc<Connector>, count: usize) -> Arc<Self> {
+        connector.tasks.spawn(servers::replace_doubtful(connector.clone()));
         let slots = (0..count).map(|_| SessionSlot::new(connector, Purpose::Write)).collect();
         Arc::new(Self {
             idle: Mutex::new(slots),

@@ -176,3 +176,28 @@ async fn nothing_is_acknowledged_while_the_standby_is_down() {
     report.assert_acknowledged_stored(&primary.url(DATABASE));
     assert_whole(&env, &primary.url(DATABASE));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_primary_that_still_runs_is_replaced() {
+    for version in Version::ALL {
+        let Some((mut primary, standby, both)) = tokio::task::block_in_place(|| pair(version)) else {
+            continue;
+        };
+        let env = env_on_database(&both, "store.timeout_seconds = 1").await;
+        let chaos = ChaosClients::start(&env, &[env.service.address], "former", 16);
+        chaos.wait_for_acks(100).await;
+        // It accepts connections, and its commits wait for the standby for ever.
+        tokio::task::block_in_place(|| standby.promote());
+        chaos.wait_for_acks(100).await;
+        until("the service is ready", async || is_ready(&env).await).await;
+        let report = chaos.finish().await;
+        report.assert_only_errors(&["STORE_UNAVAILABLE", "OUTCOME_UNKNOWN"]);
+        print_numbers(&format!("{version:?}, former primary still runs: {}", report.summary()));
+        report.assert_acknowledged_stored(&standby.url(DATABASE));
+        let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{DATABASE}'");
+        until("its sessions are closed", async || primary.sql(&sessions) == "0").await;
+        // A command connects to the first server that accepts writes.
+        tokio::task::block_in_place(|| primary.stop(Stop::Immediate));
+        assert_whole(&env, &standby.url(DATABASE));
+    }
+}
