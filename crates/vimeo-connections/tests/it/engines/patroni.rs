@@ -49,13 +49,9 @@ impl Load {
     }
 }
 
-async fn is_ready(env: &TestEnv) -> bool {
-    env.get("/health/ready").await.status == 200
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_writes_survive_a_failover_and_a_switchover() {
-    let Some(mut cluster) = Patroni::start().await else { return };
+/// A cluster, and the service on it.
+async fn start() -> Option<(Patroni, UploadEnv)> {
+    let cluster = Patroni::start().await?;
     cluster.create_database(DATABASE).await;
     let options = EnvOptions {
         config: CONFIG.to_owned(),
@@ -64,7 +60,16 @@ async fn acknowledged_writes_survive_a_failover_and_a_switchover() {
         sandbox: Some(fast_sandbox()),
         ..EnvOptions::default()
     };
-    let uploads = UploadEnv::with_options(options).await;
+    Some((cluster, UploadEnv::with_options(options).await))
+}
+
+async fn is_ready(env: &TestEnv) -> bool {
+    env.get("/health/ready").await.status == 200
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_writes_survive_a_failover_and_a_switchover() {
+    let Some((mut cluster, uploads)) = start().await else { return };
     let process = uploads.env.service.id();
 
     let load = Load::start(&uploads, "failover").await;
@@ -88,4 +93,21 @@ async fn acknowledged_writes_survive_a_failover_and_a_switchover() {
     cluster.wait_until_complete().await;
     assert_eq!(uploads.env.service.id(), process);
     print_numbers(&cluster.versions());
+}
+
+/// Without Patroni, and without a watchdog, nothing stops the former primary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_writes_survive_the_end_of_patroni_alone() {
+    let Some((mut cluster, uploads)) = start().await else { return };
+    let load = Load::start(&uploads, "patroni").await;
+    let old = cluster.find_leader().await;
+    cluster.kill_patroni(old);
+    let new = cluster.wait_for_other_leader(old).await;
+    load.wait_for_progress().await;
+    until("the service is ready", async || is_ready(&uploads.env).await).await;
+    // Patroni makes it a standby of the new primary.
+    cluster.restart(old);
+    cluster.wait_until_complete().await;
+    load.wait_for_progress().await;
+    load.finish("Patroni of the primary killed", &uploads, &cluster.url_at(new, DATABASE)).await;
 }

@@ -99,6 +99,13 @@ impl Patroni {
         self.nodes[node].kill();
     }
 
+    /// Kills Patroni on a node, as if the machine had run out of memory. PostgreSQL continues.
+    pub(crate) fn kill_patroni(&mut self, node: usize) {
+        let mut patroni = self.nodes[node].patroni.take().unwrap();
+        patroni.kill().unwrap();
+        wait(&mut patroni);
+    }
+
     /// Starts Patroni on a node again.
     pub(crate) fn restart(&mut self, node: usize) {
         self.nodes[node].start();
