@@ -1,5 +1,5 @@
 //! The operations of the service, called by the HTTP adapter and the command line, and the upload worker.
-//! The only crate that combines `store`, `seal`, `vimeo` and `egress`. Independent of HTTP and the command line.
+//! The only crate that combines `store`, `seal`, `vimeo` and `egress`. Knows no HTTP and no command line.
 //! Invariant: credentials are verified as configured before they are stored, and no secret is stored unsealed.
 
 mod accounts;

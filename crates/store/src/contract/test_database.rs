@@ -45,12 +45,12 @@ pub(crate) async fn postgres_18() -> Option<TestDatabase> {
     postgres("TEST_POSTGRES_18_URL", "").await
 }
 
-/// Through PgBouncer in session mode; only in `./test --all`.
+/// Through `PgBouncer` in session mode; only in `./test --all`.
 pub(crate) async fn pgbouncer_session() -> Option<TestDatabase> {
     pgbouncer("TEST_PGBOUNCER_SESSION_URL", PreparedStatements::Session).await
 }
 
-/// Through PgBouncer in transaction mode; only in `./test --all`.
+/// Through `PgBouncer` in transaction mode; only in `./test --all`.
 pub(crate) async fn pgbouncer_transaction() -> Option<TestDatabase> {
     pgbouncer("TEST_PGBOUNCER_TRANSACTION_URL", PreparedStatements::Transaction).await
 }
