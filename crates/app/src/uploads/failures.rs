@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn vimeo_that_cannot_be_asked_is_retried() {
+    fn an_unavailable_vimeo_is_retried() {
         for failed in
             [later(None, TransportError::Status(503)), vimeo::Failure::Unknown(TransportError::Status(500))]
         {

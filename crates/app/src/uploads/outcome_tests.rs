@@ -233,7 +233,7 @@ fn the_first_unconfirmed_create_counts() {
 }
 
 #[test]
-fn the_next_state_is_the_steps() {
+fn the_next_state_is_that_of_the_step() {
     let next = JobState::Transcoding(Transcoding { video: video(), size: 9 });
     let outcome = StepOutcome::advance(next.clone());
     assert_eq!(outcome.then, Then::Continue(Progress::Made));

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_wait_do_not_come_back_together() {
+    fn the_delays_of_a_busy_receiver_are_spread() {
         assert_eq!([busy_pause(0), busy_pause(255)], [BUSY_PAUSE, BUSY_PAUSE + BUSY_SPREAD]);
     }
 }

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_known_again() {
+    fn stored_facts_match_their_source() {
         let found = facts("\"a\"", 10);
         for fetch in [Fetch::Ranged, Fetch::Whole, Fetch::Spooled] {
             let stored = to_facts(&found, 10, fetch);
