@@ -297,11 +297,11 @@ impl Numbered {
     }
 }
 
-fn untyped<'a>(values: Positional<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
+fn untyped(values: Positional<'_>) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| *value as &(dyn ToSql + Sync)).collect()
 }
 
-fn typed<'a>(values: Positional<'a>) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+fn typed(values: Positional<'_>) -> Vec<(&(dyn ToSql + Sync), Type)> {
     values.iter().map(|value| (*value as &(dyn ToSql + Sync), value.sent_type())).collect()
 }
 

@@ -43,11 +43,7 @@ async fn acknowledged_writes_survive_pooler_restarts_and_a_node_kill() {
     for is_killed in [false, true, false, true] {
         chaos.wait_for_acks(150).await;
         let before = chaos.count_of("STORE_UNAVAILABLE");
-        if is_killed {
-            pooler.kill()
-        } else {
-            pooler.stop()
-        }
+        tokio::task::block_in_place(|| if is_killed { pooler.kill() } else { pooler.stop() });
         until("clients are refused", async || chaos.count_of("STORE_UNAVAILABLE") > before).await;
         tokio::task::block_in_place(|| pooler.start(PoolMode::Transaction));
     }

@@ -164,14 +164,12 @@ impl Patroni {
 
     /// The ends of all logs.
     fn logs(&self) -> String {
-        let mut text = String::new();
-        for node in &self.nodes {
+        let end = |node: &Node| {
             let log = fs::read_to_string(node.directory.join("log")).unwrap_or_default();
-            let lines: Vec<_> = log.lines().rev().take(30).collect();
-            text += &format!("--- {}\n", node.name);
-            text.extend(lines.iter().rev().map(|line| format!("{line}\n")));
-        }
-        text
+            let lines: Vec<_> = log.lines().collect();
+            format!("{}:\n{}", node.name, lines[lines.len().saturating_sub(30)..].join("\n"))
+        };
+        self.nodes.iter().map(end).collect::<Vec<_>>().join("\n")
     }
 }
 
