@@ -78,8 +78,10 @@ async fn a_pooler_that_changes_to_transaction_mode_is_named_with_the_setting() {
     })
     .await;
     let id = create(&env, &env.valid_body("before")).await;
-    pooler.stop();
-    tokio::task::block_in_place(|| pooler.start(PoolMode::Transaction));
+    tokio::task::block_in_place(|| {
+        pooler.kill();
+        pooler.start(PoolMode::Transaction);
+    });
     // While the service runs, the first statement that is not known to its session shows it.
     let json_advice = ADVICE.replace('"', "\\\"");
     until("the log says what to set", async || {

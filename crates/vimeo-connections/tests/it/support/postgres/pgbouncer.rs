@@ -73,10 +73,11 @@ impl PgBouncer {
         }
     }
 
-    /// Stops it as an operator does, without waiting for clients.
+    /// Stops it when the running transactions have ended; in session mode, when all clients have left. SIGTERM would do the same as
+    /// SIGKILL up to 1.22, and wait for all clients from 1.23 on.
     pub(crate) fn stop(&mut self) {
         let mut process = self.process.take().unwrap();
-        signal(process.id(), Signal::TERM).unwrap();
+        signal(process.id(), Signal::INT).unwrap();
         wait(&mut process);
     }
 
