@@ -231,9 +231,9 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Egress
         create_timeout: uploads.create_timeout,
         probe_delay: uploads.look_grace,
         probe_span: uploads.look_span,
-        retry_deadline: uploads.patience,
+        retry_deadline: uploads.retry_deadline,
         confirm: uploads.confirm,
-        client_deadline: uploads.link_patience,
+        client_deadline: uploads.client_deadline,
         present: Arc::new(web::job_object),
     };
     Ok(UploadSetup { client, egress, options })

@@ -134,9 +134,9 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "vimeo.verification",
-        Kind::Choice(&["required", "off", "when-reachable"]),
+        Kind::Choice(&["required", "off"]),
         "required",
-        "`required`: credentials are stored only after Vimeo has confirmed them. `off`: stored without a check, for networks that cannot reach Vimeo. `when-reachable` is not supported by this version.",
+        "`required`: credentials are stored only after Vimeo has confirmed them. `off`: stored without a check, for networks that cannot reach Vimeo.",
     ),
     key("vimeo.required_scopes", Kind::List, "private,upload,edit", "Scopes that an access token must have."),
     key(

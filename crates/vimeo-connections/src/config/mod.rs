@@ -253,10 +253,6 @@ impl Reader<'_> {
         let verify = self.parsed("vimeo.verification", |text| match text {
             "required" => Ok(true),
             "off" => Ok(false),
-            // A documented value, but this version cannot recheck connections in the background.
-            "when-reachable" => {
-                Err("\"when-reachable\" is not supported yet; use \"required\" or \"off\"".to_owned())
-            }
             _ => Err("must be \"required\" or \"off\"".to_owned()),
         });
         let budget = self.number("vimeo.budget_seconds").map(Duration::from_secs);

@@ -84,7 +84,6 @@ fn security_settings_are_explicit_or_rejected() {
         ("listen = \"8080\"", "must be an address and a port"),
         ("[tls]\nkey_file = \"k\"", "go together"),
         ("[vimeo]\nbase_url = \"http://api.vimeo.com\"", "must start with https://"),
-        ("[vimeo]\nverification = \"when-reachable\"", "\"when-reachable\" is not supported yet"),
         ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
         ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one can be used"),
         ("[keyring]\nvalue = \"correct horse battery staple\"", "or a passphrase, which is not supported"),

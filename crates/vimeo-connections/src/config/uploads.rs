@@ -29,9 +29,9 @@ pub(crate) struct UploadsConfig {
     pub(crate) create_timeout: Duration,
     pub(crate) look_grace: Duration,
     pub(crate) look_span: Duration,
-    pub(crate) patience: Duration,
+    pub(crate) retry_deadline: Duration,
     pub(crate) confirm: Duration,
-    pub(crate) link_patience: Duration,
+    pub(crate) client_deadline: Duration,
 }
 
 impl Reader<'_> {
@@ -79,9 +79,9 @@ impl Reader<'_> {
             create_timeout: seconds("uploads.create_seconds")?,
             look_grace: seconds("uploads.grace_seconds")?,
             look_span: seconds("uploads.look_seconds")?,
-            patience: hours("uploads.patience_hours")?,
+            retry_deadline: hours("uploads.patience_hours")?,
             confirm: seconds("uploads.confirm_seconds")?,
-            link_patience: hours("uploads.link_hours")?,
+            client_deadline: hours("uploads.link_hours")?,
         })
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct SettingsArguments {
     /// Its description
     #[arg(long, value_parser = VideoDescription::parse)]
     description: Option<VideoDescription>,
-    /// Who may watch it: anybody, nobody, password, unlisted, disable, users or contacts [default: anybody]
+    /// Who may watch it: anybody, password, unlisted, disable, users, contacts or nobody [default: anybody]
     #[arg(long, value_parser = View::parse)]
     view: Option<View>,
     /// Where it may be embedded: public, private or whitelist
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_named_or_told_by_its_uri() {
+    fn a_folder_has_a_name_or_a_uri() {
         assert!(matches!(read_folder("/users/1/folders/2").unwrap(), Folder::Number(_)));
         assert!(matches!(read_folder("https://api.vimeo.com/me/projects/2").unwrap(), Folder::Number(_)));
         assert!(matches!(read_folder("Holidays/2026").unwrap(), Folder::Named(_)));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_in_seconds_with_a_fraction_or_without() {
+    fn a_moment_is_in_seconds_with_or_without_a_fraction() {
         assert_eq!(read_moment("1.5").map(Moment::as_millis), Ok(1_500));
         assert_eq!(read_moment("0").map(Moment::as_millis), Ok(0));
         for bad in ["", "-1", "x", "NaN", "inf", "86401", "1e300"] {
