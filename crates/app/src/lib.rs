@@ -58,8 +58,8 @@ pub use store::{
     roll_back_engine_migration, rollback_command,
 };
 pub use uploads::{
-    CREATE_TIMEOUT_MAX, ClientUpload, JobPage, Presenter, RequestedSource, UploadOptions, UploadRequest,
-    UploadSetup, WebhookTarget,
+    CREATE_TIMEOUT_MAX, ClientUpload, FileRun, JobPage, LocalFile, LocalFileFailed, Presenter,
+    RequestedSource, UploadOptions, UploadRequest, UploadSetup, WebhookTarget,
 };
 pub use vimeo::{Credential, CredentialProblem};
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
 use super::lease::TransferCounter;
-use egress::{SourceError, SourceStream};
+use egress::SourceError;
 
 /// A source that is open.
 pub(super) struct ChunkReader {
@@ -18,15 +18,18 @@ pub(super) struct ChunkReader {
 }
 
 struct Reading {
-    stream: SourceStream,
+    stream: BoxStream<'static, Result<Bytes, SourceError>>,
     /// What was read and belongs to the next chunk.
     rest: Bytes,
 }
 
 impl ChunkReader {
     /// A source that is read from this offset on.
-    pub(super) fn new(stream: SourceStream, offset: u64) -> Self {
-        let reading = Reading { stream, rest: Bytes::new() };
+    pub(super) fn new(
+        stream: impl Stream<Item = Result<Bytes, SourceError>> + Send + 'static,
+        offset: u64,
+    ) -> Self {
+        let reading = Reading { stream: stream.boxed(), rest: Bytes::new() };
         Self {
             shared: Arc::new(tokio::sync::Mutex::new(reading)),
             offset: Arc::new(AtomicU64::new(offset)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::job::{Ending, Failure, JobState};
+use domain::job::{Ending, Failure, Job, JobState, WaitingFor};
 use domain::secret::Sealed;
 use store::{Completion, LeasedJob};
 
@@ -100,6 +100,7 @@ impl Executor<'_> {
                     let (completion, answer) =
                         completed.map(|completed| (completed.completion, completed.answer)).unzip();
                     let link = self.seal_link(&job, link).await?;
+                    let job = Job { waiting_for: Some(WaitingFor::Client), ..job };
                     let commit = Commit::new(job, NextRun::In(FIRST_POLL));
                     self.lease.commit(Commit { link, answer, completion, ..commit }).await?;
                     return Ok(LinkResult::Created(upload));

@@ -12,6 +12,7 @@ use vimeo::UploadLink;
 
 use super::failures::then_of_list;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
+use super::local_file::LocalFile;
 use super::outcome::{Decision, JobPatch, StepOutcome, apply, decide};
 use super::postpone::{defer, pause_for_connection, refuse};
 use super::prepare::{self, Prepared};
@@ -30,16 +31,19 @@ pub(super) struct Executor<'a> {
     pub(super) memory: Memory,
 }
 
-/// Runs a leased job.
+/// Runs a leased job. `local_file`: its bytes, if this process is its client.
 pub(super) async fn execute(
     context: &Arc<Context>,
     uploads: &Uploads,
     leased: LeasedJob,
-    stopping: CancellationToken,
+    (local_file, stopping): (Option<Arc<dyn LocalFile>>, CancellationToken),
 ) {
     let id = leased.job.id.clone();
     let (row_mac, sealed) = (leased.row_mac.clone(), leased.request.clone());
     let mut lease = JobLease::new(leased, context.clone());
+    if local_file.is_some() {
+        lease.shorten();
+    }
     let verified = prepare::verify(context, &lease.job, row_mac.as_deref(), sealed.as_ref()).await;
     if lease.job.state.has_ended() {
         let delivered = match verified {
@@ -54,7 +58,8 @@ pub(super) async fn execute(
     };
     match prepared {
         Ok(prepared) => {
-            let memory = Memory { progress: uploads.progresses.take(&id), ..Memory::default() };
+            let progress = uploads.progresses.take(&id);
+            let memory = Memory { progress, local_file, ..Memory::default() };
             let mut executor = Executor { context, uploads, lease, prepared, memory };
             report(&id, executor.run(stopping).await);
             if matches!(executor.lease.job.state, JobState::Uploading(_)) {

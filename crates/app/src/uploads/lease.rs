@@ -20,12 +20,15 @@ use crate::context::Context;
 
 /// How long a lease lasts unless it is renewed.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// The same for a command that sends a local file: it is killed more often than a service, and its next run waits this long.
+pub(super) const COMMAND_LEASE: Duration = Duration::from_secs(12);
 /// How often it is renewed, and how often the progress is written.
 const RENEWAL: Duration = Duration::from_secs(2);
 /// A lease that could not be renewed counts as lost this long before it expires.
 const MARGIN: Duration = Duration::from_secs(5);
-/// Three renewals may fail before the lease is lost.
-const _: () = assert!(RENEWAL.as_secs() * 3 + MARGIN.as_secs() < LEASE.as_secs());
+/// Three renewals may fail before a lease is lost.
+const _: () = assert!(RENEWAL.as_secs() * 3 + MARGIN.as_secs() < COMMAND_LEASE.as_secs());
+const _: () = assert!(COMMAND_LEASE.as_secs() < LEASE.as_secs());
 /// The weight of the last interval in the transfer rate, in percent.
 const RATE_WEIGHT: u64 = 30;
 /// How long a job is left alone whose row does not verify.
@@ -39,6 +42,8 @@ pub(super) struct JobLease {
     pub(super) counter: Arc<TransferCounter>,
     context: Arc<Context>,
     fence: u64,
+    /// How long each renewal lasts.
+    duration: Duration,
     /// When the lease was taken, or slightly later.
     leased_at: Instant,
     /// The job as it was written last, for the heartbeat.
@@ -158,10 +163,16 @@ impl JobLease {
             counter: Arc::default(),
             context,
             fence,
+            duration: LEASE,
             leased_at: Instant::now(),
             written,
             is_writing: false,
         }
+    }
+
+    /// Renews it from now on for the time of a command.
+    pub(super) fn shorten(&mut self) {
+        self.duration = COMMAND_LEASE;
     }
 
     /// Writes the job, and keeps or releases the lease.
@@ -181,7 +192,7 @@ impl JobLease {
         let (due_in, lease) = match next_run {
             NextRun::Continue => {
                 job.waiting_for = None;
-                (Some(Duration::ZERO), LeaseAfter::Kept(LEASE))
+                (Some(Duration::ZERO), LeaseAfter::Kept(self.duration))
             }
             NextRun::In(delay) => (Some(delay), LeaseAfter::Released),
             NextRun::Never => (None, LeaseAfter::Released),
@@ -258,7 +269,7 @@ impl JobLease {
         let (context, counter, written) = (self.context.clone(), self.counter.clone(), self.written.clone());
         let (account, id) = (self.job.account_id.clone(), self.job.id.clone());
         let (connection, fence) = (self.job.connection_id.clone(), self.fence);
-        let leased_at = self.leased_at;
+        let (leased_at, duration) = (self.leased_at, self.duration);
         async move {
             let (mut renewed_at, mut rate) = (leased_at, Rate::default());
             loop {
@@ -273,9 +284,9 @@ impl JobLease {
                     let job = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     progress(&context, job, sent, rate)
                 });
-                let renewal = LeaseRenewal { fence, lease: LEASE, sent, now: context.clock.now() };
+                let renewal = LeaseRenewal { fence, lease: duration, sent, now: context.clock.now() };
                 let renewing = context.store.renew_job_lease(&account, &id, &renewal);
-                match timeout_at(renewed_at + LEASE - MARGIN, renewing).await {
+                match timeout_at(renewed_at + duration - MARGIN, renewing).await {
                     Ok(Ok(Changed::Yes)) => renewed_at = asked_at,
                     Ok(Ok(Changed::No)) | Err(_) => return AbortReason::LeaseLost,
                     Ok(Err(error)) => {

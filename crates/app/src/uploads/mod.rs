@@ -9,6 +9,7 @@ mod executor;
 mod failures;
 mod lease;
 mod listings;
+mod local_file;
 mod outcome;
 mod postpone;
 mod prepare;
@@ -46,6 +47,7 @@ use client_upload::{LinkCompletion, LinkResult, create_link};
 use lease::LEASE;
 use prepare::PrepareError;
 
+pub use local_file::{FileRun, LocalFile, LocalFileFailed};
 pub use request::{RequestedSource, UploadRequest, WebhookTarget};
 pub(crate) use setup::Uploads;
 pub use setup::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::job::{Job, JobId};
-use store::{DueLimits, LeaseTerms, Work};
+use store::{DueLimits, LeaseTerms, LeasedJob, Work};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -23,8 +23,17 @@ const CANDIDATES_MORE: u32 = 32;
 const DUE_MAX: u32 = 10_000;
 
 /// The span of everything that is logged while a job runs.
-fn job_span(job: &Job) -> tracing::Span {
+pub(super) fn job_span(job: &Job) -> tracing::Span {
     tracing::info_span!("job", job = %job.id, account = %job.account_id, connection = %job.connection_id)
+}
+
+/// The result of a request for the lease of one job.
+pub(super) enum LeaseResult {
+    Leased(Box<LeasedJob>),
+    /// It is not due, or another worker has the lease.
+    NotDue,
+    /// The limits of its account or connection do not allow one more, or another worker was faster.
+    Refused,
 }
 
 impl App {
@@ -48,17 +57,31 @@ impl App {
     /// whether it ran.
     pub async fn run_one(&self, id: &JobId, stopping: &CancellationToken) -> Result<bool, Error> {
         let Some(uploads) = &self.uploads else { return Ok(false) };
-        let limits = DueLimits { total: DUE_MAX, per_account: DUE_MAX, per_connection: DUE_MAX };
         for work in [Work::Upload, Work::Webhook] {
-            let due = self.store.list_due_jobs(self.clock.now(), work, &limits).await?;
-            let Some(due) = due.into_iter().find(|due| due.id == *id) else { continue };
-            let terms = self.terms(uploads, work, due.fence);
-            let Some(leased) = self.store.lease_job(&due.account_id, id, &terms).await? else { continue };
+            let LeaseResult::Leased(leased) = self.lease_due(uploads, id, work, LEASE).await? else {
+                continue;
+            };
             let span = job_span(&leased.job);
-            execute(&self.context, uploads, leased, stopping.clone()).instrument(span).await;
+            execute(&self.context, uploads, *leased, (None, stopping.clone())).instrument(span).await;
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Leases one job if it is due.
+    pub(super) async fn lease_due(
+        &self,
+        uploads: &Uploads,
+        id: &JobId,
+        work: Work,
+        lease: Duration,
+    ) -> Result<LeaseResult, Error> {
+        let limits = DueLimits { total: DUE_MAX, per_account: DUE_MAX, per_connection: DUE_MAX };
+        let due = self.store.list_due_jobs(self.clock.now(), work, &limits).await?;
+        let Some(due) = due.into_iter().find(|due| due.id == *id) else { return Ok(LeaseResult::NotDue) };
+        let terms = LeaseTerms { lease, ..self.terms(uploads, work, due.fence) };
+        let leased = self.store.lease_job(&due.account_id, id, &terms).await?;
+        Ok(leased.map_or(LeaseResult::Refused, |leased| LeaseResult::Leased(Box::new(leased))))
     }
 
     fn terms(&self, uploads: &Uploads, work: Work, expected_fence: u64) -> LeaseTerms {
@@ -111,7 +134,7 @@ impl App {
             let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());
             self.tasks.spawn(async move {
                 let span = job_span(&leased.job);
-                execute(&app.context, &uploads, leased, stopping).instrument(span).await;
+                execute(&app.context, &uploads, leased, (None, stopping)).instrument(span).await;
                 drop(slot);
                 // There is a free slot, and this job may be due at once.
                 uploads.wakeup.notify_one();

@@ -1,18 +1,18 @@
-//! `upload`: uploads a file or URL through a connection. This command sends a file's bytes to Vimeo itself; a URL is
-//! fetched by whichever process runs the job, possibly this command. If interrupted, rerunning it resumes the upload.
+//! `upload`: uploads a file or URL through a connection. This command runs the job of a file until its bytes are sent; a
+//! URL is fetched by whichever process runs the job, possibly this command. If interrupted, rerunning it resumes the upload.
 
 mod file;
 mod interrupts;
 mod once;
 mod progress;
 mod report;
-mod sending;
 mod settings;
 mod watching;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use app::{App, Caller, Error};
 use clap::Args;
@@ -28,15 +28,14 @@ use super::connections::AccountArg;
 use super::{BoxError, Format, error_messages, output};
 use crate::config::Config;
 use crate::wiring;
-use file::FileToSend;
+use file::{FileToSend, ReadFault, SendingFile};
 use interrupts::Interrupts;
-use once::{Begun, Sendable, begin_file, begin_url};
+use once::{Started, begin_file, begin_url};
 use progress::Progress;
-use sending::{Sent, send};
 use settings::SettingsArguments;
 use watching::watch;
 
-const GOES_ON: &str = "Run the same command again to resume";
+const RERUN: &str = "Run the same command again to resume";
 
 /// What to upload, through which connection, with which settings.
 #[derive(Args)]
@@ -88,12 +87,10 @@ enum Source {
 }
 
 /// Everything an upload needs.
-struct Desk<'a> {
+struct UploadContext<'a> {
     app: &'a App,
-    client: &'a vimeo::Client,
     caller: &'a Caller,
     connection: &'a ConnectionId,
-    chunk_bytes: u64,
     /// Whether this process may run jobs.
     is_working: bool,
     tasks: &'a TaskTracker,
@@ -111,26 +108,23 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     let settings = arguments.settings.read()?;
     let interrupts = Interrupts::listen()?;
     let tasks = TaskTracker::new();
-    let client = wiring::client(config, tasks.clone())?;
     let app = wiring::open_for_uploading(config, tasks.clone()).await?;
     let progress = Progress::new();
     let result = async {
         let (caller, connection): (Caller, Connection) =
             arguments.of.find(&app, &arguments.connection).await?;
-        let desk = Desk {
+        let context = UploadContext {
             app: &app,
-            client: &client,
             caller: &caller,
             connection: &connection.id,
-            chunk_bytes: config.uploads.chunk_bytes,
             is_working: config.uploads.is_working,
             tasks: &tasks,
             stopping: &interrupts.stopping,
             progress: &progress,
         };
         match source {
-            Source::File(file) => upload_file(&desk, &file, settings, again).await,
-            Source::Url(url) => upload_url(&desk, &url, (settings, again, stay)).await,
+            Source::File(file) => upload_file(&context, file, settings, again).await,
+            Source::Url(url) => upload_url(&context, &url, (settings, again, stay)).await,
         }
     };
     let result = Box::pin(result).await;
@@ -143,7 +137,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     match result {
         Ok(ended) => ended.tell(&arguments.format),
         Err(error) if error.is::<Stopped>() => {
-            output::status(&format!("Interrupted. {GOES_ON}."));
+            output::status(&format!("Interrupted. {RERUN}."));
             Ok(ExitCode::from(interrupts.code()))
         }
         Err(error) => Err(error),
@@ -194,33 +188,37 @@ fn is_http(scheme: &str) -> bool {
 }
 
 async fn upload_file(
-    desk: &Desk<'_>,
-    file: &FileToSend,
+    context: &UploadContext<'_>,
+    file: FileToSend,
     settings: UploadSettings,
     again: Again,
 ) -> Result<Ended, BoxError> {
-    desk.progress.phase("making a place for the video");
+    context.progress.phase("making a place for the video");
     let name = settings.name.clone().or_else(|| file.video_name());
     let settings = UploadSettings { name, ..settings };
-    let to = match begin_file(desk, file, settings, again).await? {
-        Begun::Completed(job) => return Ok(Ended::Before(job)),
-        Begun::Going(to) => to,
+    let id = match begin_file(context, &file, settings, again).await? {
+        Started::Completed(job) => return Ok(Ended::Before(job)),
+        Started::InProgress(id) => id,
     };
-    match send(desk, file, &to).await? {
-        Sent::Whole | Sent::AskTheJob => watch(desk, &to.job_id).await.map(|job| Ended::Now(Box::new(job))),
-        Sent::Stopped => Err(Stopped.into()),
-        Sent::Changed => Err(give_up_changed(desk, &to).await),
-        Sent::Unreadable(error) => Err(format!("the file cannot be read: {error}. {GOES_ON}").into()),
-        Sent::GivenUp(failure) => Err(format!("the bytes do not reach Vimeo: {failure}. {GOES_ON}").into()),
+    let sending = Arc::new(SendingFile::new(file, context.tasks.clone(), context.progress.clone()));
+    match watch(context, &id, Some(&sending)).await {
+        Ok(job) => Ok(Ended::Now(Box::new(job))),
+        Err(error) => match error.downcast::<ReadFault>().map(|fault| *fault) {
+            Ok(ReadFault::Changed) => Err(cancel_changed(context, &id).await),
+            Ok(ReadFault::Unreadable(error)) => {
+                Err(format!("the file cannot be read: {error}. {RERUN}").into())
+            }
+            Err(error) => Err(error),
+        },
     }
 }
 
 /// The bytes that have arrived are useless: cancel the upload.
-async fn give_up_changed(desk: &Desk<'_>, to: &Sendable) -> BoxError {
-    if let Err(error) = desk.app.cancel_upload(desk.caller, &to.job_id).await {
-        return in_words(error);
+async fn cancel_changed(context: &UploadContext<'_>, id: &JobId) -> BoxError {
+    if let Err(error) = context.app.cancel_upload(context.caller, id).await {
+        return to_message(error);
     }
-    match watch(desk, &to.job_id).await {
+    match watch(context, id, None).await {
         Ok(_) => "the file changed while it was sent, so the upload was cancelled and the uploaded part was \
                   deleted. Run the command again when the file is no longer being written"
             .into(),
@@ -229,20 +227,20 @@ async fn give_up_changed(desk: &Desk<'_>, to: &Sendable) -> BoxError {
 }
 
 async fn upload_url(
-    desk: &Desk<'_>,
+    context: &UploadContext<'_>,
     url: &str,
     (settings, again, stay): (UploadSettings, Again, Stay),
 ) -> Result<Ended, BoxError> {
-    let url = desk.app.check_address(url).map_err(|fault| format!("the address {fault}"))?;
-    match begin_url(desk, &url, settings, again).await? {
-        Begun::Completed(job) => Ok(Ended::Before(job)),
-        Begun::Going(id) if stay == Stay::UntilItIsTaken => Ok(Ended::Taken(id)),
-        Begun::Going(id) => watch(desk, &id).await.map(|job| Ended::Now(Box::new(job))),
+    let url = context.app.check_address(url).map_err(|fault| format!("the address {fault}"))?;
+    match begin_url(context, &url, settings, again).await? {
+        Started::Completed(job) => Ok(Ended::Before(job)),
+        Started::InProgress(id) if stay == Stay::UntilItIsTaken => Ok(Ended::Taken(id)),
+        Started::InProgress(id) => watch(context, &id, None).await.map(|job| Ended::Now(Box::new(job))),
     }
 }
 
 /// The message of an error of an upload.
-fn in_words(error: Error) -> BoxError {
+fn to_message(error: Error) -> BoxError {
     match error {
         Error::VimeoUnavailable { retry_after_seconds } => {
             format!("Vimeo could not create the video; try again in {retry_after_seconds} seconds").into()

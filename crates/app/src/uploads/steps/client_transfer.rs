@@ -33,16 +33,17 @@ pub(super) async fn watch(
         }
         Err(_) => return link_failed(context, memory, uploading).await,
     };
-    if !is_coherent(remote, uploading.size, uploading.sent) {
+    // A client in this service's own processes records what it has sent, which may be more than what Vimeo has received.
+    if !is_coherent(remote, uploading.size, 0) {
         tracing::error!(job = %context.job.id, ?remote, "Vimeo reported an impossible state of a client's upload");
         return link_is_gone(context, memory, uploading).await;
     }
     let accepted = |bytes_per_second| JobPatch { is_accepted: true, bytes_per_second, ..JobPatch::default() };
     match uploading.acknowledge(remote.offset) {
         Ok(Progress::Whole(configuring)) => StepOutcome::advance(JobState::Configuring(configuring)),
-        Ok(Progress::More(more)) if more.sent != uploading.sent => {
+        Ok(Progress::More(more)) if more.sent > uploading.sent => {
             let seconds = now.seconds_after(context.job.updated_at).max(1);
-            let rate = more.sent.saturating_sub(uploading.sent) / seconds;
+            let rate = (more.sent - uploading.sent) / seconds;
             let then = Then::ProgressThenSnooze(WATCH_PAUSE, WaitingFor::Client);
             stay(more, then).with(accepted(Change::Set(rate)))
         }
@@ -50,9 +51,9 @@ pub(super) async fn watch(
             uploading,
             Then::Fail(failure(FailureCode::UploadLinkExpired, "The client did not send its bytes in time.")),
         ),
-        Ok(Progress::More(_)) => {
+        Ok(Progress::More(more)) => {
             let pause = Duration::from_secs(idle_seconds / 10).clamp(WATCH_PAUSE, WATCH_PAUSE_MAX);
-            stay(uploading, Then::Snooze(pause, WaitingFor::Client)).with(accepted(Change::Clear))
+            stay(more, Then::Snooze(pause, WaitingFor::Client)).with(accepted(Change::Clear))
         }
         Err(error) => {
             tracing::error!(job = %context.job.id, %error, "Vimeo reported an impossible state of a client's upload");

@@ -20,6 +20,7 @@ use seal::Randomness;
 use vimeo::UploadLink;
 
 use super::lease::TransferCounter;
+use super::local_file::LocalFile;
 use super::outcome::StepOutcome;
 use super::prepare::Prepared;
 use super::setup::Uploads;
@@ -50,6 +51,8 @@ pub(super) struct Memory {
     pub(super) unasked_create: Option<Timestamp>,
     /// Views of a placeholder that Vimeo refused.
     pub(super) refused_views: usize,
+    /// The job's bytes, if this process is its client.
+    pub(super) local_file: Option<Arc<dyn LocalFile>>,
     /// The transfer that is running.
     pub(super) transfer: Option<transfer::Transfer>,
     /// The source, if it had to be buffered on the disk.

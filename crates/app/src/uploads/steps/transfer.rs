@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use domain::job::{FailureCode, JobState, Progress, Refusal, SourceFacts, SourceKind, Uploading};
+use domain::job::{FailureCode, JobState, Progress, Refusal, SourceFacts, SourceKind, Uploading, WaitingFor};
 use egress::SourceError;
+use futures_util::TryStreamExt as _;
 use tokio::time::sleep;
 use vimeo::{Chunk, LinkFailure, UploadError, UploadLink, UploadStatus};
 
@@ -11,12 +12,15 @@ use super::source::Unopened;
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::{failure, missing, then_of_whole};
+use crate::uploads::local_file::LocalFileFailed;
 use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
 use crate::uploads::retry::{LeaseRetry, lease_backoff};
 use crate::uploads::sources;
 
 /// How long nothing may be sent before a transfer counts as broken.
 const STALL: Duration = Duration::from_mins(1);
+/// When the progress of a job is polled whose local file cannot be read.
+const FAILED_FILE_DELAY: Duration = Duration::from_secs(2);
 
 /// A transfer between two chunks.
 pub(in crate::uploads) struct Transfer {
@@ -50,14 +54,16 @@ pub(super) async fn transfer(
         return link_is_gone(context, memory, uploading).await;
     };
     match context.job.source {
-        SourceKind::Url => {
+        SourceKind::Client if memory.local_file.is_none() => {
+            super::client_transfer::watch(context, memory, uploading, link).await
+        }
+        SourceKind::Url | SourceKind::Client => {
             let outcome = send(context, memory, uploading, link).await;
             if memory.transfer.is_none() {
                 context.counter.stop();
             }
             outcome
         }
-        SourceKind::Client => super::client_transfer::watch(context, memory, uploading, link).await,
     }
 }
 
@@ -112,7 +118,7 @@ async fn send(
         };
         tracing::debug!(job = %context.job.id, ?failed, offset, "Vimeo did not accept a part of an upload");
         uploading = count_sent(context, uploading);
-        let is_about_source = !matches!(failed, UploadError::Link(_));
+        let is_about_source = !matches!(failed, UploadError::Link(_)) && memory.local_file.is_none();
         if let Some(outcome) = judge(context, memory, uploading, failed, transfer.failed).await {
             return outcome;
         }
@@ -145,6 +151,10 @@ async fn open_reader(
     if let Some(reader) = transfer.reader.take().filter(|reader| reader.offset() == offset) {
         return Ok((reader, None));
     }
+    if let Some(file) = &memory.local_file {
+        let bytes = file.read(offset).map_err(|LocalFileFailed| SourceError::Unreachable);
+        return Ok((ChunkReader::new(bytes, offset), None));
+    }
     match context.open_source(memory, uploading, offset).await {
         Ok(opened) => Ok(opened.begin(context, uploading.size, offset).await),
         Err(Unopened::Later(then)) => Err(Box::new(stay(uploading, then))),
@@ -158,7 +168,7 @@ pub(super) fn stay(uploading: Uploading, then: Then) -> StepOutcome {
 
 /// Vimeo acknowledged bytes: progress, unless the source delivers them too slowly.
 fn progressed(memory: &Memory, uploading: Uploading) -> StepOutcome {
-    if memory.progress.is_fast_enough() {
+    if memory.local_file.is_some() || memory.progress.is_fast_enough() {
         StepOutcome::advance(JobState::Uploading(uploading))
     } else {
         StepOutcome::enter(JobState::Uploading(uploading))
@@ -185,6 +195,14 @@ async fn judge(
         }
         UploadError::Link(_) if is_exhausted => link_failed(context, memory, uploading).await,
         UploadError::Link(_) => return None,
+        UploadError::SourceStalled if memory.local_file.is_some() && is_exhausted => {
+            link_failed(context, memory, uploading).await
+        }
+        UploadError::SourceStalled if memory.local_file.is_some() => return None,
+        // The process that has the file decides.
+        UploadError::Source(_) | UploadError::SourceTruncated if memory.local_file.is_some() => {
+            stay(uploading, Then::Snooze(FAILED_FILE_DELAY, WaitingFor::Client))
+        }
         UploadError::Source(error @ SourceError::Changed) => {
             restart_source(context, memory, uploading, error)
         }

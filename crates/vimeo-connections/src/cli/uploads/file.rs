@@ -6,12 +6,12 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use app::{LocalFile, LocalFileFailed};
 use bytes::Bytes;
 use domain::upload::{VIDEO_MAX_BYTES, VideoName};
-use futures_util::Stream;
-use futures_util::stream::poll_fn;
+use futures_util::stream::{BoxStream, StreamExt as _, poll_fn};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -92,34 +92,10 @@ impl FileToSend {
         VideoName::parse(self.path.file_stem()?.to_str()?).ok()
     }
 
-    /// `length` bytes from an offset, read on a thread of its own and no faster than they are consumed.
-    pub(super) fn read(
-        &self,
-        offset: u64,
-        length: u64,
-        tasks: &TaskTracker,
-        progress: &Progress,
-    ) -> impl Stream<Item = Result<Bytes, ReadFault>> + Send + use<> {
-        let (sender, mut receiver) = mpsc::channel(READS_AHEAD);
-        let reader = self.clone();
-        tasks.spawn_blocking(move || reader.read_into(&sender, offset, length));
-        let (mut reached, progress) = (offset, progress.clone());
-        poll_fn(move |context| {
-            receiver.poll_recv(context).map(|next: Option<Result<Bytes, ReadFault>>| {
-                if let Some(Ok(bytes)) = &next {
-                    reached += bytes.len() as u64;
-                    progress.sent(reached);
-                }
-                next
-            })
-        })
-    }
-
-    /// Stops early if the receiver is dropped.
-    fn read_into(&self, sender: &mpsc::Sender<Result<Bytes, ReadFault>>, offset: u64, length: u64) {
-        let (mut offset, end) = (offset, offset.saturating_add(length));
-        while offset < end {
-            let read = self.read_at(offset, READ_BYTES.min(end - offset));
+    /// Reads to the end. Stops early if the receiver is dropped.
+    fn read_into(&self, sender: &mpsc::Sender<Result<Bytes, ReadFault>>, mut offset: u64) {
+        while offset < self.size() {
+            let read = self.read_at(offset, READ_BYTES.min(self.size() - offset));
             offset += READ_BYTES;
             let is_fault = read.is_err();
             if sender.blocking_send(read).is_err() || is_fault {
@@ -140,6 +116,55 @@ impl FileToSend {
             return Err(ReadFault::Changed);
         }
         Ok(bytes.into())
+    }
+}
+
+/// A file whose bytes this command sends.
+pub(super) struct SendingFile {
+    file: FileToSend,
+    tasks: TaskTracker,
+    progress: Progress,
+    fault: Arc<Mutex<Option<ReadFault>>>,
+}
+
+impl SendingFile {
+    pub(super) fn new(file: FileToSend, tasks: TaskTracker, progress: Progress) -> Self {
+        Self { file, tasks, progress, fault: Arc::default() }
+    }
+
+    /// Whether reading has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Why reading has failed.
+    pub(super) fn take_fault(&self) -> Option<ReadFault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl LocalFile for SendingFile {
+    /// The bytes are read on a thread of their own and no faster than they are consumed.
+    fn read(&self, offset: u64) -> BoxStream<'static, Result<Bytes, LocalFileFailed>> {
+        let (sender, mut receiver) = mpsc::channel(READS_AHEAD);
+        let reader = self.file.clone();
+        self.tasks.spawn_blocking(move || reader.read_into(&sender, offset));
+        self.progress.sending_from(offset, self.file.size());
+        let (mut reached, progress, fault) = (offset, self.progress.clone(), self.fault.clone());
+        let bytes = poll_fn(move |context| receiver.poll_recv(context));
+        bytes
+            .map(move |read: Result<Bytes, ReadFault>| match read {
+                Ok(bytes) => {
+                    reached += bytes.len() as u64;
+                    progress.sent(reached);
+                    Ok(bytes)
+                }
+                Err(error) => {
+                    *fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    Err(LocalFileFailed)
+                }
+            })
+            .boxed()
     }
 }
 

@@ -10,9 +10,8 @@ use domain::job::{Job, JobId, JobState};
 use domain::upload::{Folder, Privacy, UploadSettings};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
-use vimeo::UploadLink;
 
-use super::{Again, Desk, Stopped, file::FileToSend, in_words};
+use super::{Again, Stopped, UploadContext, file::FileToSend, to_message};
 use crate::cli::BoxError;
 
 /// How many times the same upload can be started again while stored responses are kept.
@@ -32,17 +31,11 @@ enum Asked<T> {
 }
 
 /// The state of the upload that this run needs.
-pub(super) enum Begun<T> {
+pub(super) enum Started<T> {
     /// It is in progress.
-    Going(T),
+    InProgress(T),
     /// It was completed by an earlier run.
     Completed(Box<Job>),
-}
-
-/// An upload whose bytes this command sends.
-pub(super) struct Sendable {
-    pub(super) job_id: JobId,
-    pub(super) link: UploadLink,
 }
 
 /// A request: the name of its key, and the body that is compared.
@@ -128,12 +121,12 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Requests a link for a file's bytes, or finds the one of an earlier run.
 pub(super) async fn begin_file(
-    desk: &Desk<'_>,
+    context: &UploadContext<'_>,
     file: &FileToSend,
     settings: UploadSettings,
     again: Again,
-) -> Result<Begun<Sendable>, BoxError> {
-    let wanted = Wanted::new(desk.connection.as_str(), &file.identity(), &settings);
+) -> Result<Started<JobId>, BoxError> {
+    let wanted = Wanted::new(context.connection.as_str(), &file.identity(), &settings);
     let present = |upload: &ClientUpload| {
         let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];
         StoredResponse(lines.join("\n").into_bytes())
@@ -142,82 +135,87 @@ pub(super) async fn begin_file(
         UploadRequest { source: RequestedSource::Client { size: file.size() }, settings, webhook: None };
     let ask = async |key| {
         let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
-        let made =
-            desk.app.create_upload_link(desk.caller, desk.connection.as_str(), request.clone(), Some(once));
+        let made = context.app.create_upload_link(
+            context.caller,
+            context.connection.as_str(),
+            request.clone(),
+            Some(once),
+        );
         Ok(match made.await? {
-            Outcome::Fresh(upload) => Outcome::Fresh(Sendable { job_id: upload.job_id, link: upload.link }),
+            Outcome::Fresh(upload) => Outcome::Fresh(upload.job_id),
             Outcome::Replayed(answer) => Outcome::Replayed(answer),
         })
     };
     let read = |answer: &StoredResponse| {
         let text = std::str::from_utf8(&answer.0).ok()?;
-        let mut lines = text.lines();
-        let (job_id, _, link) = (JobId::parse(lines.next()?)?, lines.next()?, lines.next()?);
-        let link = UploadLink::parse(link, desk.client.link_rules()).ok()?;
-        Some((job_id.clone(), Sendable { job_id, link }))
+        let job_id = JobId::parse(text.lines().next()?)?;
+        Some((job_id.clone(), job_id))
     };
-    begin(desk, &wanted, again, (ask, read)).await
+    begin(context, &wanted, again, (ask, read)).await
 }
 
 /// Requests that the service fetch a URL, or finds the job of an earlier run.
 pub(super) async fn begin_url(
-    desk: &Desk<'_>,
+    context: &UploadContext<'_>,
     url: &app::EgressUrl,
     settings: UploadSettings,
     again: Again,
-) -> Result<Begun<JobId>, BoxError> {
+) -> Result<Started<JobId>, BoxError> {
     // The query is not displayed, but distinguishes files.
     let source = format!("{} {}", url.shown(), digest(url.secret().expose()));
-    let wanted = Wanted::new(desk.connection.as_str(), &source, &settings);
+    let wanted = Wanted::new(context.connection.as_str(), &source, &settings);
     let present = |id: &JobId| StoredResponse(id.as_str().as_bytes().to_vec());
     let request =
         UploadRequest { source: RequestedSource::Url(url.secret().clone()), settings, webhook: None };
     let ask = async |key| {
         let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
-        desk.app.create_upload(desk.caller, desk.connection.as_str(), request.clone(), Some(once)).await
+        context
+            .app
+            .create_upload(context.caller, context.connection.as_str(), request.clone(), Some(once))
+            .await
     };
     let read = |answer: &StoredResponse| {
         let job_id = JobId::parse(std::str::from_utf8(&answer.0).ok()?)?;
         Some((job_id.clone(), job_id))
     };
-    begin(desk, &wanted, again, (ask, read)).await
+    begin(context, &wanted, again, (ask, read)).await
 }
 
 /// Tries one key after another until one leads to an upload that can be resumed.
 async fn begin<T>(
-    desk: &Desk<'_>,
+    context: &UploadContext<'_>,
     wanted: &Wanted,
     again: Again,
     (ask, read): (
         impl AsyncFn(IdempotencyKey) -> Result<Outcome<T>, Error>,
         impl Fn(&StoredResponse) -> Option<(JobId, T)>,
     ),
-) -> Result<Begun<T>, BoxError> {
+) -> Result<Started<T>, BoxError> {
     for time in 1..=TIMES {
-        let (id, begun) = match ask_patiently(desk, wanted, time, &ask).await? {
-            Asked::Answered(Outcome::Fresh(begun)) => return Ok(Begun::Going(begun)),
+        let (id, upload) = match ask_patiently(context, wanted, time, &ask).await? {
+            Asked::Answered(Outcome::Fresh(upload)) => return Ok(Started::InProgress(upload)),
             Asked::Answered(Outcome::Replayed(answer)) => match read(&answer) {
-                Some((id, begun)) => (id, Some(begun)),
+                Some((id, upload)) => (id, Some(upload)),
                 None => continue,
             },
             Asked::Over(id) => (id, None),
             Asked::Taken => continue,
         };
-        match desk.app.find_job(desk.caller, &id).await {
+        match context.app.find_job(context.caller, &id).await {
             Ok(job) => match job.state {
-                JobState::Completed(_) if again == Again::No => return Ok(Begun::Completed(Box::new(job))),
+                JobState::Completed(_) if again == Again::No => return Ok(Started::Completed(Box::new(job))),
                 JobState::Completed(_)
                 | JobState::Failed(_)
                 | JobState::Cancelled(_)
                 | JobState::CleaningUp(_) => {}
                 _ => {
-                    if let Some(begun) = begun {
-                        return Ok(Begun::Going(begun));
+                    if let Some(upload) = upload {
+                        return Ok(Started::InProgress(upload));
                     }
                 }
             },
             Err(Error::JobNotFound) => {}
-            Err(error) => return Err(in_words(error)),
+            Err(error) => return Err(to_message(error)),
         }
     }
     Err(format!(
@@ -227,7 +225,7 @@ async fn begin<T>(
 }
 
 async fn ask_patiently<T>(
-    desk: &Desk<'_>,
+    context: &UploadContext<'_>,
     wanted: &Wanted,
     time: u32,
     ask: &impl AsyncFn(IdempotencyKey) -> Result<Outcome<T>, Error>,
@@ -243,12 +241,12 @@ async fn ask_patiently<T>(
             Err(Error::IdempotencyKeyInUse) => {
                 return Err("another run of this command is starting the same upload; try again".into());
             }
-            Err(error) => return Err(in_words(error)),
+            Err(error) => return Err(to_message(error)),
         }
-        desk.progress.phase("waiting for the end of an earlier run");
+        context.progress.phase("waiting for the end of an earlier run");
         tokio::select! {
             () = sleep(HELD_PAUSE) => {}
-            () = desk.stopping.cancelled() => return Err(Stopped.into()),
+            () = context.stopping.cancelled() => return Err(Stopped.into()),
         }
     }
 }
@@ -294,7 +292,7 @@ mod tests {
         let privacy = Privacy {
             view: View::parse("unlisted").ok(),
             embed: Embed::parse("whitelist").ok(),
-            comments: Comments::parse("nobody").ok(),
+            comments: Comments::parse("contacts").ok(),
             is_downloadable: Some(false),
             is_addable: Some(true),
         };
@@ -313,7 +311,7 @@ mod tests {
         let expected = "\
 view 8 unlisted
 embed 9 whitelist
-comments 6 nobody
+comments 8 contacts
 download 5 false
 add 4 true
 embed_domain 11 example.com

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::job::{Job, JobState};
+use domain::job::{Job, JobState, WaitingFor};
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
@@ -15,6 +15,9 @@ const LINE_PAUSE: Duration = Duration::from_secs(10);
 /// How often the bar is redrawn.
 const TICK: Duration = Duration::from_millis(200);
 const BAR: &str = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec}, {eta} left";
+/// Of a job that is not run because of a limit.
+const LIMITED: &str =
+    "waiting for other uploads to end: the limit of the account or the connection is reached";
 const SPINNER: &str = "{spinner} {msg} {elapsed}";
 
 /// The progress display. Clones share it.
@@ -34,6 +37,8 @@ struct Said {
     is_sending: bool,
     /// This command sends the bytes itself and has newer numbers than the job.
     is_own: bool,
+    /// The limits of the account and the connection do not allow another upload.
+    is_limited: bool,
     /// The last line, and when it was printed.
     line: String,
     line_at: Instant,
@@ -51,6 +56,7 @@ impl Progress {
             phase: "",
             is_sending: false,
             is_own: false,
+            is_limited: false,
             line: String::new(),
             line_at: Instant::now(),
         };
@@ -64,8 +70,17 @@ impl Progress {
 
     /// Bytes are sent from this offset on. Earlier bytes do not count for the rate.
     pub(super) fn sending_from(&self, offset: u64, total: u64) {
-        self.said().is_own = true;
+        {
+            let mut said = self.said();
+            (said.is_own, said.is_limited) = (true, false);
+        }
         self.measure_from(offset, total);
+    }
+
+    /// Other uploads of the account or the connection have to end first.
+    pub(super) fn wait_for_turn(&self) {
+        self.said().is_limited = true;
+        self.phase(LIMITED);
     }
 
     fn measure_from(&self, offset: u64, total: u64) {
@@ -82,16 +97,21 @@ impl Progress {
 
     /// Shows the state of the job.
     pub(super) fn show(&self, job: &Job) {
-        self.show_state(&job.state);
+        self.show_state(&job.state, job.waiting_for);
     }
 
-    fn show_state(&self, state: &JobState) {
+    fn show_state(&self, state: &JobState, waiting_for: Option<WaitingFor>) {
         match state {
             JobState::Queued(_) => self.phase("waiting for its turn"),
             JobState::Creating(_) => self.phase("creating the video at Vimeo"),
-            // The job learns of the bytes later than this command.
-            JobState::Uploading(_) if self.is_own() => {
-                self.phase("waiting for Vimeo to confirm the last byte");
+            JobState::Uploading(_) if self.said().is_limited => self.phase(LIMITED),
+            // The job is updated later than this command's own numbers.
+            JobState::Uploading(uploading) if self.is_own() => {
+                if self.0.bar.position() >= uploading.size {
+                    self.phase("waiting for Vimeo to confirm the last byte");
+                } else if waiting_for == Some(WaitingFor::Vimeo) {
+                    self.phase("waiting to resume: the connection to Vimeo was lost");
+                }
             }
             JobState::Uploading(uploading) => {
                 if self.is_sending() {
@@ -207,7 +227,7 @@ mod tests {
         progress.sending_from(0, 1_000);
         progress.sent(1_000);
         for sent in [0, 500] {
-            progress.show_state(&sending(sent));
+            progress.show_state(&sending(sent), None);
             assert_eq!(progress.0.bar.position(), 1_000);
             assert!(!progress.is_sending(), "a phase without a measure is shown");
         }
@@ -217,7 +237,7 @@ mod tests {
     async fn what_a_service_sends_is_shown_as_its_job_says() {
         let progress = Progress::new();
         for sent in [0, 500, 1_000, 0] {
-            progress.show_state(&sending(sent));
+            progress.show_state(&sending(sent), None);
             assert_eq!((progress.0.bar.position(), progress.is_sending()), (sent, true));
         }
     }

@@ -1,13 +1,16 @@
-//! Watches a job to its end, and runs it if no service does.
+//! Watches a job to its end. Meanwhile runs it: a job with a local file until the file is sent, any other one unless
+//! this node leaves jobs to others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use app::Error;
+use app::{Error, FileRun, LocalFile};
 use domain::job::{Job, JobId};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, Stopped, in_words};
+use super::file::SendingFile;
+use super::{Stopped, UploadContext, to_message};
 use crate::cli::BoxError;
 
 /// How often the job is read.
@@ -15,48 +18,82 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// How many consecutive reads may fail: half a minute, for a restart of the database.
 const FAILED_LOOKS_MAX: u32 = 60;
 
-/// The job once it has ended.
-pub(super) async fn watch(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
-    let working = desk.stopping.child_token();
+/// The job once it has ended. `file`: its bytes, if this command sends them. A [`ReadFault`](super::file::ReadFault) if
+/// they cannot be read.
+pub(super) async fn watch(
+    context: &UploadContext<'_>,
+    id: &JobId,
+    file: Option<&Arc<SendingFile>>,
+) -> Result<Job, BoxError> {
+    let working = context.stopping.child_token();
     let looking = async {
-        let seen = look(desk, id).await;
+        let seen = look(context, id, file).await;
         working.cancel();
         seen
     };
     // Both run to completion, so that no lease is left behind.
-    let (seen, ()) = tokio::join!(looking, work(desk, id, &working));
+    let (seen, ()) = tokio::join!(looking, work(context, id, file, &working));
     seen
 }
 
-async fn look(desk: &Desk<'_>, id: &JobId) -> Result<Job, BoxError> {
+async fn look(
+    context: &UploadContext<'_>,
+    id: &JobId,
+    file: Option<&Arc<SendingFile>>,
+) -> Result<Job, BoxError> {
     let mut failed = 0;
     loop {
-        match desk.app.find_job(desk.caller, id).await {
+        match context.app.find_job(context.caller, id).await {
             Ok(job) => {
                 failed = 0;
-                desk.progress.show(&job);
+                context.progress.show(&job);
                 if job.state.has_ended() {
                     return Ok(job);
                 }
             }
             Err(Error::StoreUnavailable(_) | Error::Overloaded) if failed < FAILED_LOOKS_MAX => failed += 1,
-            Err(error) => return Err(in_words(error)),
+            Err(error) => return Err(to_message(error)),
+        }
+        if let Some(fault) = file.and_then(|file| file.take_fault()) {
+            return Err(fault.into());
         }
         tokio::select! {
             () = sleep(LOOK_PAUSE) => {}
-            () = desk.stopping.cancelled() => return Err(Stopped.into()),
+            () = context.stopping.cancelled() => return Err(Stopped.into()),
         }
     }
 }
 
 /// Runs the job whenever it is due and no service has taken it.
-async fn work(desk: &Desk<'_>, id: &JobId, until: &CancellationToken) {
-    if !desk.is_working {
-        return;
-    }
+async fn work(
+    context: &UploadContext<'_>,
+    id: &JobId,
+    file: Option<&Arc<SendingFile>>,
+    until: &CancellationToken,
+) {
+    let mut to_send = file.map(|file| file.clone() as Arc<dyn LocalFile>);
     while !until.is_cancelled() {
-        if let Err(error) = desk.app.run_one(id, until).await {
-            tracing::debug!(%error, "the upload could not be worked on; it will be retried");
+        let ran = match &to_send {
+            Some(bytes) => {
+                let run = context.app.run_file(context.caller, id, bytes, until).await;
+                match run {
+                    Ok(FileRun::Sent) => {
+                        to_send = None;
+                        continue;
+                    }
+                    Ok(FileRun::LimitReached) => context.progress.wait_for_turn(),
+                    Ok(FileRun::Ran | FileRun::NotDue) | Err(_) => {}
+                }
+                run.map(drop)
+            }
+            None if !context.is_working => return,
+            None => context.app.run_one(id, until).await.map(drop),
+        };
+        if let Err(error) = ran {
+            tracing::debug!(%error, "the upload could not be run; it will be retried");
+        }
+        if file.is_some_and(|file| file.has_failed()) {
+            return;
         }
         tokio::select! {
             () = sleep(LOOK_PAUSE) => {}
