@@ -77,10 +77,9 @@ impl Progress {
         self.measure_from(offset, total);
     }
 
-    /// Other uploads of the account or the connection have to end first.
-    pub(super) fn wait_for_turn(&self) {
-        self.said().is_limited = true;
-        self.phase(LIMITED);
+    /// Whether other uploads of the account or the connection have to end first.
+    pub(super) fn set_limited(&self, is_limited: bool) {
+        self.said().is_limited = is_limited;
     }
 
     fn measure_from(&self, offset: u64, total: u64) {

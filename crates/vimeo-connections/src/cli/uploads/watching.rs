@@ -81,8 +81,8 @@ async fn work(
                         to_send = None;
                         continue;
                     }
-                    Ok(FileRun::LimitReached) => context.progress.wait_for_turn(),
-                    Ok(FileRun::Ran | FileRun::NotDue) | Err(_) => {}
+                    Ok(run) => context.progress.set_limited(run == FileRun::LimitReached),
+                    Err(_) => {}
                 }
                 run.map(drop)
             }

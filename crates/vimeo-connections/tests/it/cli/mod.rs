@@ -10,3 +10,4 @@ pub(crate) mod exit_status;
 pub(crate) mod import;
 pub(crate) mod restore;
 pub(crate) mod upload;
+pub(crate) mod upload_lease;

@@ -27,7 +27,7 @@ async fn alone() -> TestEnv {
 }
 
 /// An environment with a connection and a running service.
-async fn with_service() -> TestEnv {
+pub(super) async fn with_service() -> TestEnv {
     let env = TestEnv::with(EnvOptions { config: SOURCES.to_owned(), ..EnvOptions::default() }).await;
     let made = env.post(&env.valid_body(CONNECTION)).await;
     assert!(made.status.is_success(), "{}", made.text);
@@ -35,7 +35,7 @@ async fn with_service() -> TestEnv {
 }
 
 /// Bytes that are the same in every run, with no two equal parts.
-fn film(bytes: usize) -> Vec<u8> {
+pub(super) fn film(bytes: usize) -> Vec<u8> {
     let mut state = 7_u64;
     let mut film = Vec::with_capacity(bytes + 8);
     while film.len() < bytes {
@@ -46,7 +46,7 @@ fn film(bytes: usize) -> Vec<u8> {
     film
 }
 
-fn file(env: &TestEnv, name: &str, bytes: &[u8]) -> PathBuf {
+pub(super) fn file(env: &TestEnv, name: &str, bytes: &[u8]) -> PathBuf {
     let path = env.path().join(name);
     fs::write(&path, bytes).unwrap();
     path
@@ -56,12 +56,12 @@ fn arguments<'a>(source: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["upload", source, "--account", ACCOUNT, "--connection", CONNECTION][..], more].concat()
 }
 
-fn upload(env: &TestEnv, source: &str, more: &[&str]) -> Output {
+pub(super) fn upload(env: &TestEnv, source: &str, more: &[&str]) -> Output {
     env.cli(&arguments(source, more), "")
 }
 
 /// Starts an upload that runs while the test continues.
-fn begin(env: &TestEnv, source: &str) -> Child {
+pub(super) fn begin(env: &TestEnv, source: &str) -> Child {
     let mut command = binary(env.path());
     command.args(arguments(source, &[])).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
@@ -81,25 +81,25 @@ async fn videos(env: &TestEnv) -> Vec<Value> {
 }
 
 /// Asserts that there is exactly one video, and that it is complete.
-async fn assert_one(env: &TestEnv, bytes: &[u8]) -> Value {
+pub(super) async fn assert_one(env: &TestEnv, bytes: &[u8]) -> Value {
     let videos = videos(env).await;
     assert_eq!(videos.len(), 1, "{videos:?}");
     assert_eq!(videos[0]["versions"][0]["sha256"], json!(hash(bytes)), "{videos:?}");
     videos[0].clone()
 }
 
-async fn received(env: &TestEnv) -> u64 {
+pub(super) async fn received(env: &TestEnv) -> u64 {
     let videos = videos(env).await;
     videos.last().map_or(0, |video| video["versions"][0]["received"].as_u64().unwrap())
 }
 
 /// Throttles the upload server, so that the test can act in the middle of an upload.
-async fn slow_down(env: &TestEnv) {
+pub(super) async fn slow_down(env: &TestEnv) {
     let fault = json!({"route": "PATCH /files/*", "kind": "slow-body", "bytes_per_second": 2_000_000, "times": "always"});
     env.inject_fault(fault).await;
 }
 
-async fn speed_up(env: &TestEnv) {
+pub(super) async fn speed_up(env: &TestEnv) {
     env.control(Method::DELETE, "faults", Value::Null).await;
 }
 
