@@ -155,7 +155,7 @@ impl Code {
                 StatusCode::CONFLICT,
                 "WEBHOOK_SECRET_MISSING",
                 "The account has no webhook secret. Create it with POST /v1/webhook-secret, then repeat the request.",
-                "A `webhook` is signed with the account's secret, which is returned once, help it is created. Nothing was started.",
+                "A `webhook` is signed with the account's secret, which is returned once, when it is created. Nothing was started.",
             ),
             Self::VersionConflict => spec(
                 StatusCode::CONFLICT,
@@ -173,7 +173,7 @@ impl Code {
                 StatusCode::CONFLICT,
                 "UPLOAD_OVER",
                 "This upload has ended and its link is no longer valid. Retry with a new idempotency key.",
-                "The first response to this idempotency key had an upload link. The link was wiped help the upload ended or its connection was deleted. The job shows how it ended.",
+                "The first response to this idempotency key had an upload link. The link was wiped when the upload ended or its connection was deleted. The job shows how it ended.",
             ),
             Self::BodyTooLarge => spec(
                 StatusCode::PAYLOAD_TOO_LARGE,
