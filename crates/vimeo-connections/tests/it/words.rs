@@ -1,19 +1,16 @@
 //! Words that this repository does not use, from `docs/words.txt`, are in no tracked text file.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::architecture::root;
-use crate::support::tools::{skip, variable};
+use crate::support::tools::skip;
 
 const LIST: &str = "docs/words.txt";
-/// How many words each file may still have. The numbers may only shrink.
-const ALLOWED: &str = "crates/vimeo-connections/tests/it/words_allowed.txt";
-/// The lists themselves, and texts that are not ours.
-const EXCLUDED: [&str; 3] = [LIST, ALLOWED, "LICENSE"];
+/// The list itself, and a text that is not ours.
+const EXCLUDED: [&str; 2] = [LIST, "LICENSE"];
 const EXCLUDED_ENDINGS: [&str; 5] = [".lock", "-lock.json", ".svg", "vectors.json", "requirements.txt"];
 /// At most this many findings are printed.
 const MAX_PRINTED: usize = 200;
@@ -146,49 +143,20 @@ fn all_findings() -> Option<BTreeMap<String, Vec<Finding>>> {
     Some(all)
 }
 
-/// Lines `COUNT PATH`.
-fn allowed() -> BTreeMap<String, usize> {
-    let list = fs::read_to_string(root().join(ALLOWED)).unwrap_or_default();
-    let rows = list.lines().filter_map(|line| line.split_once(' '));
-    rows.map(|(count, path)| (path.to_owned(), count.parse().unwrap())).collect()
-}
-
 #[test]
 fn no_file_has_a_word_that_the_list_rules_out() {
     let Some(found) = all_findings() else { return };
-    if variable("UPDATE_WORDS").is_some_and(|value| value == "1") {
-        let mut rows = String::new();
-        for (path, found) in &found {
-            let _ = writeln!(rows, "{} {path}", found.len());
-        }
-        return fs::write(root().join(ALLOWED), rows).unwrap();
-    }
-    let allowed = allowed();
     let mut wrong = Vec::new();
     for (path, found) in &found {
-        if found.len() > allowed.get(path).copied().unwrap_or_default() {
-            let line = |finding: &Finding| {
-                format!("{path}:{}: {:?}: say {}", finding.line, finding.phrase, finding.say)
-            };
-            wrong.extend(found.iter().map(line));
-        }
+        wrong.extend(
+            found.iter().map(|one| format!("{path}:{}: {:?}: say {}", one.line, one.phrase, one.say)),
+        );
     }
     assert!(
         wrong.is_empty(),
-        "{} words of {LIST}, in files that may have fewer:\n{}",
+        "{} words of {LIST}:\n{}",
         wrong.len(),
         wrong[..wrong.len().min(MAX_PRINTED)].join("\n")
-    );
-    let mut too_large = String::new();
-    for (path, count) in &allowed {
-        let left = found.get(path).map_or(0, Vec::len);
-        if left < *count {
-            let _ = writeln!(too_large, "{path}: {count} allowed, {left} found");
-        }
-    }
-    assert!(
-        too_large.is_empty(),
-        "{ALLOWED} allows more than there is. UPDATE_WORDS=1 renews it:\n{too_large}"
     );
 }
 
