@@ -59,7 +59,7 @@ pub(super) async fn execute(
     match prepared {
         Ok(prepared) => {
             let progress = uploads.progresses.take(&id);
-            let memory = Memory { progress, local_file, ..Memory::default() };
+            let memory = Memory { local_file, progress, ..Memory::default() };
             let mut executor = Executor { context, uploads, lease, prepared, memory };
             report(&id, executor.run(stopping).await);
             if matches!(executor.lease.job.state, JobState::Uploading(_)) {
