@@ -224,7 +224,7 @@ pub(super) async fn link_failed(
     memory: &mut Memory,
     uploading: Uploading,
 ) -> StepOutcome {
-    if may_be_whole(context, uploading)
+    if may_be_whole(context.job.source, uploading)
         && let Ok(Some(video)) = context.prepared.session.find_video(uploading.video, CALL_TIMEOUT).await
         && video.upload == UploadStatus::Complete
     {
@@ -235,8 +235,8 @@ pub(super) async fn link_failed(
 }
 
 /// How many bytes a client has sent is known to the client alone.
-fn may_be_whole(context: &StepContext<'_>, uploading: Uploading) -> bool {
-    uploading.may_be_whole() || context.job.source == SourceKind::Client
+fn may_be_whole(source: SourceKind, uploading: Uploading) -> bool {
+    uploading.may_be_whole() || source == SourceKind::Client
 }
 
 /// The offset at Vimeo. It may not be less than what Vimeo has acknowledged.
@@ -289,7 +289,7 @@ pub(super) async fn link_is_gone(
     memory: &mut Memory,
     uploading: Uploading,
 ) -> StepOutcome {
-    let may_be_whole = may_be_whole(context, uploading);
+    let may_be_whole = may_be_whole(context.job.source, uploading);
     match context.prepared.session.find_video(uploading.video, CALL_TIMEOUT).await {
         Ok(Some(video)) if video.upload == UploadStatus::Complete => {
             all_sent(context, memory, uploading).await
@@ -361,6 +361,16 @@ mod tests {
     use vimeo::RemoteOffset;
 
     use super::*;
+
+    #[test]
+    fn what_a_client_has_sent_may_be_whole_whatever_is_recorded() {
+        let video = domain::video::VideoNumber::from_stored(1);
+        let sent = |sent| Uploading { video, size: 9, sent, restarts: 0 };
+        for bytes in 0..=9 {
+            assert!(may_be_whole(SourceKind::Client, sent(bytes)), "{bytes}");
+            assert_eq!(may_be_whole(SourceKind::Url, sent(bytes)), bytes == 9, "{bytes}");
+        }
+    }
 
     #[test]
     fn an_offset_is_coherent_if_it_does_not_go_back_and_the_length_is_the_files() {
