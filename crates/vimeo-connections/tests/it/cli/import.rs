@@ -128,7 +128,7 @@ async fn a_csv_file_is_imported_by_its_header_and_once() {
     );
     fs::write(env.path().join("all.CSV"), &text).unwrap();
     let (code, first) = report(&env, &["all.CSV"], "");
-    let faulty = "enabled must be true or false; clientSecret has a space or an invisible character at its beginning \
+    let faulty = "enabled must be true or false; clientSecret has a space or an invisible character at its start \
                   or end: remove it; accessToken is required";
     let expected = |outcome| {
         vec![
