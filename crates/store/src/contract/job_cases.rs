@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use super::TestDatabase;
 use super::job_samples::{
-    LEASE, any_job, connection_id, due, due_for, insert_job, job, job_id, lease, new_job, sealed,
+    LEASE, any_job, connection_id, due, due_for, insert_job, job, job_id, lease, mac, new_job, sealed,
     service_event, terms, update, uploading, write,
 };
 use super::samples::{actor, at, event, insert_account, insert_connection, key_row, operation_id};
@@ -36,6 +36,30 @@ async fn reserve(store: &dyn Store, account: &domain::id::AccountId, second: i64
 fn completion(attempt: u64, second: i64) -> Completion {
     let answer = StoredResponse(b"made".to_vec());
     Completion { reservation: reservation(attempt), answer, at: at(second) }
+}
+
+/// Else a caller would take its own job for one that was changed in the database.
+pub(crate) async fn a_job_and_its_mac_are_read_together(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let inserted = insert_job(&*store, &one, 1, 1).await;
+    let (writer, id) = (store.clone(), inserted.id.clone());
+    let leased = lease(&*store, &one, 1, &terms(0, 2)).await;
+    let updates = tokio::spawn(async move {
+        let mut job = leased.job;
+        for sent in 1..300 {
+            job = write(&*writer, update(job, leased.fence, uploading(1, sent), 3)).await;
+        }
+    });
+    let mut reads = 0;
+    while !updates.is_finished() {
+        let found = store.find_stored_job(&one, &id).await.unwrap().unwrap();
+        assert_eq!(found.row_mac, Some(mac(&found.job)), "after {reads} reads");
+        reads += 1;
+    }
+    updates.await.unwrap();
+    assert!(reads > 0);
 }
 
 pub(crate) async fn every_job_is_read_back_as_it_was_stored(db: &TestDatabase) {

@@ -83,6 +83,7 @@ contract_suite! {
         one_of_many_concurrent_requests_gets_a_key,
     }
     job_cases {
+        a_job_and_its_mac_are_read_together,
         every_job_is_read_back_as_it_was_stored,
         an_insert_without_its_connection_key_or_reservation_is_refused,
         an_idempotent_request_is_completed_with_its_job,

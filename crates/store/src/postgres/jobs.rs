@@ -7,14 +7,14 @@ use tokio_postgres::Row;
 
 use super::pg_error::PgError;
 use super::rows::{self, Columns};
-use crate::DueJob;
 use crate::due_order::{Candidate, Running};
 use crate::job_rows::{job_columns, take_job_row};
 use crate::sql::statement;
+use crate::{DueJob, StoredJob};
 
 pub(super) const SQL: &str = include_str!("sql/jobs.sql");
 pub(super) const FIND: &str = statement(SQL, "find_job");
-pub(super) const FIND_MAC_AND_REQUEST: &str = statement(SQL, "find_mac_and_request");
+pub(super) const FIND_STORED: &str = statement(SQL, "find_stored_job");
 pub(super) const FIND_SECRET: &str = statement(SQL, "find_secret");
 pub(super) const LIST: &str = statement(SQL, "list_jobs");
 pub(super) const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
@@ -60,12 +60,12 @@ pub(super) fn sealed(row: &Row) -> Result<Sealed, PgError> {
     Ok(Sealed { envelope: rows::get(row, "envelope")?, sealing_key: rows::wrapped_key(row, "wrapped_key")? })
 }
 
-/// A job's MAC, and its sealed request if it has one.
-pub(super) fn mac_and_request(row: &Row) -> Result<(Option<Vec<u8>>, Option<Sealed>), PgError> {
+/// A job with its MAC, and its sealed request if it has one.
+pub(super) fn stored_job(row: &Row) -> Result<StoredJob, PgError> {
     let envelope: Option<Vec<u8>> = rows::get(row, "envelope")?;
     let request = match envelope {
         None => None,
         Some(envelope) => Some(Sealed { envelope, sealing_key: rows::wrapped_key(row, "wrapped_key")? }),
     };
-    Ok((rows::get(row, "row_mac")?, request))
+    Ok(StoredJob { job: job(row)?, row_mac: rows::get(row, "row_mac")?, request })
 }

@@ -201,11 +201,7 @@ impl Jobs for Postgres {
 
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {
         let key: Parameters<'_> = &[("account_id", &account.as_str()), ("job_id", &id.as_str())];
-        let Some(job) = self.find(jobs::FIND, key, jobs::job).await? else {
-            return Ok(None);
-        };
-        let found = self.find(jobs::FIND_MAC_AND_REQUEST, key, jobs::mac_and_request).await?;
-        Ok(found.map(|(row_mac, request)| StoredJob { job, row_mac, request }))
+        self.find(jobs::FIND_STORED, key, jobs::stored_job).await
     }
 
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {

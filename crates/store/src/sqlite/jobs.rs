@@ -3,6 +3,7 @@
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{Job, JobId, WaitingFor};
+use domain::secret::Sealed;
 use domain::time::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, ToSql, named_params};
@@ -24,7 +25,7 @@ use crate::{
 
 pub(super) const SQL: &str = include_str!("sql/jobs.sql");
 const FIND: &str = statement(SQL, "find_job");
-const FIND_ROW_MAC: &str = statement(SQL, "find_row_mac");
+const FIND_STORED: &str = statement(SQL, "find_stored_job");
 const FIND_GUARDED_COLUMNS: &str = statement(SQL, "find_guarded_columns");
 const LIST: &str = statement(SQL, "list_jobs");
 const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
@@ -167,11 +168,15 @@ pub(super) fn find_stored(
     account: &AccountId,
     id: &JobId,
 ) -> rusqlite::Result<Option<StoredJob>> {
-    let Some(job) = find(database, account, id)? else { return Ok(None) };
     let key = named_params! { ":account_id": account.as_str(), ":job_id": id.as_str() };
-    let row_mac = statements::value(database, FIND_ROW_MAC, key)?;
-    let request = job_secrets::find(database, account, id, Part::Request)?;
-    Ok(Some(StoredJob { job, row_mac, request }))
+    statements::find(database, FIND_STORED, key, |row| {
+        let envelope: Option<Vec<u8>> = row.get("envelope")?;
+        let request = match envelope {
+            None => None,
+            Some(envelope) => Some(Sealed { envelope, sealing_key: rows::wrapped_key(row, "wrapped_key")? }),
+        };
+        Ok(StoredJob { job: job(row)?, row_mac: row.get("row_mac")?, request })
+    })
 }
 
 fn job(row: &Row<'_>) -> rusqlite::Result<Job> {

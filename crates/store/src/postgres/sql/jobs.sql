@@ -12,8 +12,15 @@ FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id;
 
--- name: find_mac_and_request
-SELECT j.row_mac, s.wrapped_key, s.envelope
+-- name: find_stored_job
+-- One statement, so that the job, its MAC and its request are of one moment.
+SELECT
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.updated_at, j.version, j.state,
+    j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
+    j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
+    j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
+    j.retry_count, j.last_progress_at, j.refused_since, j.missing_since, j.webhook, j.webhook_attempts,
+    j.waiting_for, j.is_connection_deleted, j.due_class, j.row_mac, s.wrapped_key, s.envelope
 FROM jobs AS j
 LEFT JOIN job_secrets AS s
     ON s.account_id = :account_id

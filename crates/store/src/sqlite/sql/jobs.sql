@@ -9,11 +9,24 @@ FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id;
 
--- name: find_row_mac
-SELECT row_mac
-FROM jobs
-WHERE account_id = :account_id
-    AND job_id = :job_id;
+-- name: find_stored_job
+-- One statement, so that the job, its MAC and its request are of one moment. A missing sealing key is read as a wiped one.
+SELECT
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.updated_at, j.version, j.state,
+    j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
+    j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
+    j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
+    j.retry_count, j.last_progress_at, j.refused_since, j.missing_since, j.webhook, j.webhook_attempts,
+    j.waiting_for, j.is_connection_deleted, j.due_class, j.row_mac, s.envelope, coalesce(k.wrapped_key,
+    zeroblob(60)) AS wrapped_key
+FROM jobs AS j
+LEFT JOIN job_secrets AS s
+    ON s.account_id = j.account_id
+    AND s.job_id = j.job_id
+    AND s.part = 'request'
+LEFT JOIN sealing_keys AS k USING (sealing_key_id)
+WHERE j.account_id = :account_id
+    AND j.job_id = :job_id;
 
 -- name: find_guarded_columns
 SELECT fence, version, lease_until
