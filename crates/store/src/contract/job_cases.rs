@@ -44,21 +44,26 @@ pub(crate) async fn a_job_and_its_mac_are_read_together(db: &TestDatabase) {
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "c").await.unwrap();
     let inserted = insert_job(&*store, &one, 1, 1).await;
-    let (writer, id) = (store.clone(), inserted.id.clone());
     let leased = lease(&*store, &one, 1, &terms(0, 2)).await;
-    let updates = tokio::spawn(async move {
+    let is_done = std::cell::Cell::new(false);
+    let updates = async {
         let mut job = leased.job;
         for sent in 1..300 {
-            job = write(&*writer, update(job, leased.fence, uploading(1, sent), 3)).await;
+            job = write(&*store, update(job, leased.fence, uploading(1, sent), 3)).await;
         }
-    });
-    let mut reads = 0;
-    while !updates.is_finished() {
-        let found = store.find_stored_job(&one, &id).await.unwrap().unwrap();
-        assert_eq!(found.row_mac, Some(mac(&found.job)), "after {reads} reads");
-        reads += 1;
-    }
-    updates.await.unwrap();
+        is_done.set(true);
+    };
+    let reads = async {
+        let mut reads = 0;
+        while !is_done.get() {
+            let found = store.find_stored_job(&one, &inserted.id).await.unwrap().unwrap();
+            assert_eq!(found.row_mac, Some(mac(&found.job)), "after {reads} reads");
+            reads += 1;
+            tokio::task::yield_now().await;
+        }
+        reads
+    };
+    let ((), reads) = tokio::join!(updates, reads);
     assert!(reads > 0);
 }
 
