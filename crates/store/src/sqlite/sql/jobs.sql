@@ -71,11 +71,28 @@ WHERE lease_until > :now
 GROUP BY account_id, connection_id;
 
 -- name: find_next_connection
--- The next connection that has jobs with something to do.
+-- The next connection that has jobs with something to do. A comparison of both columns at once would read all jobs of the
+-- connection before it.
 SELECT account_id, connection_id
-FROM jobs
-WHERE due_at IS NOT NULL
-    AND (account_id, connection_id) > (:account_id, :connection_id)
+FROM (
+    SELECT account_id, connection_id
+    FROM (
+        SELECT account_id, connection_id
+        FROM jobs
+        WHERE due_at IS NOT NULL
+            AND account_id = :account_id
+            AND connection_id > :connection_id
+        ORDER BY connection_id
+        LIMIT 1)
+    UNION ALL
+    SELECT account_id, connection_id
+    FROM (
+        SELECT account_id, connection_id
+        FROM jobs
+        WHERE due_at IS NOT NULL
+            AND account_id > :account_id
+        ORDER BY account_id, connection_id
+        LIMIT 1))
 ORDER BY account_id, connection_id
 LIMIT 1;
 
