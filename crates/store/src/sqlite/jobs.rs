@@ -307,7 +307,6 @@ pub(super) fn mark_of_connection(
     statements::execute(database, MARK_OF_CONNECTION, parameters).map(drop)
 }
 
-/// Releases a lease, and changes nothing else.
 pub(super) fn release_lease(
     database: &Connection,
     account: &AccountId,
@@ -369,4 +368,33 @@ pub(super) fn delete_of_account(
     job_secrets::wipe_of_account(database, account, limit)?;
     let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
     statements::execute(database, DELETE_OF_ACCOUNT, parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::contract::{TestDatabase, job_samples, samples};
+
+    #[tokio::test]
+    async fn the_next_connection_is_found_without_reading_the_jobs_before_it() {
+        let db = TestDatabase::sqlite();
+        let store = db.open().await;
+        let account = samples::insert_account(&*store, 1).await;
+        samples::insert_connection(&*store, &account, 1, "c").await.unwrap();
+        let database = Connection::open(db.path()).unwrap();
+        let mut work = Vec::new();
+        for number in 1..=100 {
+            let job = job_samples::insert_job(&*store, &account, number, 1).await;
+            if number % 99 == 1 {
+                let mut statement = database.prepare(FIND_NEXT_CONNECTION).unwrap();
+                let (account_id, connection_id) = (account.as_str(), job.connection_id.as_str());
+                let after = named_params! { ":account_id": account_id, ":connection_id": connection_id };
+                assert!(!statement.exists(after).unwrap());
+                work.push(statement.get_status(StatementStatus::VmStep));
+            }
+        }
+        assert_eq!(work, [work[0]; 2], "beside 1 job and beside 100");
+    }
 }
