@@ -4,7 +4,6 @@
 //! the configured upload hosts, without credentials; "Vimeo is unavailable" is never reported as "the credentials are
 //! wrong".
 
-mod backoff;
 mod base_url;
 mod failure;
 mod http;
@@ -23,7 +22,6 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-pub use backoff::Backoff;
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use failure::{Failure, Parameter, Refused};
 pub use http::TransportError;
