@@ -21,7 +21,9 @@ impl<'a> Columns<'a> {
     /// The value of the next column, which has this name.
     pub(super) fn get<T: FromSql<'a>>(&mut self, name: &str) -> Result<T, PgError> {
         debug_assert_eq!(self.row.columns().get(self.next).map(Column::name), Some(name));
-        self.take()
+        let at = self.next;
+        self.next += 1;
+        self.row.try_get(at).map_err(|_| impossible(name))
     }
 
     /// The next column, in microseconds.
@@ -32,17 +34,6 @@ impl<'a> Columns<'a> {
     /// The next column, a number that counts up.
     pub(super) fn get_count(&mut self, name: &str) -> Result<u64, PgError> {
         self.get::<i64>(name)?.try_into().map_err(|_| impossible(name))
-    }
-
-    /// The value of the next column.
-    pub(super) fn take<T: FromSql<'a>>(&mut self) -> Result<T, PgError> {
-        let at = self.next;
-        self.next += 1;
-        self.row.try_get(at).map_err(|_| self.impossible(at))
-    }
-
-    fn impossible(&self, at: usize) -> PgError {
-        impossible(self.row.columns().get(at).map_or("of too short a row", Column::name))
     }
 }
 

@@ -21,19 +21,14 @@ impl<'a, 'row> Columns<'a, 'row> {
     /// The value of the next column, which has this name.
     pub(super) fn get<T: FromSql>(&mut self, name: &str) -> rusqlite::Result<T> {
         debug_assert_eq!(self.row.as_ref().column_name(self.next), Ok(name));
-        self.take()
+        let value = self.row.get(self.next);
+        self.next += 1;
+        value
     }
 
     /// The next column, in microseconds.
     pub(super) fn get_instant(&mut self, name: &str) -> rusqlite::Result<Timestamp> {
         self.get(name).map(Timestamp::from_micros)
-    }
-
-    /// The value of the next column.
-    pub(super) fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
-        let value = self.row.get(self.next);
-        self.next += 1;
-        value
     }
 }
 
