@@ -204,6 +204,14 @@ pub trait Jobs: Send + Sync {
         work: Work,
         limits: &DueLimits,
     ) -> Result<Vec<DueJob>, Error>;
+    /// The fence of a job for which this work is due and that no worker holds.
+    async fn find_fence_of_due_job(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        work: Work,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Error>;
     /// Adds a job. [`Error::NotFound`] if its connection is gone, [`Error::ReservationLost`], [`Error::KeyNotActive`].
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error>;
     /// A job, without what it keeps sealed.

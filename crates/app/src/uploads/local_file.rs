@@ -58,7 +58,7 @@ impl App {
             let (connection, now) = (&job.connection_id, self.clock.now());
             self.store.wake_jobs(&job.account_id, connection, WaitingFor::Client, now).await?;
         }
-        match self.lease_due(&uploads, id, Work::Upload, COMMAND_LEASE).await? {
+        match self.lease_due(&uploads, (&job.account_id, id), Work::Upload, COMMAND_LEASE).await? {
             LeaseResult::Leased(leased) => {
                 let span = job_span(&leased.job);
                 let file = Some(file.clone());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::id::AccountId;
 use domain::job::{Job, JobId};
 use store::{DueLimits, LeaseTerms, LeasedJob, Work};
 use tokio_util::sync::CancellationToken;
@@ -11,7 +12,7 @@ use tracing::Instrument as _;
 use super::executor::execute;
 use super::lease::LEASE;
 use super::setup::Uploads;
-use crate::{App, Error};
+use crate::{App, Caller, Error};
 
 /// How often the database is polled for due jobs.
 const POLL: Duration = Duration::from_millis(500);
@@ -19,8 +20,6 @@ const POLL: Duration = Duration::from_millis(500);
 const POLL_TOGETHER: Duration = Duration::from_millis(3);
 /// Due jobs that are read beyond the free slots, because other workers may take the first ones.
 const CANDIDATES_MORE: u32 = 32;
-/// Due jobs that are searched for a certain one.
-const DUE_MAX: u32 = 10_000;
 
 /// The span of everything that is logged while a job runs.
 pub(super) fn job_span(job: &Job) -> tracing::Span {
@@ -53,12 +52,19 @@ impl App {
         }
     }
 
-    /// Runs one job if it is due and no worker runs it: for a command that follows its job where no service runs. Returns
-    /// whether it ran.
-    pub async fn run_one(&self, id: &JobId, stopping: &CancellationToken) -> Result<bool, Error> {
+    /// Runs one job of the caller if it is due and no worker runs it: for a command that follows its job where no service runs.
+    /// Returns whether it ran.
+    pub async fn run_one(
+        &self,
+        caller: &Caller,
+        id: &JobId,
+        stopping: &CancellationToken,
+    ) -> Result<bool, Error> {
         let Some(uploads) = &self.uploads else { return Ok(false) };
         for work in [Work::Upload, Work::Webhook] {
-            let LeaseResult::Leased(leased) = self.lease_due(uploads, id, work, LEASE).await? else {
+            let LeaseResult::Leased(leased) =
+                self.lease_due(uploads, (&caller.account_id, id), work, LEASE).await?
+            else {
                 continue;
             };
             let span = job_span(&leased.job);
@@ -72,15 +78,16 @@ impl App {
     pub(super) async fn lease_due(
         &self,
         uploads: &Uploads,
-        id: &JobId,
+        (account, id): (&AccountId, &JobId),
         work: Work,
         lease: Duration,
     ) -> Result<LeaseResult, Error> {
-        let limits = DueLimits { total: DUE_MAX, per_account: DUE_MAX, per_connection: DUE_MAX };
-        let due = self.store.list_due_jobs(self.clock.now(), work, &limits).await?;
-        let Some(due) = due.into_iter().find(|due| due.id == *id) else { return Ok(LeaseResult::NotDue) };
-        let terms = LeaseTerms { lease, ..self.terms(uploads, work, due.fence) };
-        let leased = self.store.lease_job(&due.account_id, id, &terms).await?;
+        let now = self.clock.now();
+        let Some(fence) = self.store.find_fence_of_due_job(account, id, work, now).await? else {
+            return Ok(LeaseResult::NotDue);
+        };
+        let terms = LeaseTerms { lease, ..self.terms(uploads, work, fence) };
+        let leased = self.store.lease_job(account, id, &terms).await?;
         Ok(leased.map_or(LeaseResult::Refused, |leased| LeaseResult::Leased(Box::new(leased))))
     }
 

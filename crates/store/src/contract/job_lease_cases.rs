@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::id::AccountId;
 use domain::job::{Cancelled, Job, JobState, Queued, RetryState, Webhook};
 use domain::video::VideoNumber;
 
@@ -37,6 +38,30 @@ pub(crate) async fn a_job_has_one_lease_at_a_time_and_its_fence_increases(db: &T
     let two = insert_account(&*store, 2).await;
     assert_eq!(store.lease_job(&two, &job_id(1), &terms(2, 99)).await.unwrap(), None);
     assert_eq!(store.find_job(&two, &job_id(1)).await.unwrap(), None);
+}
+
+pub(crate) async fn a_due_job_is_found_by_its_identifier(db: &TestDatabase) {
+    let store = db.open().await;
+    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
+    insert_connection(&*store, &one, 1, "c").await.unwrap();
+    let job = insert_job(&*store, &one, 1, 2).await;
+    let fence = |account: &AccountId, work: Work, second: i64| {
+        let (store, account) = (store.clone(), account.clone());
+        async move { store.find_fence_of_due_job(&account, &job_id(1), work, at(second)).await.unwrap() }
+    };
+    assert_eq!(fence(&one, Work::Upload, 1).await, None, "it is not due");
+    assert_eq!(fence(&one, Work::Upload, 2).await, Some(0));
+    assert_eq!(fence(&one, Work::Webhook, 2).await, None, "other work is due");
+    assert_eq!(fence(&two, Work::Upload, 2).await, None, "it is another account's");
+    lease(&*store, &one, 1, &terms(0, 2)).await;
+    assert_eq!(fence(&one, Work::Upload, 31).await, None, "a worker has it");
+    assert_eq!(fence(&one, Work::Upload, 32).await, Some(1), "the lease has expired");
+    let mut ended = update(job, 1, JobState::Cancelled(Cancelled { video: None, size: None }), 3);
+    (ended.due_in, ended.lease) = (Some(Duration::ZERO), LeaseAfter::Released);
+    ended.job.webhook = Webhook::Waiting { attempts: 0 };
+    write(&*store, ended).await;
+    assert_eq!(fence(&one, Work::Upload, 3).await, None, "it has ended");
+    assert_eq!(fence(&one, Work::Webhook, 3).await, Some(1));
 }
 
 pub(crate) async fn a_job_inserted_with_a_lease_is_due_when_the_lease_expires(db: &TestDatabase) {

@@ -94,6 +94,7 @@ contract_suite! {
     }
     job_lease_cases {
         a_job_has_one_lease_at_a_time_and_its_fence_increases,
+        a_due_job_is_found_by_its_identifier,
         a_job_inserted_with_a_lease_is_due_when_the_lease_expires,
         leases_are_limited_per_account_and_per_connection,
         a_renewal_extends_the_lease_and_stores_the_progress,

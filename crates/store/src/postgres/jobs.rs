@@ -19,6 +19,7 @@ pub(super) const FIND_SECRET: &str = statement(SQL, "find_secret");
 pub(super) const LIST: &str = statement(SQL, "list_jobs");
 pub(super) const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
 pub(super) const LIST_DUE: &str = statement(SQL, "list_due_jobs");
+pub(super) const FIND_FENCE: &str = statement(SQL, "find_fence_of_due_job");
 pub(super) const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
 
 /// The identifier before which a page of jobs starts: every identifier sorts before `~`.
@@ -47,6 +48,10 @@ pub(super) fn running(row: &Row) -> Result<Running, PgError> {
         connection_id: ConnectionId::from_stored(columns.get("connection_id")?),
         count: u32::try_from(columns.get_count("count")?).unwrap_or(u32::MAX),
     })
+}
+
+pub(super) fn fence(row: &Row) -> Result<u64, PgError> {
+    Columns::of(row).get_count("fence")
 }
 
 /// From all columns in their order.

@@ -190,6 +190,22 @@ impl Jobs for Postgres {
         Ok(order_due(candidates, &running, limits))
     }
 
+    async fn find_fence_of_due_job(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        work: Work,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Error> {
+        let parameters: Parameters<'_> = &[
+            ("account_id", &account.as_str()),
+            ("job_id", &id.as_str()),
+            ("is_webhook", &(work == Work::Webhook)),
+            ("now", &self.clock.or_the_servers(now)),
+        ];
+        self.find(jobs::FIND_FENCE, parameters, jobs::fence).await
+    }
+
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {
         self.writer.write(InsertJob { account: account.clone(), new, clock: self.clock }).await
     }

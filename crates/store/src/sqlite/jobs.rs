@@ -12,15 +12,12 @@ use super::rows::{self, Columns};
 use super::statements;
 use super::writer::WriteResult;
 use super::{api_keys, audit_events, connections, idempotency_records, job_secrets};
-use crate::due_order::{Candidate, Running, order_due};
-use crate::job_rows::{
-    ENDED_CLASS, JobRow, QUEUED_CLASS, STARTED_CLASS, job_columns, named_parameters, take_job_row,
-};
+use crate::job_rows::{JobRow, job_columns, named_parameters, take_job_row};
 use crate::jobs::Part;
 use crate::sql::statement;
 use crate::{
-    Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRelease,
-    LeaseRenewal, LeaseTerms, LeasedJob, NewJob, StoredJob, Work,
+    Changed, Deferral, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRelease, LeaseRenewal,
+    LeaseTerms, LeasedJob, NewJob, StoredJob,
 };
 
 pub(super) const SQL: &str = include_str!("sql/jobs.sql");
@@ -29,9 +26,6 @@ const FIND_STORED: &str = statement(SQL, "find_stored_job");
 const FIND_GUARDED_COLUMNS: &str = statement(SQL, "find_guarded_columns");
 const LIST: &str = statement(SQL, "list_jobs");
 const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
-const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
-const FIND_NEXT_CONNECTION: &str = statement(SQL, "find_next_connection");
-const LIST_DUE_OF_CONNECTION: &str = statement(SQL, "list_due_jobs_of_connection");
 const INSERT: &str = statement(SQL, "insert_job");
 const UPDATE: &str = statement(SQL, "update_job");
 const LEASE: &str = statement(SQL, "lease_job");
@@ -74,71 +68,6 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
     }
     audit_events::insert(database, account, event)?;
     Ok(Ok(()))
-}
-
-/// The due jobs, in fair order. Each connection costs a few seeks in the index, however many of its jobs wait.
-pub(super) fn list_due(
-    database: &Connection,
-    now: Timestamp,
-    work: Work,
-    limits: &DueLimits,
-) -> rusqlite::Result<Vec<DueJob>> {
-    let classes: &[i64] = match work {
-        Work::Upload => &[STARTED_CLASS, QUEUED_CLASS],
-        Work::Webhook => &[ENDED_CLASS],
-    };
-    let running = list_running(database, now, work)?;
-    let mut candidates = Vec::new();
-    let mut found = next_connection(database, "", "")?;
-    // A lease may be taken by another worker meanwhile.
-    let per_connection = limits.per_connection.saturating_add(4).min(limits.total);
-    while let Some((account, connection)) = found {
-        for class in classes {
-            let parameters = named_params! {
-                ":account_id": account,
-                ":connection_id": connection,
-                ":due_class": class,
-                ":now": now.as_micros(),
-                ":limit": per_connection,
-            };
-            let due = statements::list(database, LIST_DUE_OF_CONNECTION, parameters, |row| {
-                let mut columns = Columns::of(row);
-                Ok(Candidate {
-                    job: DueJob {
-                        account_id: AccountId::from_stored(account.clone()),
-                        connection_id: ConnectionId::from_stored(connection.clone()),
-                        id: JobId::from_stored(columns.get("job_id")?),
-                        fence: columns.get("fence")?,
-                    },
-                    is_queued: *class == QUEUED_CLASS,
-                    due_at: columns.get("due_at")?,
-                })
-            })?;
-            candidates.extend(due);
-        }
-        found = next_connection(database, &account, &connection)?;
-    }
-    Ok(order_due(candidates, &running, limits))
-}
-
-fn next_connection(
-    database: &Connection,
-    account: &str,
-    connection: &str,
-) -> rusqlite::Result<Option<(String, String)>> {
-    let parameters = named_params! { ":account_id": account, ":connection_id": connection };
-    statements::find(database, FIND_NEXT_CONNECTION, parameters, |row| Ok((row.get(0)?, row.get(1)?)))
-}
-
-fn list_running(database: &Connection, now: Timestamp, work: Work) -> rusqlite::Result<Vec<Running>> {
-    let parameters = named_params! { ":now": now.as_micros(), ":is_webhook": work == Work::Webhook };
-    statements::list(database, COUNT_RUNNING, parameters, |row| {
-        Ok(Running {
-            account_id: AccountId::from_stored(row.get("account_id")?),
-            connection_id: ConnectionId::from_stored(row.get("connection_id")?),
-            count: row.get("count")?,
-        })
-    })
 }
 
 pub(super) fn find(database: &Connection, account: &AccountId, id: &JobId) -> rusqlite::Result<Option<Job>> {
@@ -368,33 +297,4 @@ pub(super) fn delete_of_account(
     job_secrets::wipe_of_account(database, account, limit)?;
     let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
     statements::execute(database, DELETE_OF_ACCOUNT, parameters)
-}
-
-#[cfg(test)]
-mod tests {
-    use rusqlite::StatementStatus;
-
-    use super::*;
-    use crate::contract::{TestDatabase, job_samples, samples};
-
-    #[tokio::test]
-    async fn the_next_connection_is_found_without_reading_the_jobs_before_it() {
-        let db = TestDatabase::sqlite();
-        let store = db.open().await;
-        let account = samples::insert_account(&*store, 1).await;
-        samples::insert_connection(&*store, &account, 1, "c").await.unwrap();
-        let database = Connection::open(db.path()).unwrap();
-        let mut work = Vec::new();
-        for number in 1..=100 {
-            let job = job_samples::insert_job(&*store, &account, number, 1).await;
-            if number % 99 == 1 {
-                let mut statement = database.prepare(FIND_NEXT_CONNECTION).unwrap();
-                let (account_id, connection_id) = (account.as_str(), job.connection_id.as_str());
-                let after = named_params! { ":account_id": account_id, ":connection_id": connection_id };
-                assert!(!statement.exists(after).unwrap());
-                work.push(statement.get_status(StatementStatus::VmStep));
-            }
-        }
-        assert_eq!(work, [work[0]; 2], "beside 1 job and beside 100");
-    }
 }

@@ -13,6 +13,7 @@ mod checkpoints;
 mod connection_writes;
 mod connections;
 mod database_file;
+mod due_jobs;
 mod engine_migration;
 mod idempotency_records;
 mod job_secrets;
@@ -113,7 +114,17 @@ impl Jobs for Sqlite {
         work: Work,
         limits: &DueLimits,
     ) -> Result<Vec<DueJob>, Error> {
-        self.readers.read(|connection| jobs::list_due(connection, now, work, limits))
+        self.readers.read(|connection| due_jobs::list(connection, now, work, limits))
+    }
+
+    async fn find_fence_of_due_job(
+        &self,
+        account: &AccountId,
+        id: &JobId,
+        work: Work,
+        now: Timestamp,
+    ) -> Result<Option<u64>, Error> {
+        self.readers.read(|connection| due_jobs::find_fence(connection, account, id, work, now))
     }
 
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error> {

@@ -115,6 +115,19 @@ CROSS JOIN LATERAL (
     ORDER BY j.due_at, j.job_id
     LIMIT :limit) AS due;
 
+-- name: find_fence_of_due_job
+WITH clock AS (
+    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
+)
+SELECT j.fence
+FROM jobs AS j
+CROSS JOIN clock
+WHERE j.account_id = :account_id
+    AND j.job_id = :job_id
+    AND (j.due_class = 2) = :is_webhook
+    AND j.due_at <= clock.now
+    AND (j.lease_until IS NULL OR j.lease_until <= clock.now);
+
 -- name: insert_job
 -- :job is the row as JSON. :operation is NULL unless the write completes an idempotency record. The connection is locked, so
 -- that its deletion either comes first or marks the job.

@@ -108,6 +108,15 @@ WHERE account_id = :account_id
 ORDER BY due_at, job_id
 LIMIT :limit;
 
+-- name: find_fence_of_due_job
+SELECT fence
+FROM jobs
+WHERE account_id = :account_id
+    AND job_id = :job_id
+    AND (due_class = 2) = :is_webhook
+    AND due_at <= :now
+    AND (lease_until IS NULL OR lease_until <= :now);
+
 -- name: insert_job
 INSERT INTO jobs (
     account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,

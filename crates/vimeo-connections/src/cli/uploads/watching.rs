@@ -87,7 +87,7 @@ async fn work(
                 run.map(drop)
             }
             None if !context.is_working => return,
-            None => context.app.run_one(id, until).await.map(drop),
+            None => context.app.run_one(context.caller, id, until).await.map(drop),
         };
         if let Err(error) = ran {
             tracing::debug!(%error, "the upload could not be run; it will be retried");
