@@ -7,6 +7,7 @@ use domain::audit::{Action, Actor, Outcome};
 use domain::job::{Ending, Failure, Job, JobId, JobState, RetryState, SourceKind, WaitingFor, Webhook};
 use domain::video::VideoNumber;
 use store::{LeasedJob, SealedPart};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use vimeo::UploadLink;
 
@@ -196,6 +197,17 @@ impl Executor<'_> {
                     self.delete_orphan(video).await;
                 }
                 written.map(|()| has_ended)
+            }
+            Decision::RetryInLease(retry, delay) => {
+                if job.state != self.lease.job.state {
+                    self.lease.commit(Commit::new(job, NextRun::Continue)).await?;
+                }
+                sleep(delay).await;
+                if retry.is_about_source() {
+                    // If that makes it too slow, its next bytes show it.
+                    let _ = self.uploads.egress.record_wait(&self.memory.progress, delay);
+                }
+                Ok(false)
             }
             Decision::Release { delay, waiting_for, retry, cause } => {
                 if let Some(failure) = cause {

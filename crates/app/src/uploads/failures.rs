@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use domain::job::{Failure, FailureCode, Refusal, WaitingFor};
 use domain::time::Timestamp;
-use vimeo::{Refused, TranscodeStatus, UploadStatus, VideoState};
+use egress::SourceError;
+use vimeo::{LinkFailure, Refused, TranscodeStatus, UploadError, UploadStatus, VideoState};
 
 use super::outcome::Then;
+use super::retry::LeaseRetry;
 
 /// The wait for a rate limit whose end is unknown.
 const RATE_LIMIT_DELAY: Duration = Duration::from_mins(1);
@@ -150,6 +152,25 @@ pub(super) fn unusable(state: &VideoState) -> Option<Failure> {
     }
 }
 
+/// Whether a chunk that was not accepted is sent again within the lease; `None`: not.
+pub(super) fn lease_retry_of(failed: &UploadError<SourceError>, is_local_file: bool) -> Option<LeaseRetry> {
+    match failed {
+        UploadError::Link(LinkFailure::Gone) => None,
+        // Once is no reason to restart.
+        UploadError::Link(LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_)) => {
+            Some(LeaseRetry::RefusedBytes)
+        }
+        UploadError::Link(_) => Some(LeaseRetry::Link),
+        UploadError::SourceStalled if is_local_file => Some(LeaseRetry::Link),
+        // The process that has the file decides.
+        UploadError::Source(_) | UploadError::SourceTruncated if is_local_file => None,
+        UploadError::SourceStalled => Some(LeaseRetry::StalledSource),
+        // Its slot is for others meanwhile, and what it delivered is no progress.
+        UploadError::Source(SourceError::Changed | SourceError::TooSlow) => None,
+        UploadError::Source(_) | UploadError::SourceTruncated => Some(LeaseRetry::Source),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use vimeo::{Parameter, TransportError};
@@ -166,6 +187,33 @@ mod tests {
 
     fn later(not_before: Option<Timestamp>, error: TransportError) -> vimeo::Failure {
         vimeo::Failure::RetryLater { not_before, error }
+    }
+
+    #[test]
+    fn a_chunk_is_sent_again_unless_the_link_or_the_file_is_gone() {
+        use LeaseRetry::{Link, RefusedBytes, Source, StalledSource};
+        let retried = |failed: UploadError<SourceError>| [false, true].map(|is| lease_retry_of(&failed, is));
+        for (failed, retry) in [
+            (LinkFailure::Gone, None),
+            (LinkFailure::TooLarge, Some(RefusedBytes)),
+            (LinkFailure::ProtocolRefused(415), Some(RefusedBytes)),
+            (LinkFailure::Locked, Some(Link)),
+            (LinkFailure::Conflict, Some(Link)),
+            (LinkFailure::Incoherent, Some(Link)),
+            (LinkFailure::RetryLater(TransportError::Unreachable), Some(Link)),
+        ] {
+            assert_eq!(retried(UploadError::Link(failed.clone())), [retry; 2], "{failed:?}");
+        }
+        assert_eq!(retried(UploadError::SourceStalled), [Some(StalledSource), Some(Link)]);
+        assert_eq!(retried(UploadError::SourceTruncated), [Some(Source), None]);
+        for (failed, retry) in [
+            (SourceError::Changed, None),
+            (SourceError::TooSlow, None),
+            (SourceError::Unreachable, Some(Source)),
+            (SourceError::EndedEarly, Some(Source)),
+        ] {
+            assert_eq!(retried(UploadError::Source(failed.clone())), [retry, None], "{failed:?}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use domain::upload::VideoName;
 use domain::video::VideoNumber;
 use vimeo::UploadLink;
 
-use super::retry::{RetryPolicy, backoff};
+use super::retry::{LeaseRetry, RetryPolicy, backoff};
 
 /// What a step returns: the state that follows, what changes beside it, and how the job continues.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) enum Then {
     Snooze(Duration, WaitingFor),
     /// The same after progress: the retries start from zero.
     ProgressThenSnooze(Duration, WaitingFor),
+    /// With another attempt within the lease, after this delay.
+    RetryInLease(LeaseRetry, Duration),
     /// With another attempt; if the retries are exhausted, the job fails like this.
     Retry(Failure),
     /// With another attempt: Vimeo refuses a request for a video whose bytes it has. If that lasts, the job fails like this.
@@ -93,6 +95,8 @@ pub(super) enum Decision {
     Continue(RetryState),
     /// Writes the job and releases it. `cause`: the failure that is retried.
     Release { delay: Duration, waiting_for: Option<WaitingFor>, retry: RetryState, cause: Option<Failure> },
+    /// Waits, and runs the step again.
+    RetryInLease(LeaseRetry, Duration),
     /// Asks whether the account's list of videos still has the video, before the job fails.
     ConfirmDeletion(Failure),
     /// Lets the job fail.
@@ -159,6 +163,7 @@ pub(super) fn decide(job: &Job, then: Then, policy: &RetryPolicy, now: Timestamp
             let retry = RetryState::progressed(now);
             Decision::Release { delay, waiting_for: Some(reason), retry, cause: None }
         }
+        Then::RetryInLease(retry, delay) => Decision::RetryInLease(retry, delay),
         Then::Retry(failure) => retry_or_fail(job, failure, policy, now, random),
         Then::Refused(failure, refusal) => {
             let refused = job.retry.refused(refusal, now);

@@ -61,6 +61,16 @@ fn with_retries(job: Job, count: u32) -> Job {
 }
 
 #[test]
+fn an_attempt_within_the_lease_changes_no_retries() {
+    let job = with_retries(uploading(), 3);
+    let delay = Duration::from_secs(2);
+    for retry in [LeaseRetry::Link, LeaseRetry::Source] {
+        let then = Then::RetryInLease(retry, delay);
+        assert_eq!(decided(&job, then, at(60)), Decision::RetryInLease(retry, delay));
+    }
+}
+
+#[test]
 fn progress_resets_the_retries() {
     let job = with_retries(uploading(), 5);
     let decision = decided(&job, Then::Continue(Progress::Made), at(50));

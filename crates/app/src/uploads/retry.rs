@@ -16,6 +16,10 @@ const ATTEMPTS_MIN: u32 = 8;
 const LEASE_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest delay within a lease.
 const LEASE_BACKOFF_MAX: Duration = Duration::from_secs(8);
+/// Retries within a lease.
+const LEASE_RETRIES: u32 = 6;
+/// Retries within a lease before an upload restarts at its first byte.
+const RESTART_RETRIES: u32 = 2;
 /// How long a cleanup is retried.
 const CLEANUP_DEADLINE: Duration = Duration::from_hours(1);
 
@@ -58,38 +62,66 @@ impl RetryPolicy {
     }
 }
 
-/// What is retried while the worker keeps the lease.
+/// A failed attempt that is retried while the worker keeps the lease.
 ///
-/// | attempt | retries in a row | then |
+/// | failed | retries | then |
 /// |---|---|---|
-/// | to send bytes, ask for the offset, open the source | 6 | the lease is released, as above |
+/// | to send bytes to the upload link, or to ask it for the offset | 6 | the lease is released, as above |
+/// | to open or read the source | 6, together with those | the lease is released, as above |
+/// | to read a source that sends nothing | while it is fast enough | the lease is released, as above |
 /// | to send bytes that Vimeo refuses | 2 | the upload restarts |
 /// | to open a source that seems to be another file | 2 | the upload restarts |
-/// | to open a source whose file was written recently | 3 | it is read as it is |
-/// | to compare a source after its last byte | 3 | the answers so far decide |
+///
+/// Progress resets the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LeaseRetry {
-    /// To send bytes, ask for the offset, or open the source.
-    Transfer,
+    /// To send bytes to the upload link, or to ask it for the offset.
+    Link,
+    /// To open or read the source.
+    Source,
+    /// To read a source that sends nothing. Its minimum rate is the limit.
+    StalledSource,
     /// To send bytes that Vimeo refuses. The offset is asked for first.
     RefusedBytes,
     /// To open a source that seems to be another file: another node of its cluster may have the one that was read.
     ChangedSource,
-    /// To open a source whose file was written recently: its validators could stay the same when it is written again.
-    UnsettledSource,
-    /// To compare a source after its last byte.
-    Comparison,
 }
 
 impl LeaseRetry {
-    /// Whether there is no other attempt in this lease after this many failed ones.
-    pub(super) fn is_exhausted(self, failed_attempts: u32) -> bool {
-        let retries = match self {
-            Self::Transfer => 6,
-            Self::UnsettledSource | Self::Comparison => 3,
-            Self::RefusedBytes | Self::ChangedSource => 2,
+    /// Whether the attempt failed because of the source.
+    pub(super) fn is_about_source(self) -> bool {
+        matches!(self, Self::Source | Self::StalledSource | Self::ChangedSource)
+    }
+}
+
+/// The failed attempts within a lease since the last progress.
+#[derive(Debug, Default)]
+pub(super) struct LeaseAttempts {
+    failed: u32,
+    refused: u32,
+    changed: u32,
+}
+
+impl LeaseAttempts {
+    /// Counts a failed attempt. Returns the delay until the next one; `None`: there is none in this lease.
+    pub(super) fn fail(&mut self, retry: LeaseRetry) -> Option<Duration> {
+        let is_exhausted = match retry {
+            LeaseRetry::Link | LeaseRetry::Source => self.failed >= LEASE_RETRIES,
+            LeaseRetry::StalledSource => false,
+            LeaseRetry::RefusedBytes => self.refused >= RESTART_RETRIES,
+            LeaseRetry::ChangedSource => self.changed >= RESTART_RETRIES,
         };
-        failed_attempts >= retries
+        if is_exhausted {
+            return None;
+        }
+        let delay = lease_backoff(self.failed);
+        self.failed = self.failed.saturating_add(1);
+        match retry {
+            LeaseRetry::RefusedBytes => self.refused += 1,
+            LeaseRetry::ChangedSource => self.changed += 1,
+            LeaseRetry::Link | LeaseRetry::Source | LeaseRetry::StalledSource => {}
+        }
+        Some(delay)
     }
 }
 
@@ -196,18 +228,43 @@ mod tests {
         assert_eq!(lease_backoff(u32::MAX), LEASE_BACKOFF_MAX);
     }
 
+    /// The retries of one kind of attempt that always fails.
+    fn retries(retry: LeaseRetry) -> Vec<Duration> {
+        let mut attempts = LeaseAttempts::default();
+        std::iter::from_fn(|| attempts.fail(retry)).take(100).collect()
+    }
+
     #[test]
     fn a_lease_is_released_after_a_few_attempts() {
-        use LeaseRetry::{ChangedSource, Comparison, RefusedBytes, Transfer, UnsettledSource};
-        for (attempt, retries) in
-            [(Transfer, 6), (RefusedBytes, 2), (ChangedSource, 2), (UnsettledSource, 3), (Comparison, 3)]
+        use LeaseRetry::{ChangedSource, Link, RefusedBytes, Source, StalledSource};
+        for (retry, count) in
+            [(Link, 6), (Source, 6), (RefusedBytes, 2), (ChangedSource, 2), (StalledSource, 100)]
         {
-            assert!(!attempt.is_exhausted(retries - 1), "{attempt:?}");
-            assert!(attempt.is_exhausted(retries), "{attempt:?}");
+            assert_eq!(retries(retry).len(), count, "{retry:?}");
         }
         // The lease is renewed meanwhile, so that the sum may be longer than it is; other jobs need the slot.
-        let total: Duration = (0..6).map(lease_backoff).sum();
+        let total: Duration = retries(Link).into_iter().sum();
         assert!(total < Duration::from_secs(16), "{total:?}");
+    }
+
+    #[test]
+    fn failures_of_different_kinds_count_together() {
+        use LeaseRetry::{ChangedSource, Link, RefusedBytes, Source, StalledSource};
+        let mut attempts = LeaseAttempts::default();
+        for retry in [Link, Source, StalledSource, RefusedBytes, ChangedSource, Link] {
+            assert!(attempts.fail(retry).is_some(), "{retry:?}");
+        }
+        assert_eq!((attempts.fail(Link), attempts.fail(Source)), (None, None));
+        // An upload restarts only after several of these.
+        assert_eq!(attempts.fail(RefusedBytes), Some(LEASE_BACKOFF_MAX));
+        assert_eq!(attempts.fail(RefusedBytes), None);
+    }
+
+    #[test]
+    fn time_counts_as_the_sources_if_the_attempt_failed_because_of_it() {
+        use LeaseRetry::{ChangedSource, Link, RefusedBytes, Source, StalledSource};
+        let about = [Source, StalledSource, ChangedSource].map(LeaseRetry::is_about_source);
+        assert_eq!((about, [Link, RefusedBytes].map(LeaseRetry::is_about_source)), ([true; 3], [false; 2]));
     }
 
     #[test]

@@ -12,13 +12,17 @@ use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::failure;
 use crate::uploads::outcome::Then;
 use crate::uploads::request::RequestedSource;
-use crate::uploads::retry::{LeaseRetry, lease_backoff};
+use crate::uploads::retry::lease_backoff;
 use crate::uploads::sources::{self, EndAnswers, EndVerdict};
 
 /// Added to the whole seconds that validators have.
 const SETTLE_MARGIN: Duration = Duration::from_millis(200);
 /// How long the comparison after the last byte may take.
 const CONFIRM_TIMEOUT: Duration = Duration::from_mins(2);
+/// How often a file is opened again that was written recently; then it is read as it is.
+const SETTLE_RETRIES: u32 = 3;
+/// How often the comparison after the last byte is repeated; then the answers so far decide.
+const CONFIRM_RETRIES: u32 = 3;
 /// The last pause of the comparison, where first bytes have to be the same for two seconds.
 const END_PAUSE: Duration = Duration::from_secs(2);
 
@@ -65,40 +69,17 @@ impl Opened {
 }
 
 impl StepContext<'_> {
-    /// The source from this offset on. It is asked more than once: one refusal is no reason to give up the transfer.
+    /// The source from this offset on.
     pub(super) async fn open_source(
         &self,
         memory: &mut Memory,
         uploading: Uploading,
         offset: u64,
     ) -> Result<Opened, Unopened> {
-        let (mut attempts, mut changes) = (0, 0);
-        loop {
-            let asked_at = Instant::now();
-            let opened = self.try_open_source(memory, uploading, offset).await;
-            self.uploads.egress.record_wait(&memory.progress, asked_at.elapsed())?;
-            match opened {
-                Err(Unopened::Later(Then::Retry(_))) if !LeaseRetry::Transfer.is_exhausted(attempts) => {
-                    self.pause_for_source(memory, attempts).await;
-                    attempts += 1;
-                }
-                Err(Unopened::Restart(SourceError::Changed))
-                    if offset > 0 && !LeaseRetry::ChangedSource.is_exhausted(changes) =>
-                {
-                    self.pause_for_source(memory, changes).await;
-                    changes += 1;
-                }
-                opened => return opened.map(Opened),
-            }
-        }
-    }
-
-    /// A pause because of the source: it counts as time in which the source delivered nothing.
-    pub(super) async fn pause_for_source(&self, memory: &Memory, failed: u32) {
-        let pause = lease_backoff(failed);
-        sleep(pause).await;
-        // If that makes it too slow, the next chunk shows it.
-        let _ = self.uploads.egress.record_wait(&memory.progress, pause);
+        let asked_at = Instant::now();
+        let opened = self.try_open_source(memory, uploading, offset).await;
+        self.uploads.egress.record_wait(&memory.progress, asked_at.elapsed())?;
+        opened.map(Opened)
     }
 
     async fn try_open_source(
@@ -142,7 +123,7 @@ impl StepContext<'_> {
         loop {
             let opened = egress.open(url, 0, known, &memory.progress).await?;
             let pause = opened.metadata.validators.settles_in();
-            let Some(pause) = pause.filter(|_| !LeaseRetry::UnsettledSource.is_exhausted(attempts)) else {
+            let Some(pause) = pause.filter(|_| attempts < SETTLE_RETRIES) else {
                 return Ok(opened);
             };
             drop(opened);
@@ -205,10 +186,10 @@ impl StepContext<'_> {
             if let Some(verdict) = answers.judge(started.elapsed(), now) {
                 return verdict;
             }
-            if LeaseRetry::Comparison.is_exhausted(attempt) {
+            if attempt >= CONFIRM_RETRIES {
                 return answers.at_end();
             }
-            let is_last = LeaseRetry::Comparison.is_exhausted(attempt + 1);
+            let is_last = attempt + 1 >= CONFIRM_RETRIES;
             let pause = if is_last && answers.needs_time() { END_PAUSE } else { lease_backoff(attempt) };
             sleep(pause).await;
             attempt += 1;

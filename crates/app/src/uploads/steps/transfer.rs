@@ -5,16 +5,15 @@ use std::time::Duration;
 use domain::job::{FailureCode, JobState, Progress, Refusal, SourceFacts, SourceKind, Uploading, WaitingFor};
 use egress::SourceError;
 use futures_util::TryStreamExt as _;
-use tokio::time::sleep;
-use vimeo::{Chunk, LinkFailure, UploadError, UploadLink, UploadStatus};
+use vimeo::{Chunk, LinkFailure, RemoteOffset, UploadError, UploadLink, UploadStatus};
 
 use super::source::Unopened;
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::chunks::ChunkReader;
-use crate::uploads::failures::{failure, missing, then_of_whole};
+use crate::uploads::failures::{failure, lease_retry_of, missing, then_of_whole};
 use crate::uploads::local_file::LocalFileFailed;
 use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
-use crate::uploads::retry::{LeaseRetry, lease_backoff};
+use crate::uploads::retry::{LeaseAttempts, LeaseRetry};
 use crate::uploads::sources;
 
 /// How long nothing may be sent before a transfer counts as broken.
@@ -22,14 +21,17 @@ const STALL: Duration = Duration::from_mins(1);
 /// When the progress of a job is polled whose local file cannot be read.
 const FAILED_FILE_DELAY: Duration = Duration::from_secs(2);
 
-/// A transfer between two chunks.
+/// A transfer between two attempts.
+#[derive(Default)]
 pub(in crate::uploads) struct Transfer {
-    /// Bytes that Vimeo has.
-    offset: u64,
+    /// Bytes that Vimeo has; `None`: it is asked first.
+    offset: Option<u64>,
+    /// The offset of the last attempt, behind which Vimeo's may not be.
+    acknowledged: Option<u64>,
     /// The source, open at the offset.
     reader: Option<ChunkReader>,
     /// Failed attempts in a row.
-    failed: u32,
+    attempts: LeaseAttempts,
 }
 
 impl Transfer {
@@ -39,7 +41,14 @@ impl Transfer {
     }
 
     fn at(offset: u64) -> Self {
-        Self { offset, reader: None, failed: 0 }
+        Self { offset: Some(offset), ..Self::default() }
+    }
+
+    /// Another attempt within the lease, if there is one.
+    fn retry(mut self, memory: &mut Memory, uploading: Uploading, retry: LeaseRetry) -> Option<StepOutcome> {
+        let delay = self.attempts.fail(retry)?;
+        memory.transfer = Some(self);
+        Some(stay(uploading, Then::RetryInLease(retry, delay)))
     }
 }
 
@@ -67,77 +76,65 @@ pub(super) async fn transfer(
     }
 }
 
-/// Sends until a chunk is acknowledged, or a failure lasts.
+/// Sends one chunk.
 async fn send(
     context: &StepContext<'_>,
     memory: &mut Memory,
-    mut uploading: Uploading,
+    uploading: Uploading,
     link: &UploadLink,
 ) -> StepOutcome {
-    let mut transfer = match memory.transfer.take() {
-        Some(transfer) => transfer,
-        None => match ask_offset(context, memory, uploading, link, 0).await {
-            Ok(offset) => Transfer::at(offset),
-            Err(outcome) => return *outcome,
+    let mut transfer = memory.transfer.take().unwrap_or_default();
+    let offset = match transfer.offset {
+        Some(offset) => offset,
+        None => match context.uploads.client.offset(link, CALL_TIMEOUT).await {
+            Ok(remote) if is_coherent(remote, uploading.size, transfer.acknowledged.unwrap_or_default()) => {
+                remote.offset
+            }
+            reported => return no_offset(context, memory, uploading, (transfer, reported)).await,
         },
     };
-    loop {
-        uploading = match uploading.acknowledge(transfer.offset) {
-            Ok(Progress::More(uploading)) => uploading,
-            Ok(Progress::Whole(_)) => return all_sent(context, memory, uploading).await,
-            Err(error) => {
-                tracing::error!(job = %context.job.id, %error, "Vimeo reported an impossible state of an upload");
-                return link_is_gone(context, memory, uploading).await;
-            }
-        };
-        let offset = transfer.offset;
-        let (reader, facts) = match open_reader(context, memory, &mut transfer, uploading).await {
-            Ok(opened) => opened,
-            Err(outcome) => return *outcome,
-        };
-        if let Some(facts) = facts {
-            // Durable before a byte of the source is at Vimeo.
-            let patch = JobPatch { facts: Change::Set(facts), ..JobPatch::default() };
-            memory.transfer = Some(Transfer { reader: Some(reader), ..transfer });
-            return StepOutcome::enter(JobState::Uploading(uploading)).with(patch);
+    if transfer.acknowledged.is_some_and(|before| offset > before) {
+        memory.transfer = Some(Transfer::at(offset));
+        return progressed(memory, Uploading { sent: offset, ..uploading });
+    }
+    (transfer.offset, transfer.acknowledged) = (Some(offset), Some(offset));
+    let uploading = match uploading.acknowledge(offset) {
+        Ok(Progress::More(uploading)) => uploading,
+        Ok(Progress::Whole(_)) => return all_sent(context, memory, uploading).await,
+        Err(error) => {
+            tracing::error!(job = %context.job.id, %error, "Vimeo reported an impossible state of an upload");
+            return link_is_gone(context, memory, uploading).await;
         }
-        let options = &context.uploads.options;
-        let length = options.chunk_bytes.min(uploading.size - offset).min(reader.chunk_max());
-        context.counter.start(offset);
-        let body = reader.chunk(length, context.counter.clone());
-        let sent = context.uploads.client.send_chunk(link, Chunk { offset, length }, body, STALL).await;
-        let failed = match sent {
-            // Accepted, and not a byte of it kept: sent again, after a pause.
-            Ok(reached) if reached == offset => UploadError::Link(LinkFailure::Incoherent),
-            Ok(reached) => {
-                let reader = Some(reader).filter(|_| reached == offset + length);
-                memory.transfer = Some(Transfer { offset: reached, reader, failed: 0 });
-                return progressed(memory, Uploading { sent: reached, ..uploading });
-            }
-            Err(failed) => failed,
-        };
-        tracing::debug!(job = %context.job.id, ?failed, offset, "Vimeo did not accept a part of an upload");
-        uploading = count_sent(context, uploading);
-        let is_about_source = !matches!(failed, UploadError::Link(_)) && memory.local_file.is_none();
-        if let Some(outcome) = judge(context, memory, uploading, failed, transfer.failed).await {
-            return outcome;
-        }
-        if is_about_source {
-            context.pause_for_source(memory, transfer.failed).await;
-        } else {
-            sleep(lease_backoff(transfer.failed)).await;
-        }
-        transfer.failed += 1;
-        transfer.offset = match ask_offset(context, memory, uploading, link, offset).await {
-            Ok(reached) => reached,
-            Err(outcome) => return *outcome,
-        };
-        if transfer.offset > offset {
-            let reached = transfer.offset;
-            memory.transfer = Some(Transfer::at(reached));
+    };
+    let (reader, facts) = match open_reader(context, memory, &mut transfer, (uploading, offset)).await {
+        Ok(opened) => opened,
+        Err(unopened) => return not_opened(context, memory, uploading, (transfer, unopened)),
+    };
+    if let Some(facts) = facts {
+        // Durable before a byte of the source is at Vimeo.
+        let patch = JobPatch { facts: Change::Set(facts), ..JobPatch::default() };
+        memory.transfer = Some(Transfer { reader: Some(reader), ..transfer });
+        return StepOutcome::enter(JobState::Uploading(uploading)).with(patch);
+    }
+    let options = &context.uploads.options;
+    let length = options.chunk_bytes.min(uploading.size - offset).min(reader.chunk_max());
+    context.counter.start(offset);
+    let body = reader.chunk(length, context.counter.clone());
+    let failed = match context.uploads.client.send_chunk(link, Chunk { offset, length }, body, STALL).await {
+        // Accepted, and not a byte of it kept: sent again, after a pause.
+        Ok(reached) if reached == offset => UploadError::Link(LinkFailure::Incoherent),
+        Ok(reached) => {
+            let reader = Some(reader).filter(|_| reached == offset + length);
+            memory.transfer = Some(Transfer { reader, ..Transfer::at(reached) });
             return progressed(memory, Uploading { sent: reached, ..uploading });
         }
-    }
+        Err(failed) => failed,
+    };
+    tracing::debug!(job = %context.job.id, ?failed, offset, "Vimeo did not accept a part of an upload");
+    let uploading = count_sent(context, uploading);
+    // How far it came is not known.
+    transfer.offset = None;
+    not_sent(context, memory, uploading, (transfer, failed)).await
 }
 
 /// The source at the offset of the transfer; and what is known of it, if that has to be stored first.
@@ -145,9 +142,8 @@ async fn open_reader(
     context: &StepContext<'_>,
     memory: &mut Memory,
     transfer: &mut Transfer,
-    uploading: Uploading,
-) -> Result<(ChunkReader, Option<SourceFacts>), Box<StepOutcome>> {
-    let offset = transfer.offset;
+    (uploading, offset): (Uploading, u64),
+) -> Result<(ChunkReader, Option<SourceFacts>), Unopened> {
     if let Some(reader) = transfer.reader.take().filter(|reader| reader.offset() == offset) {
         return Ok((reader, None));
     }
@@ -155,10 +151,57 @@ async fn open_reader(
         let bytes = file.read(offset).map_err(|LocalFileFailed| SourceError::Unreachable);
         return Ok((ChunkReader::new(bytes, offset), None));
     }
-    match context.open_source(memory, uploading, offset).await {
-        Ok(opened) => Ok(opened.begin(context, uploading.size, offset).await),
-        Err(Unopened::Later(then)) => Err(Box::new(stay(uploading, then))),
-        Err(Unopened::Restart(reason)) => Err(Box::new(restart_source(context, memory, uploading, reason))),
+    let opened = context.open_source(memory, uploading, offset).await?;
+    Ok(opened.begin(context, uploading.size, offset).await)
+}
+
+/// What follows from an offset that Vimeo did not report, or that cannot be.
+async fn no_offset(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    uploading: Uploading,
+    (transfer, reported): (Transfer, Result<RemoteOffset, LinkFailure>),
+) -> StepOutcome {
+    tracing::debug!(job = %context.job.id, ?reported, "Vimeo did not report the offset of an upload");
+    if !matches!(reported, Err(LinkFailure::Gone))
+        && let Some(retried) = transfer.retry(memory, uploading, LeaseRetry::Link)
+    {
+        return retried;
+    }
+    match reported {
+        Err(LinkFailure::Gone) => link_is_gone(context, memory, uploading).await,
+        Err(_) => link_failed(context, memory, uploading).await,
+        Ok(remote) => {
+            tracing::error!(
+                job = %context.job.id, ?remote, size = uploading.size,
+                "Vimeo reported an impossible state of an upload"
+            );
+            link_is_gone(context, memory, uploading).await
+        }
+    }
+}
+
+/// What follows from a source that was not opened.
+fn not_opened(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    uploading: Uploading,
+    (transfer, unopened): (Transfer, Unopened),
+) -> StepOutcome {
+    let retry = match &unopened {
+        Unopened::Later(Then::Retry(_)) => Some(LeaseRetry::Source),
+        // Nothing was read at the first byte, so that nothing has to be the same.
+        Unopened::Restart(SourceError::Changed) if transfer.offset > Some(0) => {
+            Some(LeaseRetry::ChangedSource)
+        }
+        _ => None,
+    };
+    if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
+        return retried;
+    }
+    match unopened {
+        Unopened::Later(then) => stay(uploading, then),
+        Unopened::Restart(reason) => restart_source(context, memory, uploading, reason),
     }
 }
 
@@ -175,47 +218,38 @@ fn progressed(memory: &Memory, uploading: Uploading) -> StepOutcome {
     }
 }
 
-/// What follows from a chunk that was not accepted; `None`: another attempt, after asking how far it came.
-async fn judge(
+/// What follows from a chunk that was not accepted.
+async fn not_sent(
     context: &StepContext<'_>,
     memory: &mut Memory,
     uploading: Uploading,
-    failed: UploadError<SourceError>,
-    attempts: u32,
-) -> Option<StepOutcome> {
-    let is_exhausted = LeaseRetry::Transfer.is_exhausted(attempts);
-    Some(match failed {
+    (transfer, failed): (Transfer, UploadError<SourceError>),
+) -> StepOutcome {
+    let is_local_file = memory.local_file.is_some();
+    let is_stalled_source = matches!(failed, UploadError::SourceStalled) && !is_local_file;
+    if is_stalled_source && let Err(error) = context.uploads.egress.record_wait(&memory.progress, STALL) {
+        return stay(uploading, sources::then_of(error));
+    }
+    let retry = lease_retry_of(&failed, is_local_file);
+    if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
+        return retried;
+    }
+    match failed {
         UploadError::Link(LinkFailure::Gone) => link_is_gone(context, memory, uploading).await,
-        // Once is no reason to restart: the offset is asked for first.
-        UploadError::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_)))
-            if LeaseRetry::RefusedBytes.is_exhausted(attempts) =>
-        {
+        UploadError::Link(failed @ (LinkFailure::TooLarge | LinkFailure::ProtocolRefused(_))) => {
             tracing::warn!(job = %context.job.id, %failed, "Vimeo refuses the bytes of an upload");
             link_is_gone(context, memory, uploading).await
         }
-        UploadError::Link(_) if is_exhausted => link_failed(context, memory, uploading).await,
-        UploadError::Link(_) => return None,
-        UploadError::SourceStalled if memory.local_file.is_some() && is_exhausted => {
-            link_failed(context, memory, uploading).await
-        }
-        UploadError::SourceStalled if memory.local_file.is_some() => return None,
-        // The process that has the file decides.
-        UploadError::Source(_) | UploadError::SourceTruncated if memory.local_file.is_some() => {
+        UploadError::Link(_) | UploadError::SourceStalled => link_failed(context, memory, uploading).await,
+        UploadError::Source(_) | UploadError::SourceTruncated if is_local_file => {
             stay(uploading, Then::Snooze(FAILED_FILE_DELAY, WaitingFor::Client))
         }
         UploadError::Source(error @ SourceError::Changed) => {
             restart_source(context, memory, uploading, error)
         }
-        // Its slot is for others meanwhile, and what it delivered is no progress.
-        UploadError::Source(error @ SourceError::TooSlow) => stay(uploading, sources::then_of(error)),
-        UploadError::SourceStalled => match context.uploads.egress.record_wait(&memory.progress, STALL) {
-            Err(error) => stay(uploading, sources::then_of(error)),
-            Ok(()) => return None,
-        },
-        UploadError::Source(_) | UploadError::SourceTruncated if !is_exhausted => return None,
         UploadError::Source(error) => stay(uploading, sources::then_of(error)),
         UploadError::SourceTruncated => stay(uploading, sources::then_of(SourceError::EndedEarly)),
-    })
+    }
 }
 
 /// The link does not work at the moment. If all bytes may be there, the video may know more.
@@ -237,42 +271,6 @@ pub(super) async fn link_failed(
 /// How many bytes a client has sent is known to the client alone.
 fn may_be_whole(source: SourceKind, uploading: Uploading) -> bool {
     uploading.may_be_whole() || source == SourceKind::Client
-}
-
-/// The offset at Vimeo. It may not be less than what Vimeo has acknowledged.
-async fn ask_offset(
-    context: &StepContext<'_>,
-    memory: &mut Memory,
-    uploading: Uploading,
-    link: &UploadLink,
-    acknowledged: u64,
-) -> Result<u64, Box<StepOutcome>> {
-    let mut attempt = 0;
-    loop {
-        let is_last = LeaseRetry::Transfer.is_exhausted(attempt);
-        match context.uploads.client.offset(link, CALL_TIMEOUT).await {
-            Ok(remote) if is_coherent(remote, uploading.size, acknowledged) => return Ok(remote.offset),
-            Ok(remote) if is_last => {
-                tracing::error!(
-                    job = %context.job.id, ?remote, acknowledged, size = uploading.size,
-                    "Vimeo reported an impossible state of an upload"
-                );
-                return Err(Box::new(link_is_gone(context, memory, uploading).await));
-            }
-            Ok(_) => {}
-            Err(LinkFailure::Gone) => {
-                return Err(Box::new(link_is_gone(context, memory, uploading).await));
-            }
-            Err(failed) => {
-                tracing::debug!(job = %context.job.id, ?failed, "Vimeo did not report the offset of an upload");
-                if is_last {
-                    return Err(Box::new(link_failed(context, memory, uploading).await));
-                }
-            }
-        }
-        sleep(lease_backoff(attempt)).await;
-        attempt += 1;
-    }
 }
 
 /// How far the bytes have come that were sent, accepted or not: once all were sent, the video may be whole.
@@ -352,14 +350,12 @@ async fn all_sent(context: &StepContext<'_>, memory: &mut Memory, uploading: Upl
 }
 
 /// Whether this can be the offset of a file of `size` bytes, of which Vimeo has acknowledged this many.
-pub(super) fn is_coherent(remote: vimeo::RemoteOffset, size: u64, acknowledged: u64) -> bool {
+pub(super) fn is_coherent(remote: RemoteOffset, size: u64, acknowledged: u64) -> bool {
     remote.offset >= acknowledged && remote.length.is_none_or(|length| length == size)
 }
 
 #[cfg(test)]
 mod tests {
-    use vimeo::RemoteOffset;
-
     use super::*;
 
     #[test]
