@@ -212,7 +212,7 @@ mod tests {
             (SourceError::Unreachable, Some(Source)),
             (SourceError::EndedEarly, Some(Source)),
         ] {
-            assert_eq!(retried(UploadError::Source(failed.clone())), [retry, None], "{failed:?}");
+            assert_eq!(retried(UploadError::Source(failed)), [retry, None], "{failed:?}");
         }
     }
 

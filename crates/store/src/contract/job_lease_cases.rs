@@ -44,7 +44,7 @@ pub(crate) async fn a_due_job_is_found_by_its_identifier(db: &TestDatabase) {
     let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     insert_connection(&*store, &one, 1, "c").await.unwrap();
-    let job = insert_job(&*store, &one, 1, 2).await;
+    let job = insert_job(&*store, &one, 1, 1).await;
     let fence = |account: &AccountId, work: Work, second: i64| {
         let (store, account) = (store.clone(), account.clone());
         async move { store.find_fence_of_due_job(&account, &job_id(1), work, at(second)).await.unwrap() }

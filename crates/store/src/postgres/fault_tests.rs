@@ -113,7 +113,10 @@ async fn a_silent_or_absent_host_does_not_hide_the_other() {
     let Some(db) = test_database::postgres_15().await else { return };
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent_address = silent.local_addr().unwrap().to_string();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    // Bound, so that no other process gets the port, and not listened on.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = closed.local_addr().unwrap().to_string();
     for host in [silent_address, gone] {
         let mut options = behind(&host, &db);
         options.postgres.timeout = std::time::Duration::from_secs(1);

@@ -9,7 +9,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::harness::{binary, cli, printed, run};
+use crate::support::harness::{ClosedPort, binary, cli, printed, run};
 
 /// A directory with a keyring and this configuration.
 fn installation(config: &str) -> tempfile::TempDir {
@@ -93,10 +93,9 @@ fn a_keyring_of_another_database_exits_with_78() {
 
 #[test]
 fn an_unavailable_database_exits_with_69() {
-    // The listener is dropped, so nothing listens on its port.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let away =
-        format!("{HERE}database_url = \"postgres://u@127.0.0.1:{port}/d\"\nstore.timeout_seconds = 1\n");
+    let closed = ClosedPort::bind();
+    let address = closed.address();
+    let away = format!("{HERE}database_url = \"postgres://u@{address}/d\"\nstore.timeout_seconds = 1\n");
     assert_both_end(installation(&away).path(), 69);
     // A dangling link in place of the data directory.
     let directory = installation(HERE);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{Service, TestEnv, cli, printed};
+use crate::support::harness::{ClosedPort, Service, TestEnv, cli, printed};
 use crate::support::verification::{
     Expected, GRANT, REVOKE, VERIFY, assert_row, journal, long_budget, long_budget_with, requests_to,
     wait_for_revocations,
@@ -139,16 +139,11 @@ async fn a_locally_rejected_request_does_not_reach_vimeo() {
     assert!(journal(&env).await.is_empty());
 }
 
-/// A URL on which nothing listens, so that connections are refused.
-async fn dead_url() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proxy_environment_variables_are_ignored() {
     let mut env = TestEnv::with(long_budget()).await;
-    let dead = dead_url().await;
+    let closed = ClosedPort::bind();
+    let dead = format!("http://{}", closed.address());
     let names = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
     env.service.kill();
     env.service = Service::start_with(env.path(), &names.map(|name| (name, dead.as_str())));
@@ -230,7 +225,8 @@ async fn https_through_a_proxy_uses_connect() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_proxy_is_unavailable_and_never_bypassed() {
-    let dead = dead_url().await;
+    let closed = ClosedPort::bind();
+    let dead = format!("http://{}", closed.address());
     let env = TestEnv::with(long_budget_with(&format!("vimeo.proxy = \"{dead}\"\n"))).await;
     let answer = env.post(&env.valid_body("nowhere")).await;
     assert_eq!(answer.code(), "VIMEO_UNAVAILABLE", "{answer:?}");

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 
-use crate::support::harness::{COLLECTION, EnvOptions, Service, TestEnv, until};
+use crate::support::harness::{COLLECTION, ClosedPort, EnvOptions, Service, TestEnv, until};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 fn lines(env: &TestEnv) -> Vec<Value> {
@@ -55,11 +55,10 @@ async fn health_checks_are_logged_at_debug_and_requests_at_info() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cause_of_a_vimeo_failure_is_logged_and_not_returned() {
-    // The listener is dropped, so nothing listens on its port.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = ClosedPort::bind();
     let mut env = env("").await;
     assert_eq!(env.service.terminate(), Some(0));
-    let away = format!("http://127.0.0.1:{port}");
+    let away = format!("http://{}", closed.address());
     env.service = Service::start_with(env.path(), &[("VIMEO_CONNECTIONS_VIMEO__BASE_URL", &away)]);
     let answer = env.post(&env.valid_body("away")).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "VIMEO_UNAVAILABLE".to_owned()));
@@ -169,8 +168,8 @@ async fn name_server() -> (SocketAddr, JoinSet<()>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unreachable_source_is_logged_once_per_job_and_then_counted() {
-    // The listener is dropped, so nothing listens on its port.
-    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::bind();
+    let away = closed.address();
     let (plain, _plain) = answering(b"HTTP/1.1 400 X\r\n\r\n").await;
     let (elsewhere, _elsewhere) =
         answering(b"HTTP/1.1 302 X\r\nLocation: http://10.0.0.1/canary-path\r\nContent-Length: 0\r\n\r\n")

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::harness::ClosedPort;
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
 fn lines(uploads: &UploadEnv) -> Vec<Value> {
@@ -34,8 +35,8 @@ async fn every_line_of_a_job_names_it_and_one_reports_its_end() {
     let completed = uploads.submit(1_000).await;
     let job = uploads.wait_for_end(&completed).await;
     assert_eq!(job["data"]["status"], "completed", "{job}");
-    // The listener is dropped, so nothing listens on its port.
-    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = ClosedPort::bind();
+    let away = closed.address();
     let url = format!("http://{away}/film.mp4?token=canary-source-query");
     let failed = uploads.submit_with(json!({"source": {"url": url}})).await;
     let job = uploads.wait_for_end(&failed).await;

@@ -247,7 +247,11 @@ async fn a_slice_cache_with_a_changed_origin_fails_early() {
             file(0, &["ETag: \"a\""]).answer(asked).cut_after(0)
         }
         Some((from, None)) if from >= CUT => file(1, &["ETag: \"b\""]).answer(asked),
-        _ => file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT),
+        asked_for => {
+            // After a disconnect, Vimeo may have less than what was sent.
+            let from = asked_for.map_or(0, |(from, _)| from);
+            file(0, &["ETag: \"a\""]).answer(asked).cut_after(CUT - from)
+        }
     })
     .await;
     let job = uploads.upload_scripted(&source).await;

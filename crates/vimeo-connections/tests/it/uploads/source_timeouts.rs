@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::harness::ClosedPort;
 use crate::support::uploads::scripted::{File, Reply, Scripted};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
 
@@ -30,8 +31,8 @@ async fn a_source_that_is_down_at_the_start_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_source_that_stays_down_fails_with_its_code() {
     let uploads = UploadEnv::with(&format!("{CONFIG}sources.attempts = 2\n"), fast_sandbox()).await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("http://{closed}/film.mp4");
+    let closed = ClosedPort::bind();
+    let url = format!("http://{}/film.mp4", closed.address());
     let id = uploads.submit_with(json!({"source": {"url": url}})).await;
     let job = uploads.wait_for_end(&id).await;
     assert_eq!(job["data"]["error_code"], "SOURCE_UNREACHABLE", "{job}");

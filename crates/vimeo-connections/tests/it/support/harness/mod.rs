@@ -1,11 +1,13 @@
 //! An environment for one test: a directory, a sandbox, the service as a process, and commands of the binary.
 
+mod closed_port;
 mod commands;
 mod env;
 mod service;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use closed_port::ClosedPort;
 pub(crate) use commands::{cli, finish, is_documented_failure, make_key, printed, run, schema, serve_error};
 pub(crate) use env::{ACCOUNT, COLLECTION, EnvOptions, Response, TestEnv};
 pub(crate) use service::{Service, binary};
