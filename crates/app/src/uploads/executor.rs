@@ -32,6 +32,22 @@ pub(super) struct Executor<'a> {
     pub(super) memory: Memory,
 }
 
+/// What a worker does after a step.
+enum Next {
+    /// It runs the job's next step.
+    Step,
+    /// It runs the same step again, with the link that it has: an attempt needs no database.
+    SameStep,
+    /// Nothing: the lease was released.
+    Nothing,
+}
+
+impl Next {
+    fn of(has_ended: bool) -> Self {
+        if has_ended { Self::Nothing } else { Self::Step }
+    }
+}
+
 /// Runs a leased job. `local_file`: its bytes, if this process is its client.
 pub(super) async fn execute(
     context: &Arc<Context>,
@@ -136,11 +152,13 @@ impl Executor<'_> {
             let job = self.lease.job.clone();
             return self.end(job, Ending::Cancelled).await;
         }
+        let mut link = self.open_link().await?;
         loop {
-            let link = self.open_link().await?;
-            let Some(outcome) = self.step(link).await else { return Ok(()) };
-            if self.carry_out(outcome).await? {
-                return Ok(());
+            let Some(outcome) = self.step(link.clone()).await else { return Ok(()) };
+            match self.carry_out(outcome).await? {
+                Next::SameStep => {}
+                Next::Step => link = self.open_link().await?,
+                Next::Nothing => return Ok(()),
             }
         }
     }
@@ -167,8 +185,8 @@ impl Executor<'_> {
         steps::run(&step_context, memory).await
     }
 
-    /// Carries out what follows from a step; whether the lease was released.
-    async fn carry_out(&mut self, outcome: StepOutcome) -> Result<bool, AbortReason> {
+    /// Carries out what follows from a step.
+    async fn carry_out(&mut self, outcome: StepOutcome) -> Result<Next, AbortReason> {
         let StepOutcome { next, patch, then } = outcome;
         let job = apply(&self.lease.job, next, &patch);
         let [random] = self.context.randomness.identifier_bytes::<1>();
@@ -196,7 +214,7 @@ impl Executor<'_> {
                 if let (Err(AbortReason::LeaseLost), Some(video)) = (&written, created) {
                     self.delete_orphan(video).await;
                 }
-                written.map(|()| has_ended)
+                written.map(|()| Next::of(has_ended))
             }
             Decision::RetryInLease(retry, delay) => {
                 if job.state != self.lease.job.state {
@@ -207,7 +225,7 @@ impl Executor<'_> {
                     // If that makes it too slow, its next bytes show it.
                     let _ = self.uploads.egress.record_wait(&self.memory.progress, delay);
                 }
-                Ok(false)
+                Ok(Next::SameStep)
             }
             Decision::Release { delay, waiting_for, retry, cause } => {
                 if let Some(failure) = cause {
@@ -218,7 +236,7 @@ impl Executor<'_> {
                 if waiting_for == Some(WaitingFor::RateLimit) {
                     defer(self.context, &self.lease.job, WaitingFor::RateLimit, delay).await;
                 }
-                Ok(true)
+                Ok(Next::Nothing)
             }
             Decision::Fail(failure) | Decision::ConfirmDeletion(failure) => {
                 self.fail(job, patch, failure).await
@@ -255,7 +273,7 @@ impl Executor<'_> {
     }
 
     /// The job fails. A video that may be whole is kept; what else it created at Vimeo is cleaned up next.
-    async fn fail(&mut self, job: Job, patch: JobPatch, failure: Failure) -> Result<bool, AbortReason> {
+    async fn fail(&mut self, job: Job, patch: JobPatch, failure: Failure) -> Result<Next, AbortReason> {
         tracing::debug!(job = %job.id, code = failure.code.as_str(), "a job fails");
         let state = if let JobState::CleaningUp(cleaning) = &job.state {
             let outcome = {
@@ -268,17 +286,17 @@ impl Executor<'_> {
         };
         match state {
             Some(state) => self.write_ended(Job { state, ..job }, patch).await,
-            None => Ok(true),
+            None => Ok(Next::Nothing),
         }
     }
 
     /// Writes a job that has ended or is cleaned up next.
-    async fn write_ended(&mut self, job: Job, patch: JobPatch) -> Result<bool, AbortReason> {
+    async fn write_ended(&mut self, job: Job, patch: JobPatch) -> Result<Next, AbortReason> {
         let has_ended = job.state.has_ended();
         let retry = RetryState::progressed(self.context.clock.now());
         let commit = self.commit_of(Job { retry, ..job }, patch).await?;
         self.lease.commit(commit).await?;
-        Ok(has_ended)
+        Ok(Next::of(has_ended))
     }
 
     /// Ends a job whose client does not learn of it, and so expects no webhook.

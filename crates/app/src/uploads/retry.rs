@@ -69,6 +69,7 @@ impl RetryPolicy {
 /// | to send bytes to the upload link, or to ask it for the offset | 6 | the lease is released, as above |
 /// | to open or read the source | 6, together with those | the lease is released, as above |
 /// | to read a source that sends nothing | while it is fast enough | the lease is released, as above |
+/// | to ask for an offset that can be one of this upload | 6 | the upload restarts |
 /// | to send bytes that Vimeo refuses | 2 | the upload restarts |
 /// | to open a source that seems to be another file | 2 | the upload restarts |
 ///
@@ -77,6 +78,8 @@ impl RetryPolicy {
 pub(super) enum LeaseRetry {
     /// To send bytes to the upload link, or to ask it for the offset.
     Link,
+    /// To ask for an offset that can be one of this upload.
+    ImpossibleOffset,
     /// To open or read the source.
     Source,
     /// To read a source that sends nothing. Its minimum rate is the limit.
@@ -98,6 +101,7 @@ impl LeaseRetry {
 #[derive(Debug, Default)]
 pub(super) struct LeaseAttempts {
     failed: u32,
+    impossible: u32,
     refused: u32,
     changed: u32,
 }
@@ -107,6 +111,7 @@ impl LeaseAttempts {
     pub(super) fn fail(&mut self, retry: LeaseRetry) -> Option<Duration> {
         let is_exhausted = match retry {
             LeaseRetry::Link | LeaseRetry::Source => self.failed >= LEASE_RETRIES,
+            LeaseRetry::ImpossibleOffset => self.impossible >= LEASE_RETRIES,
             LeaseRetry::StalledSource => false,
             LeaseRetry::RefusedBytes => self.refused >= RESTART_RETRIES,
             LeaseRetry::ChangedSource => self.changed >= RESTART_RETRIES,
@@ -117,6 +122,7 @@ impl LeaseAttempts {
         let delay = lease_backoff(self.failed);
         self.failed = self.failed.saturating_add(1);
         match retry {
+            LeaseRetry::ImpossibleOffset => self.impossible += 1,
             LeaseRetry::RefusedBytes => self.refused += 1,
             LeaseRetry::ChangedSource => self.changed += 1,
             LeaseRetry::Link | LeaseRetry::Source | LeaseRetry::StalledSource => {}
@@ -236,10 +242,15 @@ mod tests {
 
     #[test]
     fn a_lease_is_released_after_a_few_attempts() {
-        use LeaseRetry::{ChangedSource, Link, RefusedBytes, Source, StalledSource};
-        for (retry, count) in
-            [(Link, 6), (Source, 6), (RefusedBytes, 2), (ChangedSource, 2), (StalledSource, 100)]
-        {
+        use LeaseRetry::{ChangedSource, ImpossibleOffset, Link, RefusedBytes, Source, StalledSource};
+        for (retry, count) in [
+            (Link, 6),
+            (ImpossibleOffset, 6),
+            (Source, 6),
+            (RefusedBytes, 2),
+            (ChangedSource, 2),
+            (StalledSource, 100),
+        ] {
             assert_eq!(retries(retry).len(), count, "{retry:?}");
         }
         // The lease is renewed meanwhile, so that the sum may be longer than it is; other jobs need the slot.
@@ -249,22 +260,24 @@ mod tests {
 
     #[test]
     fn failures_of_different_kinds_count_together() {
-        use LeaseRetry::{ChangedSource, Link, RefusedBytes, Source, StalledSource};
+        use LeaseRetry::{ChangedSource, ImpossibleOffset, Link, RefusedBytes, Source, StalledSource};
         let mut attempts = LeaseAttempts::default();
         for retry in [Link, Source, StalledSource, RefusedBytes, ChangedSource, Link] {
             assert!(attempts.fail(retry).is_some(), "{retry:?}");
         }
         assert_eq!((attempts.fail(Link), attempts.fail(Source)), (None, None));
-        // An upload restarts only after several of these.
+        // An upload restarts only after several failures of the same kind.
+        assert!((0..6).all(|_| attempts.fail(ImpossibleOffset).is_some()));
+        assert_eq!(attempts.fail(ImpossibleOffset), None);
         assert_eq!(attempts.fail(RefusedBytes), Some(LEASE_BACKOFF_MAX));
         assert_eq!(attempts.fail(RefusedBytes), None);
     }
 
     #[test]
     fn time_counts_as_the_sources_if_the_attempt_failed_because_of_it() {
-        use LeaseRetry::{ChangedSource, Link, RefusedBytes, Source, StalledSource};
-        let about = [Source, StalledSource, ChangedSource].map(LeaseRetry::is_about_source);
-        assert_eq!((about, [Link, RefusedBytes].map(LeaseRetry::is_about_source)), ([true; 3], [false; 2]));
+        use LeaseRetry::{ChangedSource, ImpossibleOffset, Link, RefusedBytes, Source, StalledSource};
+        assert_eq!([Source, StalledSource, ChangedSource].map(LeaseRetry::is_about_source), [true; 3]);
+        assert_eq!([Link, ImpossibleOffset, RefusedBytes].map(LeaseRetry::is_about_source), [false; 3]);
     }
 
     #[test]

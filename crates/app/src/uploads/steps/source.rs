@@ -12,7 +12,7 @@ use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::failure;
 use crate::uploads::outcome::Then;
 use crate::uploads::request::RequestedSource;
-use crate::uploads::retry::lease_backoff;
+use crate::uploads::retry::{LeaseRetry, lease_backoff};
 use crate::uploads::sources::{self, EndAnswers, EndVerdict};
 
 /// Added to the whole seconds that validators have.
@@ -32,6 +32,20 @@ pub(super) enum Unopened {
     Later(Then),
     /// The bytes at Vimeo cannot be continued from this source.
     Restart(SourceError),
+}
+
+impl Unopened {
+    /// Whether a source that was not opened at this offset is asked again within the lease; `None`: not.
+    pub(super) fn lease_retry(&self, offset: u64) -> Option<LeaseRetry> {
+        match self {
+            // Its slot is for others meanwhile.
+            Self::Later(Then::Retry(failure)) if failure.code == FailureCode::SourceTooSlow => None,
+            Self::Later(Then::Retry(_)) => Some(LeaseRetry::Source),
+            // Nothing was read at the first byte, so that nothing has to be the same.
+            Self::Restart(SourceError::Changed) if offset > 0 => Some(LeaseRetry::ChangedSource),
+            Self::Later(_) | Self::Restart(_) => None,
+        }
+    }
 }
 
 impl From<SourceError> for Unopened {
@@ -201,6 +215,23 @@ impl StepContext<'_> {
             Ok(()) => EndVerdict::Same,
             Err(SourceError::Changed) => EndVerdict::Changed,
             Err(_) => EndVerdict::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_asked_again_unless_it_is_too_slow_or_the_answer_is_final() {
+        let retried = |error: SourceError| [0, 9].map(|offset| Unopened::from(error).lease_retry(offset));
+        for error in [SourceError::Unreachable, SourceError::EndedEarly, SourceError::SpoolFull] {
+            assert_eq!(retried(error), [Some(LeaseRetry::Source); 2], "{error:?}");
+        }
+        assert_eq!(retried(SourceError::Changed), [None, Some(LeaseRetry::ChangedSource)]);
+        for error in [SourceError::TooSlow, SourceError::CannotResume, SourceError::Empty] {
+            assert_eq!(retried(error), [None; 2], "{error:?}");
         }
     }
 }

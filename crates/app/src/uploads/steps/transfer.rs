@@ -98,6 +98,9 @@ async fn send(
         return progressed(memory, Uploading { sent: offset, ..uploading });
     }
     (transfer.offset, transfer.acknowledged) = (Some(offset), Some(offset));
+    if context.counter.running().is_some() {
+        context.counter.start(offset);
+    }
     let uploading = match uploading.acknowledge(offset) {
         Ok(Progress::More(uploading)) => uploading,
         Ok(Progress::Whole(_)) => return all_sent(context, memory, uploading).await,
@@ -163,9 +166,12 @@ async fn no_offset(
     (transfer, reported): (Transfer, Result<RemoteOffset, LinkFailure>),
 ) -> StepOutcome {
     tracing::debug!(job = %context.job.id, ?reported, "Vimeo did not report the offset of an upload");
-    if !matches!(reported, Err(LinkFailure::Gone))
-        && let Some(retried) = transfer.retry(memory, uploading, LeaseRetry::Link)
-    {
+    let retry = match reported {
+        Ok(_) => Some(LeaseRetry::ImpossibleOffset),
+        Err(LinkFailure::Gone) => None,
+        Err(_) => Some(LeaseRetry::Link),
+    };
+    if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
         return retried;
     }
     match reported {
@@ -188,14 +194,7 @@ fn not_opened(
     uploading: Uploading,
     (transfer, unopened): (Transfer, Unopened),
 ) -> StepOutcome {
-    let retry = match &unopened {
-        Unopened::Later(Then::Retry(_)) => Some(LeaseRetry::Source),
-        // Nothing was read at the first byte, so that nothing has to be the same.
-        Unopened::Restart(SourceError::Changed) if transfer.offset > Some(0) => {
-            Some(LeaseRetry::ChangedSource)
-        }
-        _ => None,
-    };
+    let retry = unopened.lease_retry(transfer.offset.unwrap_or_default());
     if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
         return retried;
     }
