@@ -95,7 +95,9 @@ fn directories(env: &TestEnv, count: usize) -> Vec<tempfile::TempDir> {
 
 /// An environment on this database, whose directory others can copy.
 async fn pattern(database: &SharedPostgres) -> TestEnv {
-    let mut env = env_on_database(&database.url(), "store.readers = 1\nstore.writers = 1").await;
+    // Eight nodes that start together wait for each other.
+    let config = "store.readers = 1\nstore.writers = 1\nstore.timeout_seconds = 30";
+    let mut env = env_on_database(&database.url(), config).await;
     env.service.kill();
     database.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
     env
