@@ -56,7 +56,8 @@ async fn repeat_all(env: &TestEnv, nodes: &[SocketAddr], database: &SharedPostgr
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_writes_survive_node_kills_exactly_once() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let env = env_on_database(&database.url(), "").await;
+    // A node that restarts beside 64 clients on a loaded machine waits for the server.
+    let env = env_on_database(&database.url(), "store.timeout_seconds = 30").await;
     let mut nodes: Vec<_> = (0..3).map(|_| Node::beside(&env)).collect();
     let addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
     let chaos = ChaosClients::start(&env, &addresses, "c", 64);
