@@ -236,6 +236,7 @@ pub(super) fn mark_of_connection(
     statements::execute(database, MARK_OF_CONNECTION, parameters).map(drop)
 }
 
+/// Releases a lease, and changes nothing else.
 pub(super) fn release_lease(
     database: &Connection,
     account: &AccountId,

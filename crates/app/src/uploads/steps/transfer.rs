@@ -26,7 +26,7 @@ const FAILED_FILE_DELAY: Duration = Duration::from_secs(2);
 pub(in crate::uploads) struct Transfer {
     /// Bytes that Vimeo has; `None`: it is asked first.
     offset: Option<u64>,
-    /// The offset of the last attempt, behind which Vimeo's may not be.
+    /// The offset of the last attempt. Vimeo's may not be less.
     acknowledged: Option<u64>,
     /// The source, open at the offset.
     reader: Option<ChunkReader>,
@@ -45,7 +45,13 @@ impl Transfer {
     }
 
     /// Another attempt within the lease, if there is one.
-    fn retry(mut self, memory: &mut Memory, uploading: Uploading, retry: LeaseRetry) -> Option<StepOutcome> {
+    fn retry(
+        mut self,
+        memory: &mut Memory,
+        uploading: Uploading,
+        retry: Option<LeaseRetry>,
+    ) -> Option<StepOutcome> {
+        let retry = retry?;
         let delay = self.attempts.fail(retry)?;
         memory.transfer = Some(self);
         Some(stay(uploading, Then::RetryInLease(retry, delay)))
@@ -171,7 +177,7 @@ async fn no_offset(
         Err(LinkFailure::Gone) => None,
         Err(_) => Some(LeaseRetry::Link),
     };
-    if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
+    if let Some(retried) = transfer.retry(memory, uploading, retry) {
         return retried;
     }
     match reported {
@@ -195,7 +201,7 @@ fn not_opened(
     (transfer, unopened): (Transfer, Unopened),
 ) -> StepOutcome {
     let retry = unopened.lease_retry(transfer.offset.unwrap_or_default());
-    if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
+    if let Some(retried) = transfer.retry(memory, uploading, retry) {
         return retried;
     }
     match unopened {
@@ -225,12 +231,13 @@ async fn not_sent(
     (transfer, failed): (Transfer, UploadError<SourceError>),
 ) -> StepOutcome {
     let is_local_file = memory.local_file.is_some();
-    let is_stalled_source = matches!(failed, UploadError::SourceStalled) && !is_local_file;
-    if is_stalled_source && let Err(error) = context.uploads.egress.record_wait(&memory.progress, STALL) {
+    let retry = lease_retry_of(&failed, is_local_file);
+    if retry == Some(LeaseRetry::StalledSource)
+        && let Err(error) = context.uploads.egress.record_wait(&memory.progress, STALL)
+    {
         return stay(uploading, sources::then_of(error));
     }
-    let retry = lease_retry_of(&failed, is_local_file);
-    if let Some(retried) = retry.and_then(|retry| transfer.retry(memory, uploading, retry)) {
+    if let Some(retried) = transfer.retry(memory, uploading, retry) {
         return retried;
     }
     match failed {
