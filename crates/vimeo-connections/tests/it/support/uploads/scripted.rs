@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::support::uploads::source::{pieces, read_head, sha256_from};
+use crate::support::uploads::source::{CUT_DELAY, pieces, read_head, sha256_from};
 
 /// A request, as the script sees it.
 pub(crate) struct Asked {
@@ -164,6 +164,7 @@ impl Reply {
     async fn send(self, stream: &mut TcpStream) -> std::io::Result<()> {
         stream.write_all(self.head.as_bytes()).await?;
         let mut left = self.limit;
+        let is_cut = left > 0 && left < self.body.iter().map(|(_, _, length)| length).sum();
         for (version, from, length) in self.body {
             for piece in pieces(start_of(version) + from, length.min(left)) {
                 left -= piece.len() as u64;
@@ -179,6 +180,9 @@ impl Reply {
             }
         }
         stream.write_all(&self.other).await?;
+        if is_cut {
+            tokio::time::sleep(CUT_DELAY).await;
+        }
         stream.shutdown().await
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -32,6 +33,10 @@ pub(crate) enum Behaviour {
     /// Responds with this status.
     Status(u16),
 }
+
+/// How long a response is open after the last byte before a cut: the bytes arrive at Vimeo meanwhile, which a client drops
+/// that still has them when the source fails.
+pub(super) const CUT_DELAY: Duration = Duration::from_millis(300);
 
 /// The pattern that every file repeats.
 fn table() -> Vec<u8> {
@@ -185,8 +190,10 @@ async fn serve(mut stream: TcpStream, behaviour: Behaviour) {
     if is_chunked {
         let _ = stream.write_all(b"0\r\n\r\n").await;
     }
-    if limit < length && matches!(behaviour, Behaviour::StopsAfter(_)) {
-        std::future::pending::<()>().await;
+    match behaviour {
+        Behaviour::StopsAfter(_) if limit < length => std::future::pending::<()>().await,
+        Behaviour::CutAfter(_) if limit < length => tokio::time::sleep(CUT_DELAY).await,
+        _ => {}
     }
     let _ = stream.shutdown().await;
 }
