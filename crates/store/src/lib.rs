@@ -24,7 +24,6 @@ mod url;
 mod contract;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::time::Timestamp;
 
@@ -88,13 +87,11 @@ pub struct PostgresOptions {
     pub readers: usize,
     /// How many connections write; each writes one batch at a time.
     pub writers: usize,
-    /// How long connecting, and one statement, may take.
-    pub timeout: Duration,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { coalesce: Coalesce::All, readers: 3, writers: 2, timeout: Duration::from_secs(5) }
+        Self { coalesce: Coalesce::All, readers: 3, writers: 2 }
     }
 }
 

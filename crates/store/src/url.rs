@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 
@@ -10,6 +11,8 @@ use crate::{OpenError, PreparedStatements};
 
 /// The directory of PostgreSQL's socket on Debian, for URLs without a host.
 const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
+/// How long connecting to a server, and one statement, may take by default.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const WHAT_TLS_MAY_BE: &str = "sslmode must be verify-full, or disable on loopback and sockets: the server's certificate and name are verified \
      beyond them, and `prefer` is not supported";
 
@@ -41,6 +44,8 @@ pub(crate) struct Server {
     /// For [`Tls::SystemRoots`].
     pub(crate) system_roots: Option<rustls::ClientConfig>,
     pub(crate) prepared_statements: PreparedStatements,
+    /// How long connecting, and one statement, may take.
+    pub(crate) timeout: Duration,
 }
 
 /// Whether connections are encrypted; then the certificate and name of the server are verified.
@@ -98,6 +103,15 @@ impl DatabaseUrl {
     pub fn preparing(mut self, statements: PreparedStatements) -> Self {
         if let Location::Postgres(server) = &mut self.location {
             server.prepared_statements = statements;
+        }
+        self
+    }
+
+    /// The same, with how long connecting to a PostgreSQL server, and one statement, may take.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        if let Location::Postgres(server) = &mut self.location {
+            server.timeout = timeout;
         }
         self
     }
@@ -168,7 +182,13 @@ fn server(text: &str) -> Result<Server, OpenError> {
     for config in &mut configs {
         config.ssl_mode(ssl_mode);
     }
-    Ok(Server { configs, tls, system_roots: None, prepared_statements: PreparedStatements::default() })
+    Ok(Server {
+        configs,
+        tls,
+        system_roots: None,
+        prepared_statements: PreparedStatements::default(),
+        timeout: TIMEOUT,
+    })
 }
 
 /// The front of a URL once for each of its hosts, which commas separate.

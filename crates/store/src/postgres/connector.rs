@@ -58,8 +58,8 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(server: Server, timeout: Duration) -> Result<Self, BoxError> {
-        let Server { mut configs, tls, system_roots, prepared_statements: statements } = server;
+    pub(super) fn new(server: Server) -> Result<Self, BoxError> {
+        let Server { mut configs, tls, system_roots, prepared_statements: statements, timeout } = server;
         let tls = match tls {
             Tls::Off => None,
             Tls::SystemRoots => Some(MakeRustlsConnect::new(system_roots.ok_or(NO_ROOTS)?)),

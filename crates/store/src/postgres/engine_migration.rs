@@ -18,8 +18,8 @@ use crate::tables::{Column, Kind, Row, TABLES, Table, Value};
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, EngineMigrationError, Migrations, OpenError};
 
-/// How long connecting, and one statement except a count, may take: no caller waits for the answer.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long connecting, and one statement except a count, may take at least: no caller waits for the answer.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SQL: &str = include_str!("sql/engine_migration.sql");
 const FIND_MARK: &str = statement(SQL, "find_target_mark");
@@ -53,11 +53,12 @@ pub(crate) struct Target {
 impl Target {
     /// Connects, without changing anything.
     pub(crate) async fn open(server: Server) -> Result<Self, EngineMigrationError> {
-        Self::open_with(server, TIMEOUT).await
+        let timeout = server.timeout.max(LEAST_TIMEOUT);
+        Self::open_with(Server { timeout, ..server }).await
     }
 
-    async fn open_with(server: Server, timeout: Duration) -> Result<Self, EngineMigrationError> {
-        let connector = Connector::new(server, timeout).map_err(OpenError::Server)?;
+    async fn open_with(server: Server) -> Result<Self, EngineMigrationError> {
+        let connector = Connector::new(server).map_err(OpenError::Server)?;
         match connector.connect(Purpose::Write).await {
             Ok(session) => Ok(Self { connector, session }),
             Err(error) => {
@@ -338,7 +339,7 @@ mod tests {
         let slow = "CREATE VIEW accounts AS SELECT 1 AS account_id FROM pg_sleep(3)";
         db.sql(slow).await;
         let Location::Postgres(server) = db.database_url().location else { panic!() };
-        let target = Target::open_with(*server, Duration::from_secs(1)).await.unwrap();
+        let target = Target::open_with(Server { timeout: Duration::from_secs(1), ..*server }).await.unwrap();
         let table = TABLES.iter().find(|table| table.name == "accounts").unwrap();
         assert_eq!(target.count(table).await.unwrap(), 1);
         let other = target.query("SELECT account_id FROM accounts", &[]).await;

@@ -1,11 +1,15 @@
 //! Faults that happened once, or that one changed word would bring back.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use domain::audit::Actor;
 use domain::idempotency::{
     IdempotencyKey, Operation, RESPONSE_TTL_SECONDS, RequestMac, ReserveRequest, Reserved,
 };
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
 
 use super::{
     accounts, api_keys, audit_events, connection_writes, connections, connector, idempotency_records,
@@ -81,7 +85,7 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         job_writes::WIPE,
         webhook_secrets::LIST,
     ];
-    let settings = connector::settings(db.options().postgres.timeout);
+    let settings = connector::settings(Duration::from_secs(5));
     for statement in statements {
         let plan = db.explain(&settings, &parameters::Numbered::of(statement).sql).await;
         assert!(plan.contains("Scan") || plan.contains("Insert"), "{plan}");
@@ -119,7 +123,7 @@ async fn a_silent_or_absent_host_does_not_hide_the_other() {
     let gone = closed.local_addr().unwrap().to_string();
     for host in [silent_address, gone] {
         let mut options = behind(&host, &db);
-        options.postgres.timeout = std::time::Duration::from_secs(1);
+        options.database_url = options.database_url.with_timeout(Duration::from_secs(1));
         let store = crate::open(options).await.unwrap();
         samples::insert_account(&*store, 1).await.as_str();
         store.close().await;
@@ -248,4 +252,50 @@ async fn a_repeated_update_without_an_event_is_recognised() {
     assert_eq!(store.update_job(&one, other).await.unwrap(), crate::Changed::No);
     update.guard = crate::JobGuard::Fence(0);
     assert_eq!(store.update_job(&one, update).await.unwrap(), crate::Changed::No);
+}
+
+/// The address of a server like this one that answers each new connection only after a pause.
+async fn slow_server(db: &TestDatabase, pause: Duration) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (_, rest) = db.url().rsplit_once('@').unwrap();
+    let server = rest.split('/').next().unwrap().to_owned();
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let server = server.clone();
+            tasks.spawn(async move {
+                tokio::time::sleep(pause).await;
+                let mut server = TcpStream::connect(server).await.unwrap();
+                let _ = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_that_opens_slowly_is_waited_for() {
+    let Some(db) = test_database::postgres_15().await else { return };
+    let address = slow_server(&db, Duration::from_millis(1_500)).await;
+    let (front, rest) = db.url().rsplit_once('@').unwrap();
+    let (_, database) = rest.split_once('/').unwrap();
+    let database_url = DatabaseUrl::parse(&format!("{front}@{address}/{database}")).unwrap();
+    let store = crate::open(Options { database_url, ..db.options() }).await.unwrap();
+    samples::insert_account(&*store, 1).await.as_str();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn inspecting_a_silent_server_lasts_for_the_timeout_of_its_url() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://u:p@{}/d", silent.local_addr().unwrap());
+    let url = DatabaseUrl::parse(&url).unwrap();
+    let (short, long) =
+        (url.clone().with_timeout(Duration::from_secs(1)), url.with_timeout(Duration::from_mins(1)));
+    tokio::select! {
+        biased;
+        ended = crate::inspect(&long) => panic!("the longer one ended first: {:?}", ended.map(drop)),
+        ended = crate::inspect(&short) => assert!(matches!(ended, Err(OpenError::Server(_)))),
+    }
 }

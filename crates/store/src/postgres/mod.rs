@@ -94,7 +94,7 @@ impl Postgres {
     /// Opens the database, creating and migrating its tables as the options say.
     pub(crate) async fn open(server: Server, options: &Options, clock: Clock) -> Result<Self, OpenError> {
         let postgres = &options.postgres;
-        let connector = Arc::new(Connector::new(server, postgres.timeout).map_err(OpenError::Server)?);
+        let connector = Arc::new(Connector::new(server).map_err(OpenError::Server)?);
         let session = connector.connect(Purpose::Write).await.map_err(OpenError::Server)?;
         let checked = pooling::check(&connector, &session).await;
         let migrated = match checked {

@@ -23,7 +23,7 @@ use crate::error::in_full;
 use crate::migrations::{ENGINE_MIGRATION, MIGRATIONS, State};
 use crate::sql::statement;
 use crate::url::Server;
-use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError, PostgresOptions};
+use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
 
 /// How long the migrations of another node, or other locks on the tables, are waited for.
 const WAITING: Duration = Duration::from_mins(5);
@@ -99,8 +99,7 @@ async fn in_a_session<T>(
     server: &Server,
     work: impl AsyncFnOnce(&Session, &Connector) -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
-    let timeout = PostgresOptions::default().timeout;
-    let connector = Arc::new(Connector::new(server.clone(), timeout).map_err(OpenError::Server)?);
+    let connector = Arc::new(Connector::new(server.clone()).map_err(OpenError::Server)?);
     let session = connector.connect(Purpose::Write).await.map_err(OpenError::Server)?;
     let found = work(&session, &connector).await;
     connector.close().await;

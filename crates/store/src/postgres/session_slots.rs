@@ -10,8 +10,6 @@ use super::sessions::Session;
 use crate::Error;
 use crate::error::in_full;
 
-/// How long a request waits for a session that is being opened before it fails.
-const OPENING_WAIT: Duration = Duration::from_secs(1);
 /// The first pause between two attempts to connect; doubled with each.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -20,6 +18,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct SessionSlot {
     state: watch::Receiver<SlotState>,
     demand: Arc<Notify>,
+    /// How long a request waits for a session that is being opened before it fails.
+    timeout: Duration,
 }
 
 #[derive(Clone, Default)]
@@ -41,7 +41,7 @@ impl SessionSlot {
         let (sender, state) = watch::channel(SlotState::default());
         let demand = Arc::new(Notify::new());
         connector.tasks.spawn(keep_open(connector.clone(), purpose, sender, demand.clone()));
-        Self { state, demand }
+        Self { state, demand, timeout: connector.timeout() }
     }
 
     /// Has the session opened, if it is not open.
@@ -49,7 +49,7 @@ impl SessionSlot {
         self.demand.notify_one();
     }
 
-    /// The session. Waits briefly while it is being opened.
+    /// The session. Waits while it is being opened.
     pub(super) async fn session(&self) -> Result<Arc<Session>, Error> {
         if let Some(session) = self.state.borrow().usable() {
             return Ok(session);
@@ -58,7 +58,7 @@ impl SessionSlot {
         let mut state = self.state.clone();
         // After a failed attempt, callers fail at once instead of waiting for the next one.
         let settled = state.wait_for(|state| state.usable().is_some() || state.cause.is_some());
-        let settled = match tokio::time::timeout(OPENING_WAIT, settled).await {
+        let settled = match tokio::time::timeout(self.timeout, settled).await {
             Ok(Ok(settled)) => settled.clone(),
             Ok(Err(_)) => return Err(Error::Unavailable("the store is closed".into())),
             Err(_) => SlotState::default(),

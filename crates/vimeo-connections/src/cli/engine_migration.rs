@@ -38,7 +38,11 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     // Not parsed by clap, whose error would show the URL and its password.
     let from = parse_url("--from", &arguments.from)?;
     let to = arguments.to.as_ref().map(|to| parse_url("--to", to)).transpose()?;
-    let to = to.map(|to| to.trusting(config.tls_client.as_ref()).preparing(config.prepared_statements));
+    let to = to.map(|to| {
+        to.trusting(config.tls_client.as_ref())
+            .preparing(config.prepared_statements)
+            .with_timeout(config.store_timeout)
+    });
     if arguments.abandon {
         return abandon(&from, to.as_ref(), configured, &arguments.confirmation).await;
     }

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) postgres: PostgresOptions,
     /// For a database that is not the configured one.
     pub(crate) prepared_statements: PreparedStatements,
+    /// The same.
+    pub(crate) store_timeout: Duration,
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
@@ -160,8 +162,10 @@ impl Reader<'_> {
             Some("transaction") => PreparedStatements::Transaction,
             _ => PreparedStatements::Session,
         };
-        let database_url =
-            database_url.map(|url| url.trusting(tls_client.as_ref()).preparing(prepared_statements));
+        let store_timeout = self.number("store.timeout_seconds").map(Duration::from_secs);
+        let database_url = database_url.zip(store_timeout).map(|(url, timeout)| {
+            url.trusting(tls_client.as_ref()).preparing(prepared_statements).with_timeout(timeout)
+        });
         let postgres = self.postgres();
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
@@ -187,6 +191,7 @@ impl Reader<'_> {
             queue: queue?,
             postgres: postgres?,
             prepared_statements,
+            store_timeout: store_timeout?,
             keyring: keyring?,
             vimeo: vimeo?,
             uploads: uploads?,
@@ -288,7 +293,6 @@ impl Reader<'_> {
             },
             readers: count("store.readers")?,
             writers: count("store.writers")?,
-            timeout: self.number("store.timeout_seconds").map(Duration::from_secs)?,
         })
     }
 
