@@ -66,11 +66,12 @@ async function ask(browser, style, uri) {
   await watched.context.close();
 }
 
-async function main() {
+// Runs the looks with these names.
+async function main(names) {
   const { server, uri } = await startApp();
   const browser = await launch();
   try {
-    for (const style of LOOKS) {
+    for (const style of LOOKS.filter(({ name }) => names.includes(name))) {
       await ask(browser, style, uri);
       console.log(style.name);
     }
@@ -80,4 +81,4 @@ async function main() {
   }
 }
 
-main();
+main(process.argv.slice(2));

@@ -302,22 +302,21 @@ async function haste(browser) {
   await context.close();
 }
 
-async function main() {
+// Runs the steps with these names: looks, and what is the same in all of them.
+async function main(names) {
+  const steps = new Map([['strain', strain], ['haste', haste], ['rejoin', rejoin]]);
+  for (const style of LOOKS) {
+    steps.set(style.name, (browser) => use(browser, style));
+  }
   const browser = await launch();
   try {
-    for (const style of LOOKS) {
-      await use(browser, style);
-      console.log(style.name);
+    for (const name of names) {
+      await steps.get(name)(browser);
+      console.log(name);
     }
-    await strain(browser);
-    console.log('strain');
-    await haste(browser);
-    console.log('haste');
-    await rejoin(browser);
-    console.log('rejoin');
   } finally {
     await browser.close();
   }
 }
 
-main();
+main(process.argv.slice(2));
