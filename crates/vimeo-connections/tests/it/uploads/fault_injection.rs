@@ -1,6 +1,8 @@
 //! Fault injection at Vimeo: each kind of fault alone, and random schedules of many. Every upload ends completed, or
 //! failed with a valid reason, and never has two videos.
 
+use std::sync::{Arc, Mutex};
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -149,43 +151,52 @@ async fn go_through(uploads: &UploadEnv, faults: &[Value], size: u64) -> Result<
     Ok(status)
 }
 
-async fn service(service: u64) -> Vec<String> {
-    let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
-    let mut wrong = Vec::new();
-    let count = if is_all() { SCHEDULES } else { DAILY_SCHEDULES };
-    for schedule in (service..count).step_by(usize::try_from(SERVICES).unwrap()) {
-        let mut random = SeededRandom(schedule * 7_919 + 20_261_126);
-        let count = 1 + random.throw(4);
-        let faults: Vec<Value> = (0..count)
-            .map(|_| {
-                let kind = random.pick(&kinds());
-                let mut fault = placed(&kind, random.pick(&routes_of(&kind)));
-                if kind["kind"] != "outage" {
-                    fault["times"] = json!(1 + random.throw(3));
-                    fault["after"] = json!(random.throw(3));
-                }
-                fault
-            })
-            .collect();
-        let size = [1, 1_000, 300_000, 2_000_000][random.throw(4)];
-        if let Err(what) = go_through(&uploads, &faults, size).await {
-            wrong.push(format!("schedule {schedule}, {size} bytes, {}:\n{what}", json!(faults)));
+/// The faults and the size of one upload.
+type Schedule = (Vec<Value>, u64);
+
+fn random_schedule(number: u64) -> Schedule {
+    let mut random = SeededRandom(number * 7_919 + 20_261_126);
+    let count = 1 + random.throw(4);
+    let faults = (0..count)
+        .map(|_| {
+            let kind = random.pick(&kinds());
+            let mut fault = placed(&kind, random.pick(&routes_of(&kind)));
+            if kind["kind"] != "outage" {
+                fault["times"] = json!(1 + random.throw(3));
+                fault["after"] = json!(random.throw(3));
+            }
+            fault
+        })
+        .collect();
+    (faults, [1, 1_000, 300_000, 2_000_000][random.throw(4)])
+}
+
+/// Runs all schedules: each service takes the next one when it has finished one.
+async fn run_all(schedules: Vec<Schedule>) {
+    let left = Arc::new(Mutex::new(schedules));
+    let run_some = |left: Arc<Mutex<Vec<Schedule>>>| async move {
+        let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
+        let mut wrong = Vec::new();
+        let next = || left.lock().unwrap().pop();
+        while let Some((faults, size)) = next() {
+            if let Err(what) = go_through(&uploads, &faults, size).await {
+                wrong.push(format!("{size} bytes, {}:\n{what}", json!(faults)));
+            }
         }
-    }
-    if !wrong.is_empty() {
-        wrong.push(uploads.env.log());
-    }
-    wrong
+        if !wrong.is_empty() {
+            wrong.push(uploads.env.log());
+        }
+        wrong
+    };
+    let services: JoinSet<_> = (0..SERVICES).map(|_| run_some(left.clone())).collect();
+    let wrong: Vec<String> = services.join_all().await.concat();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_fault_schedule_duplicates_or_blocks_an_upload() {
-    let mut services: JoinSet<Vec<String>> = (0..SERVICES).map(service).collect();
-    let mut wrong = Vec::new();
-    while let Some(found) = services.join_next().await {
-        wrong.extend(found.unwrap());
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let count = if is_all() { SCHEDULES } else { DAILY_SCHEDULES };
+    run_all((0..count).map(random_schedule).collect()).await;
 }
 
 /// Each kind of fault, once, on each route where it makes sense.
@@ -197,28 +208,10 @@ async fn every_fault_is_survived_at_every_request() {
             routes_of(&kind)
                 .into_iter()
                 .filter(|route| *route != "*" || kind["kind"] == "outage")
-                .map(|route| placed(&kind, route)),
+                .map(|route| (vec![placed(&kind, route)], 300_000)),
         );
     }
-    let mut services = JoinSet::new();
-    for part in all.chunks(all.len().div_ceil(usize::try_from(SERVICES).unwrap())) {
-        let part = part.to_vec();
-        services.spawn(async move {
-            let uploads = UploadEnv::with(&format!("{CONFIG}{CONFIRM}"), fast_sandbox()).await;
-            let mut wrong = Vec::new();
-            for fault in part {
-                if let Err(what) = go_through(&uploads, std::slice::from_ref(&fault), 300_000).await {
-                    wrong.push(format!("{fault}:\n{what}"));
-                }
-            }
-            wrong
-        });
-    }
-    let mut wrong = Vec::new();
-    while let Some(found) = services.join_next().await {
-        wrong.extend(found.unwrap());
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    run_all(all).await;
 }
 
 /// Neither test above would notice a kind of fault that is missing here.
