@@ -2,6 +2,7 @@
 
 pub(crate) mod connection_loss;
 pub(crate) mod failover;
-pub(crate) mod nodes;
+pub(crate) mod locks;
+mod nodes;
 pub(crate) mod outages;
 pub(crate) mod tls;
