@@ -40,18 +40,28 @@ async fn assert_away(env: &TestEnv, id: &str) {
 /// The service works again without a restart, and the refused requests left nothing behind.
 pub(super) async fn assert_back(env: &TestEnv, url: &str, id: &str) {
     until("it is ready", async || is_ready(env).await).await;
-    // Each session reconnects independently.
     let body = env.valid_body("away");
-    let mut first = env.post(&body).await;
-    while first.status == 503 {
-        assert_unavailable(&first);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        first = env.post(&body).await;
-    }
+    let first = served(async || env.post(&body).await).await;
     assert_eq!(first.status, 201, "{first:?}");
-    assert_eq!(delete(env, first.json()["connectionId"].as_str().unwrap()).await.status, 204);
-    assert_eq!(env.get(&path_of(id)).await.json()["version"], 1);
+    let made = first.json()["connectionId"].as_str().unwrap().to_owned();
+    assert_eq!(served(async || delete(env, &made).await).await.status, 204);
+    assert_eq!(served(async || env.get(&path_of(id)).await).await.json()["version"], 1);
     assert_whole(env, url);
+}
+
+/// The response to a request once the session that serves it is open again: each of them reconnects independently.
+async fn served(request: impl AsyncFn() -> Response) -> Response {
+    let mut response = request().await;
+    until("it is served", async || {
+        if response.status != 503 {
+            return true;
+        }
+        assert_unavailable(&response);
+        response = request().await;
+        false
+    })
+    .await;
+    response
 }
 
 async fn is_ready(env: &TestEnv) -> bool {
