@@ -254,13 +254,13 @@ async fn a_repeated_update_without_an_event_is_recognised() {
     assert_eq!(store.update_job(&one, update).await.unwrap(), crate::Changed::No);
 }
 
-/// The address of a server like this one that answers each new connection only after a pause.
-async fn slow_server(db: &TestDatabase, pause: Duration) -> String {
+/// The database behind a proxy that opens each connection only after a pause.
+async fn behind_a_slow_proxy(db: &TestDatabase, pause: Duration) -> DatabaseUrl {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let (_, rest) = db.url().rsplit_once('@').unwrap();
-    let server = rest.split('/').next().unwrap().to_owned();
-    let tasks = TaskTracker::new();
+    let address = listener.local_addr().unwrap();
+    let (front, rest) = db.url().rsplit_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let (server, tasks) = (server.to_owned(), TaskTracker::new());
     tasks.clone().spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
             let server = server.clone();
@@ -271,16 +271,13 @@ async fn slow_server(db: &TestDatabase, pause: Duration) -> String {
             });
         }
     });
-    address
+    DatabaseUrl::parse(&format!("{front}@{address}/{database}")).unwrap()
 }
 
 #[tokio::test]
 async fn a_connection_that_opens_slowly_is_waited_for() {
     let Some(db) = test_database::postgres_15().await else { return };
-    let address = slow_server(&db, Duration::from_millis(1_500)).await;
-    let (front, rest) = db.url().rsplit_once('@').unwrap();
-    let (_, database) = rest.split_once('/').unwrap();
-    let database_url = DatabaseUrl::parse(&format!("{front}@{address}/{database}")).unwrap();
+    let database_url = behind_a_slow_proxy(&db, Duration::from_millis(1_500)).await;
     let store = crate::open(Options { database_url, ..db.options() }).await.unwrap();
     samples::insert_account(&*store, 1).await.as_str();
     store.close().await;

@@ -3,6 +3,6 @@
 pub(crate) mod connection_loss;
 pub(crate) mod failover;
 pub(crate) mod locks;
-mod nodes;
+pub(crate) mod nodes;
 pub(crate) mod outages;
 pub(crate) mod tls;

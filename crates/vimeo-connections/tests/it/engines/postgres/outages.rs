@@ -1,5 +1,5 @@
-//! PostgreSQL is down, silent, or full: the service reports it, has no partial effect, and
-//! continues automatically afterwards.
+//! PostgreSQL is down, silent or full: the service reports it, has no partial effect, and continues automatically
+//! afterwards.
 
 use std::process::{Child, Stdio};
 use std::sync::Arc;
