@@ -8,26 +8,28 @@ mod credentials;
 mod drafts;
 mod engine_migration;
 mod error_messages;
+mod examples;
 mod imports;
 mod keys;
 mod lines;
 pub(crate) mod output;
+mod pages;
 mod rows;
 mod uploads;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use app::App;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{self, Config, Environment, KeyringSource, LogFormat};
+use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat};
 use crate::prepare::{self, InUse};
 use crate::{exit, serve, telemetry, wiring};
 
@@ -50,10 +52,21 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Create the keyring that encrypts everything stored; once, before the first start
-    Init,
     /// Run the service
     Serve,
+    #[command(flatten)]
+    OfDatabase(DatabaseCommand),
+    #[command(flatten)]
+    OfAccount(Box<AccountCommand>),
+    #[command(flatten)]
+    Pages(pages::Command),
+}
+
+/// A command that needs the configuration, the keyring or the database.
+#[derive(Subcommand)]
+enum DatabaseCommand {
+    /// Create the keyring that encrypts everything stored; once, before the first start
+    Init,
     /// Migrate the database schema to this version, as `serve` does on startup
     Migrate,
     /// Copy the database into a new file, even while the service runs; the keyring is not included
@@ -66,6 +79,13 @@ enum Command {
     /// Create, list and delete accounts
     #[command(subcommand)]
     Accounts(accounts::Command),
+    /// Migrate to PostgreSQL without decrypting; rerun to resume
+    Move(engine_migration::Arguments),
+}
+
+/// A command on the data of an account.
+#[derive(Subcommand)]
+enum AccountCommand {
     /// Create, import, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -74,11 +94,6 @@ enum Command {
     Connections(connections::Command),
     /// Upload a file or URL through a connection; rerun to resume
     Upload(uploads::Arguments),
-    /// Migrate to PostgreSQL without decrypting; rerun to resume
-    Move(engine_migration::Arguments),
-    /// Write the generated documentation pages into a directory
-    #[command(hide = true)]
-    Docs { directory: PathBuf },
 }
 
 #[derive(Subcommand)]
@@ -99,62 +114,95 @@ pub(crate) struct Format {
     json: bool,
 }
 
+/// The command line with the examples of every command.
+fn command() -> clap::Command {
+    examples::attach(Arguments::command())
+}
+
+/// The arguments of this process. Prints help and errors, and then ends the process.
+pub(crate) fn parse() -> Arguments {
+    let mut matches = command().get_matches();
+    Arguments::from_arg_matches_mut(&mut matches).unwrap_or_else(|error| error.exit())
+}
+
 /// Runs a command.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
-    if let Command::Docs { directory } = &arguments.command {
-        return write_docs(directory);
-    }
-    let is_serving = matches!(arguments.command, Command::Serve);
-    let loaded = Config::load(arguments.config.as_deref(), Environment::from_process());
-    let (config, layers) = match loaded {
-        Ok(loaded) => loaded,
-        Err(error) => {
-            if is_serving {
-                // Report the error in the configured log format, whatever else is wrong.
-                telemetry::start(error.log_format, LevelFilter::OFF, Duration::ZERO)?;
-            }
-            return Err(error.into());
-        }
-    };
-    if !is_serving {
-        // The output of a command is its result; the log contains only problems.
-        telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN), Duration::ZERO)?;
-    }
+    let configuration = arguments.config.as_deref();
     match arguments.command {
-        Command::Init => init(&config).await,
-        Command::Serve => {
+        Command::Pages(command) => pages::run(&command),
+        Command::Serve => serve(configuration).await,
+        Command::OfDatabase(command) => {
+            let (config, layers) = Config::load(configuration, Environment::from_process())?;
+            start_log(&config)?;
+            run_on_database(&config, &layers, command).await
+        }
+        Command::OfAccount(command) => {
+            let (config, _) = Config::load(configuration, Environment::from_process())?;
+            start_log(&config)?;
+            run_on_account(&config, *command).await
+        }
+    }
+}
+
+async fn serve(configuration: Option<&Path>) -> Result<ExitCode, BoxError> {
+    match Config::load(configuration, Environment::from_process()) {
+        Ok((config, _)) => {
             telemetry::start(config.log_format, config.log_level, config.log_repeat)?;
             serve::run(&config).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Migrate => {
-            wiring::open_for_migrating(&config).await?.close().await;
+        Err(error) => {
+            // Report the error in the configured log format, whatever else is wrong.
+            telemetry::start(error.log_format, LevelFilter::OFF, Duration::ZERO)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// The output of a command is its result; the log contains only problems.
+fn start_log(config: &Config) -> Result<(), BoxError> {
+    Ok(telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN), Duration::ZERO)?)
+}
+
+async fn run_on_database(
+    config: &Config,
+    layers: &Layers,
+    command: DatabaseCommand,
+) -> Result<ExitCode, BoxError> {
+    match command {
+        DatabaseCommand::Init => init(config).await,
+        DatabaseCommand::Migrate => {
+            wiring::open_for_migrating(config).await?.close().await;
             output::print(&format!("The database {} has this version's schema.", config.database_url))
         }
-        Command::Backup(command) => backups::back_up(&config, command).await,
-        Command::Restore(command) => backups::restore(&config, command).await,
-        Command::Config(ConfigCommand::Check { beside_running }) => {
-            output::print(config::effective(&layers).trim_end())?;
+        DatabaseCommand::Backup(command) => backups::back_up(config, command).await,
+        DatabaseCommand::Restore(command) => backups::restore(config, command).await,
+        DatabaseCommand::Config(ConfigCommand::Check { beside_running }) => {
+            output::print(config::effective(layers).trim_end())?;
             let in_use = if beside_running { InUse::Accept } else { InUse::Reject };
-            prepare::prepare(&config, in_use).await?;
+            prepare::prepare(config, in_use).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Accounts(command) => {
-            administer(&config, async |app| accounts::run(app, command).await).await
+        DatabaseCommand::Accounts(command) => {
+            administer(config, async |app| accounts::run(app, command).await).await
         }
-        Command::Keys(command) => administer(&config, async |app| keys::run(app, command).await).await,
-        Command::Connections(command) => {
+        DatabaseCommand::Move(arguments) => engine_migration::run(config, arguments).await,
+    }
+}
+
+async fn run_on_account(config: &Config, command: AccountCommand) -> Result<ExitCode, BoxError> {
+    match command {
+        AccountCommand::Keys(command) => administer(config, async |app| keys::run(app, command).await).await,
+        AccountCommand::Connections(command) => {
             if command.takes_credentials() {
-                return administer_with_vimeo(&config, async |app| {
-                    connections::run(app, &config, command).await
+                return administer_with_vimeo(config, async |app| {
+                    connections::run(app, config, command).await
                 })
                 .await;
             }
-            administer(&config, async |app| connections::run(app, &config, command).await).await
+            administer(config, async |app| connections::run(app, config, command).await).await
         }
-        Command::Upload(arguments) => Box::pin(uploads::run(&config, arguments)).await,
-        Command::Move(arguments) => engine_migration::run(&config, arguments).await,
-        Command::Docs { directory } => write_docs(&directory),
+        AccountCommand::Upload(arguments) => Box::pin(uploads::run(config, arguments)).await,
     }
 }
 
@@ -214,11 +262,4 @@ async fn init(config: &Config) -> Result<ExitCode, BoxError> {
         path.display(),
         keyring.primary_id()
     ))
-}
-
-fn write_docs(directory: &std::path::Path) -> Result<ExitCode, BoxError> {
-    std::fs::write(directory.join("errors.md"), web::errors_markdown())?;
-    std::fs::write(directory.join("config.md"), config::markdown())?;
-    std::fs::write(directory.join("openapi.json"), web::openapi_json(config::DEFAULT_BASE_PATH))?;
-    Ok(ExitCode::SUCCESS)
 }

@@ -7,6 +7,7 @@ pub(crate) mod config_check;
 pub(crate) mod config_check_property;
 pub(crate) mod connections;
 pub(crate) mod exit_status;
+pub(crate) mod generated;
 pub(crate) mod import;
 pub(crate) mod restore;
 pub(crate) mod upload;
