@@ -6,6 +6,7 @@
 
 mod ending;
 mod failure;
+mod phase;
 mod progress;
 mod retry;
 mod source;
@@ -22,7 +23,8 @@ use crate::time::Timestamp;
 use crate::video::VideoNumber;
 
 pub use failure::{Failure, FailureCode};
-pub use progress::JobStatus;
+pub use phase::{JobPhase, JobPhaseError};
+pub use progress::{JobStatus, JobStatusError};
 pub use retry::{Refusal, RetryState, Verdict};
 pub use source::{Fetch, SourceFacts};
 pub use state::{

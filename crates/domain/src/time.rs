@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::fmt::StdFmtWrite;
 use jiff::fmt::temporal::DateTimePrinter;
+use thiserror::Error;
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +20,20 @@ const LATEST_MICROS: i64 = 253_402_207_199_999_999;
 
 const ISO_8601: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
+/// The text is not a date and time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("must be a date and time with its offset from UTC, such as 2026-01-31T09:05:00.042Z")]
+pub struct TimestampError;
+
 impl Timestamp {
+    /// A date and time in ISO 8601 with its offset from UTC (`Z` or such as `+02:00`), clamped like
+    /// [`Self::from_micros`].
+    pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        // Annotations such as `[Europe/Berlin]` are not part of ISO 8601.
+        let parsed = text.parse::<jiff::Timestamp>().ok().filter(|_| !text.contains('['));
+        Ok(Self::from_micros(parsed.ok_or(TimestampError)?.as_microsecond()))
+    }
+
     /// Microseconds since 1970, clamped to the range from 1970 to 9999-12-30.
     pub fn from_micros(micros: i64) -> Self {
         Self(micros.clamp(0, LATEST_MICROS))
@@ -97,6 +111,28 @@ impl fmt::Display for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_and_time_is_parsed_with_any_offset_and_not_without() {
+        for (text, millis) in [
+            ("2026-01-31T09:05:00.042Z", 1_769_850_300_042),
+            ("2026-01-31T09:05:00Z", 1_769_850_300_000),
+            ("2026-01-31T11:05:00+02:00", 1_769_850_300_000),
+            ("1969-12-31T23:59:59Z", 0),
+        ] {
+            assert_eq!(Timestamp::parse(text), Ok(Timestamp::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "",
+            "2026-01-31",
+            "2026-01-31T09:05:00",
+            "1769850300",
+            "2026-13-01T00:00:00Z",
+            "2026-01-31T09:05:00Z[UTC]",
+        ] {
+            assert_eq!(Timestamp::parse(text), Err(TimestampError), "{text}");
+        }
+    }
 
     #[test]
     fn a_timestamp_is_displayed_in_iso_8601_with_milliseconds() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ConnectionId};
-use domain::job::{Job, JobId, WaitingFor};
+use domain::job::{Job, JobId, JobPhase, JobStatus, WaitingFor};
 use domain::secret::Sealed;
 use domain::time::Timestamp;
 
@@ -271,8 +271,41 @@ pub(crate) enum PartAfter<'a> {
 pub struct JobFilter {
     /// Only those of this connection.
     pub connection_id: Option<ConnectionId>,
+    /// Only those with this status.
+    pub status: Option<JobStatus>,
+    /// Only those in this phase.
+    pub phase: Option<JobPhase>,
+    /// Only those created at this instant or later.
+    pub created_from: Option<Timestamp>,
+    /// Only those created before this instant.
+    pub created_until: Option<Timestamp>,
     /// Only those older than this one.
     pub before: Option<JobId>,
+}
+
+/// A filter as parameters of the statements, where every filter has a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FilterParameters<'a> {
+    /// Empty: any.
+    pub(crate) status: &'static str,
+    /// Empty: any.
+    pub(crate) phase: &'static str,
+    pub(crate) created_from: i64,
+    pub(crate) created_until: i64,
+    pub(crate) before: &'a str,
+}
+
+impl JobFilter {
+    pub(crate) fn parameters(&self) -> FilterParameters<'_> {
+        FilterParameters {
+            status: self.status.map_or("", JobStatus::as_str),
+            phase: self.phase.map_or("", JobPhase::as_str),
+            created_from: self.created_from.map_or(0, Timestamp::as_micros),
+            created_until: self.created_until.map_or(i64::MAX, Timestamp::as_micros),
+            // Every identifier sorts before `~`.
+            before: self.before.as_ref().map_or("~", JobId::as_str),
+        }
+    }
 }
 
 /// A secret that signs an account's webhooks.

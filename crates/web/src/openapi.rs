@@ -207,22 +207,6 @@ pub(crate) struct ListQuery {
     name: Option<String>,
 }
 
-/// Filters of a list of jobs.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct JobsQuery {
-    /// Page size.
-    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
-    limit: Option<i32>,
-    /// The `nextPageKey` of the previous page. An empty one means the first page.
-    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
-    next_page_key: Option<String>,
-    /// Only jobs of this connection.
-    #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
-    connection_id: Option<String>,
-}
-
 /// The document without the routes.
 pub(crate) fn base() -> OpenApi {
     let info = InfoBuilder::new()

@@ -1,5 +1,7 @@
 //! What clients see of a job: its status, its progress, its estimate and its video at Vimeo.
 
+use thiserror::Error;
+
 use super::{
     Cancelled, CleaningUp, Completed, Configuring, Ending, Failed, Failure, Job, JobState, Kept, Publishing,
     Transcoding, Uploading,
@@ -28,6 +30,11 @@ pub enum JobStatus {
     Cancelled,
 }
 
+/// The text is not the name of a [`JobStatus`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("must be in-progress, completed, failed or cancelled")]
+pub struct JobStatusError;
+
 impl JobStatus {
     /// Every status.
     pub const ALL: [Self; 4] = [Self::InProgress, Self::Completed, Self::Failed, Self::Cancelled];
@@ -40,6 +47,11 @@ impl JobStatus {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// The status with this name.
+    pub fn parse(text: &str) -> Result<Self, JobStatusError> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text).ok_or(JobStatusError)
     }
 
     /// Whether the upload has completed or may still complete.

@@ -315,18 +315,7 @@ impl CleaningUp {
 impl JobState {
     /// Its name in the store and in the contract.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Queued(_) => "queued",
-            Self::Creating(_) => "creating",
-            Self::Uploading(_) => "uploading",
-            Self::Configuring(_) => "configuring",
-            Self::Transcoding(_) => "transcoding",
-            Self::Publishing(_) => "publishing",
-            Self::CleaningUp(_) => "cleaning_up",
-            Self::Completed(_) => "completed",
-            Self::Failed(_) => "failed",
-            Self::Cancelled(_) => "cancelled",
-        }
+        self.phase().as_str()
     }
 
     /// Whether it will never change again.

@@ -6,8 +6,8 @@ use domain::audit::Action;
 use domain::id::AccountId;
 use domain::idempotency::StoredResponse;
 use domain::job::{
-    Cancelled, CleaningUp, Completed, Ending, Failed, Failure, FailureCode, Job, JobState, Queued,
-    WaitingFor, Webhook,
+    Cancelled, CleaningUp, Completed, Ending, Failed, Failure, FailureCode, Job, JobPhase, JobState,
+    JobStatus, Queued, WaitingFor, Webhook,
 };
 use domain::video::VideoNumber;
 use proptest::prelude::*;
@@ -75,6 +75,7 @@ pub(super) enum JobOp {
         connection: Option<usize>,
         before: Option<usize>,
         limit: u32,
+        only: Only,
     },
     InsertSecret {
         account: u8,
@@ -120,11 +121,20 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
         1 => nth().prop_map(|nth| JobOp::Wake { nth }),
         2 => (0..9_u32, prop_oneof![Just(Work::Upload), Just(Work::Webhook)])
             .prop_map(|(limit, work)| JobOp::ListDue { limit, work }),
-        2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32).prop_map(
-            |(account, connection, before, limit)| JobOp::List { account, connection, before, limit }),
+        2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32, only()).prop_map(
+            |(account, connection, before, limit, only)| JobOp::List { account, connection, before, limit, only }),
         1 => (account, prop::sample::select(vec![0, 30, 3_600]), actor())
             .prop_map(|(account, overlap, actor)| JobOp::InsertSecret { account, overlap, actor }),
     ]
+}
+
+/// Filters by status and by phase.
+type Only = (Option<JobStatus>, Option<JobPhase>);
+
+fn only() -> impl Strategy<Value = Only> {
+    let (status, phase) =
+        (prop::sample::select(JobStatus::ALL.to_vec()), prop::sample::select(JobPhase::ALL.to_vec()));
+    (prop::option::of(status), prop::option::weighted(0.2, phase))
 }
 
 /// The number of states in [`state`]. Most of them have not ended.
@@ -159,6 +169,13 @@ fn completion(run: &Run, completes: Option<(u8, u64)>) -> Option<Completion> {
         answer: StoredResponse(run.number.to_be_bytes().to_vec()),
         at: samples::at(run.second),
     })
+}
+
+fn filter(run: &Run, connection: Option<usize>, before: Option<usize>, only: Only) -> JobFilter {
+    let (status, phase) = only;
+    let connection_id = connection.map(|number| run.nth(number).0);
+    let before = before.map(|number| nth(run, number).2.id);
+    JobFilter { connection_id, status, phase, before, ..JobFilter::default() }
 }
 
 fn part(number: u8, run: &Run) -> SealedPart {
@@ -227,11 +244,8 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &JobOp) -> String
         JobOp::ListDue { limit, work } => {
             describe(store.list_due_jobs(now, work, &job_samples::at_most(limit)).await)
         }
-        JobOp::List { account, connection, before, limit } => {
-            let filter = JobFilter {
-                connection_id: connection.map(|nth| run.nth(nth).0),
-                before: before.map(|number| nth(run, number).2.id),
-            };
+        JobOp::List { account, connection, before, limit, only } => {
+            let filter = filter(run, connection, before, only);
             describe(store.list_jobs(&run.account(account), &filter, limit).await)
         }
         JobOp::InsertSecret { account, overlap, actor } => {

@@ -218,7 +218,11 @@ pub(crate) async fn jobs_are_listed_newest_first_and_by_connection(db: &TestData
     }
     insert_job(&*store, &two, 9, 1).await;
     let list = |connection: Option<u32>, before: Option<u32>, limit: u32| {
-        let filter = JobFilter { connection_id: connection.map(connection_id), before: before.map(job_id) };
+        let filter = JobFilter {
+            connection_id: connection.map(connection_id),
+            before: before.map(job_id),
+            ..JobFilter::default()
+        };
         let (store, one) = (store.clone(), one.clone());
         async move {
             let jobs = store.list_jobs(&one, &filter, limit).await.unwrap();

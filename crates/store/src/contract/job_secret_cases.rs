@@ -207,7 +207,7 @@ pub(crate) async fn a_concurrent_deletion_of_the_connection_refuses_or_marks_eac
         let deleting = stores[0].delete_connection(&one, &id, &event);
         let (inserted, deleted) = tokio::join!(inserting, deleting);
         assert_eq!(deleted.unwrap(), Changed::Yes);
-        let filter = JobFilter { connection_id: Some(id), before: None };
+        let filter = JobFilter { connection_id: Some(id), ..JobFilter::default() };
         let jobs = stores[0].list_jobs(&one, &filter, 99).await.unwrap();
         assert_eq!(jobs.len(), inserted.iter().filter(|answer| answer.is_ok()).count());
         assert!(jobs.iter().all(|job| job.is_connection_deleted), "{jobs:?}");

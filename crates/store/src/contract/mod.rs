@@ -13,6 +13,7 @@ mod engine_migration_mark_cases;
 mod engine_migration_samples;
 mod idempotency_cases;
 mod job_cases;
+mod job_filter_cases;
 mod job_lease_cases;
 pub(crate) mod job_samples;
 mod job_secret_cases;
@@ -91,6 +92,10 @@ contract_suite! {
         due_jobs_alternate_between_accounts_and_connections,
         an_ended_job_with_an_undelivered_webhook_is_due,
         jobs_are_listed_newest_first_and_by_connection,
+    }
+    job_filter_cases {
+        jobs_are_filtered_by_the_status_and_phase_that_clients_see,
+        jobs_are_filtered_by_when_they_were_created,
     }
     job_lease_cases {
         a_job_has_one_lease_at_a_time_and_its_fence_increases,

@@ -22,11 +22,6 @@ pub(super) const LIST_DUE: &str = statement(SQL, "list_due_jobs");
 pub(super) const FIND_FENCE: &str = statement(SQL, "find_fence_of_due_job");
 pub(super) const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
 
-/// The identifier before which a page of jobs starts: every identifier sorts before `~`.
-pub(super) fn page_start(before: Option<&JobId>) -> &str {
-    before.map_or("~", JobId::as_str)
-}
-
 pub(super) fn candidate(row: &Row) -> Result<Candidate, PgError> {
     let mut columns = Columns::of(row);
     Ok(Candidate {

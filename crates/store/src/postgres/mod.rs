@@ -232,9 +232,16 @@ impl Jobs for Postgres {
         filter: &JobFilter,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        let (before, limit) = (jobs::page_start(filter.before.as_ref()), i64::from(limit));
-        let account = account.as_str();
-        let page: [Named<'_>; 3] = [("account_id", &account), ("before", &before), ("limit", &limit)];
+        let (account, only, limit) = (account.as_str(), filter.parameters(), i64::from(limit));
+        let page: [Named<'_>; 7] = [
+            ("account_id", &account),
+            ("before", &only.before),
+            ("status", &only.status),
+            ("phase", &only.phase),
+            ("created_from", &only.created_from),
+            ("created_until", &only.created_until),
+            ("limit", &limit),
+        ];
         let Some(connection) = filter.connection_id.as_ref().map(ConnectionId::as_str) else {
             return self.read(jobs::LIST, &page, jobs::job).await;
         };

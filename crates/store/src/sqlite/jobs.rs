@@ -81,9 +81,16 @@ pub(super) fn list(
     filter: &JobFilter,
     limit: u32,
 ) -> rusqlite::Result<Vec<Job>> {
-    // Every identifier sorts before `~`.
-    let (account, before) = (account.as_str(), filter.before.as_ref().map_or("~", JobId::as_str));
-    let page: [(&str, &dyn ToSql); 3] = [(":account_id", &account), (":before", &before), (":limit", &limit)];
+    let (account, only) = (account.as_str(), filter.parameters());
+    let page: [(&str, &dyn ToSql); 7] = [
+        (":account_id", &account),
+        (":before", &only.before),
+        (":status", &only.status),
+        (":phase", &only.phase),
+        (":created_from", &only.created_from),
+        (":created_until", &only.created_until),
+        (":limit", &limit),
+    ];
     let Some(connection) = filter.connection_id.as_ref().map(ConnectionId::as_str) else {
         return statements::list(database, LIST, &page, job);
     };

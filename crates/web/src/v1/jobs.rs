@@ -7,8 +7,10 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use domain::id::ConnectionId;
-use domain::job::JobId;
+use domain::job::{JobId, JobPhase, JobStatus};
 use domain::page::PageLimit;
+use domain::time::Timestamp;
+use utoipa::IntoParams;
 
 use super::connections::path_param;
 use super::job::{JobOut, JobsOut};
@@ -23,12 +25,44 @@ use crate::replay::json_with_capacity;
 /// Approximate size of a job in JSON.
 const JOB_BYTES: usize = 640;
 
+/// Filters of a list of jobs.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct JobsQuery {
+    /// Page size.
+    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
+    limit: Option<i32>,
+    /// The `nextPageKey` of the previous page. An empty one means the first page.
+    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
+    next_page_key: Option<String>,
+    /// Only jobs of this connection.
+    #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
+    connection_id: Option<String>,
+    /// Only jobs with this status: `in-progress`, `completed`, `failed` or `cancelled`.
+    #[param(pattern = "^(in-progress|completed|failed|cancelled)$", example = "failed", nullable = false)]
+    status: Option<String>,
+    /// Only jobs in this phase.
+    #[param(
+        pattern = "^(queued|creating|uploading|configuring|transcoding|publishing|cleaning_up|completed|failed|cancelled)$",
+        example = "transcoding",
+        nullable = false
+    )]
+    phase: Option<String>,
+    /// Only jobs created at this time or later.
+    #[param(rename = "createdAfter", format = DateTime, example = "2026-01-31T00:00:00Z", nullable = false)]
+    created_after: Option<String>,
+    /// Only jobs created before this time.
+    #[param(rename = "createdBefore", format = DateTime, example = "2026-02-01T00:00:00Z", nullable = false)]
+    created_before: Option<String>,
+}
+
 /// List uploads
 ///
 /// Newest first.
 #[utoipa::path(
     get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Uploads",
-    params(openapi::JobsQuery),
+    params(JobsQuery),
     responses(
         (status = 200, description = "A page.", body = JobsOut,
             links(
@@ -47,13 +81,18 @@ pub(crate) async fn list_jobs(
     let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
     let page_key = PageKey::from_query(&mut query);
     let connection = query.optional("connectionId");
+    let status = query.parsed("status", JobStatus::parse);
+    let phase = query.parsed("phase", JobPhase::parse);
+    let created_from = query.parsed("createdAfter", Timestamp::parse);
+    let created_until = query.parsed("createdBefore", Timestamp::parse);
     query.finish_strict()?;
     let before = page_key.decode(|bytes| shared.app.read_job_page_key(&caller, bytes))?;
     let (items, next) = match connection.as_deref().map(ConnectionId::parse) {
         // An invalid ID matches no connection.
         Some(None) => (Vec::new(), None),
         connection_id => {
-            let filter = JobFilter { connection_id: connection_id.flatten(), before };
+            let connection_id = connection_id.flatten();
+            let filter = JobFilter { connection_id, status, phase, created_from, created_until, before };
             let page = shared.app.list_jobs(&caller, &filter, limit).await?;
             (page.items, page.next)
         }

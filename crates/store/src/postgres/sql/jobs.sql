@@ -53,6 +53,14 @@ SELECT
 FROM jobs
 WHERE account_id = :account_id
     AND job_id < :before
+    AND created_at >= :created_from
+    AND created_at < :created_until
+    AND (:phase = '' OR state = :phase)
+    AND (:status = '' OR :status = CASE
+        WHEN state IN ('completed', 'failed') THEN state
+        WHEN state = 'cancelled' OR ending = 'cancelled' OR is_connection_deleted THEN 'cancelled'
+        ELSE 'in-progress'
+    END)
 ORDER BY job_id DESC
 LIMIT :limit;
 
@@ -67,6 +75,14 @@ FROM jobs
 WHERE account_id = :account_id
     AND connection_id = :connection_id
     AND job_id < :before
+    AND created_at >= :created_from
+    AND created_at < :created_until
+    AND (:phase = '' OR state = :phase)
+    AND (:status = '' OR :status = CASE
+        WHEN state IN ('completed', 'failed') THEN state
+        WHEN state = 'cancelled' OR ending = 'cancelled' OR is_connection_deleted THEN 'cancelled'
+        ELSE 'in-progress'
+    END)
 ORDER BY job_id DESC
 LIMIT :limit;
 

@@ -9,6 +9,7 @@ pub(crate) mod event_stream;
 pub(crate) mod fault_injection;
 pub(crate) mod file_servers;
 pub(crate) mod happy_path;
+pub(crate) mod job_list;
 pub(crate) mod log;
 pub(crate) mod replayed_links;
 pub(crate) mod slots;
