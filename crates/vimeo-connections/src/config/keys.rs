@@ -1,6 +1,6 @@
 //! All configuration keys with their kinds, defaults and meanings. `docs/config.md` is generated from this table.
 
-use std::fmt::Write as _;
+pub(crate) use super::kind::{Kind, split_list};
 
 /// A configuration key.
 pub(crate) struct Key {
@@ -12,19 +12,6 @@ pub(crate) struct Key {
     /// Never shown.
     pub(crate) is_secret: bool,
     pub(crate) meaning: &'static str,
-}
-
-/// The kind of a value.
-pub(crate) enum Kind {
-    Text,
-    Flag,
-    Number {
-        least: u64,
-        most: u64,
-    },
-    /// Comma-separated in the environment.
-    List,
-    Choice(&'static [&'static str]),
 }
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
@@ -369,78 +356,7 @@ pub(crate) const KEYS: &[Key] = &[
     ),
 ];
 
-impl Kind {
-    /// Checks and normalises a value. The error never shows the value.
-    pub(crate) fn read(&self, value: &str) -> Result<String, String> {
-        let value = value.trim();
-        match self {
-            Self::Text => Ok(value.to_owned()),
-            Self::Flag if matches!(value, "true" | "false") => Ok(value.to_owned()),
-            Self::Flag => Err("must be true or false".to_owned()),
-            Self::Number { least, most } => match value.parse::<u64>() {
-                Ok(number) if (*least..=*most).contains(&number) => Ok(number.to_string()),
-                _ => Err(format!("must be a whole number from {least} to {most}")),
-            },
-            Self::List => Ok(split_list(value).join(",")),
-            Self::Choice(choices) if choices.contains(&value) => Ok(value.to_owned()),
-            Self::Choice(choices) => Err(format!("must be one of: {}", choices.join(", "))),
-        }
-    }
-
-    /// A value in TOML syntax.
-    pub(crate) fn to_toml(&self, value: &str) -> String {
-        match self {
-            Self::Text | Self::Choice(_) => toml::Value::from(value).to_string(),
-            Self::Flag | Self::Number { .. } => value.to_owned(),
-            Self::List => toml::Value::from(split_list(value)).to_string(),
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            Self::Text => "string".to_owned(),
-            Self::Flag => "true or false".to_owned(),
-            Self::Number { least, most } => format!("{least} to {most}"),
-            Self::List => "list of strings".to_owned(),
-            Self::Choice(choices) => choices.join(", "),
-        }
-    }
-}
-
-/// The entries of a list, without empty ones.
-pub(crate) fn split_list(value: &str) -> Vec<String> {
-    value.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()
-}
-
 /// The environment variable of a key.
 pub(crate) fn variable(name: &str) -> String {
     format!("VIMEO_CONNECTIONS_{}", name.replace('.', "__").to_uppercase())
-}
-
-/// The table as a page of documentation.
-pub(crate) fn markdown() -> String {
-    let mut page = String::from(
-        "# Configuration\n\n\
-         Generated from the table in `crates/vimeo-connections/src/config/keys.rs`; a test fails when this page is stale.\n\n\
-         Built-in defaults, then the file (`--config PATH`, else `./vimeo-connections.toml` if it exists), then the\n\
-         environment; later ones take precedence. A key with a dot is in a section of the file (`[vimeo]`,\n\
-         `base_url = …`). Unknown keys and variables are errors. `vimeo-connections config check` shows the effective\n\
-         values and where they come from.\n\n\
-         | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
-    );
-    for key in KEYS {
-        let default =
-            if key.default.is_empty() { "not set".to_owned() } else { format!("`{}`", key.default) };
-        // Writing to a `String` does not fail.
-        let _ = writeln!(
-            page,
-            "| `{}` | `{}` | {} | {default} | {}{} |",
-            key.name,
-            variable(key.name),
-            key.kind.describe(),
-            key.meaning,
-            if key.is_secret { " Secret: never shown." } else { "" }
-        );
-    }
-    page
 }

@@ -3,9 +3,11 @@
 
 mod file;
 mod keys;
+mod kind;
 mod kubernetes;
 mod layers;
 mod listener;
+mod page;
 mod roots;
 mod scopes;
 mod uploads;
@@ -25,9 +27,10 @@ use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, Cors, UnknownFields};
 
-pub(crate) use keys::{DEFAULT_BASE_PATH, markdown};
+pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{Environment, Layers, Source};
 pub(crate) use listener::ListenerConfig;
+pub(crate) use page::markdown;
 pub(crate) use uploads::UploadsConfig;
 
 /// The validated configuration.

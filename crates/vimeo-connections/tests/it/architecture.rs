@@ -144,10 +144,9 @@ fn every_crate_documents_its_scope_and_invariant() {
 /// The maximum length of a file.
 const MAX_LINES: usize = 400;
 /// Files that are longer, with their lengths. An entry may only shrink.
-const LONG_FILES: [(&str, usize); 4] = [
+const LONG_FILES: [(&str, usize); 3] = [
     ("crates/domain/src/connection.rs", 490),
     ("crates/domain/src/upload.rs", 469),
-    ("crates/vimeo-connections/src/config/keys.rs", 446),
     ("crates/web/src/json.rs", 470),
 ];
 
