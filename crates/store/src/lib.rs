@@ -9,6 +9,7 @@ mod engine_migration_error;
 mod error;
 mod hex;
 mod inspection;
+mod job_counts;
 mod job_rows;
 mod jobs;
 mod migrations;
@@ -38,6 +39,7 @@ pub use error::{BackupError, BoxError, DiskFull, Error, OpenError};
 pub use inspection::{
     Inspection, KeyInspection, check_grants, check_lock, check_migratable, check_place, inspect, inspect_key,
 };
+pub use job_counts::{JobCount, JobCounts};
 pub use job_rows::authenticated_bytes;
 pub use jobs::{
     Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRelease,

@@ -17,18 +17,36 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms,
-    LeasedJob, NewJob, StoredJob, WebhookSecretRow, Work,
+    Deferral, DueJob, DueLimits, Error, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal,
+    LeaseTerms, LeasedJob, NewJob, StoredJob, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
 pub trait Store:
-    Maintenance + Keyring + Accounts + ApiKeys + Connections + Idempotency + Jobs + WebhookSecrets + Audit
+    Maintenance
+    + Keyring
+    + Accounts
+    + ApiKeys
+    + Connections
+    + Idempotency
+    + Jobs
+    + JobCounts
+    + WebhookSecrets
+    + Audit
 {
 }
 
 impl<S> Store for S where
-    S: Maintenance + Keyring + Accounts + ApiKeys + Connections + Idempotency + Jobs + WebhookSecrets + Audit
+    S: Maintenance
+        + Keyring
+        + Accounts
+        + ApiKeys
+        + Connections
+        + Idempotency
+        + Jobs
+        + JobCounts
+        + WebhookSecrets
+        + Audit
 {
 }
 
@@ -39,6 +57,8 @@ pub trait Maintenance: Send + Sync {
     async fn probe_write(&self) -> Result<(), Error>;
     /// Bytes free on the disk of the database, if it is on this machine.
     fn free_bytes(&self) -> Option<u64>;
+    /// How many writes wait, for metrics.
+    fn queued_writes(&self) -> usize;
     /// Resolves, with the cause, when the state of the engine is unknown and only a restart can recover it, or when the
     /// database was migrated to another engine. From then on not even reads may be served.
     async fn failed(&self) -> String;

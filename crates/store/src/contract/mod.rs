@@ -13,6 +13,7 @@ mod engine_migration_mark_cases;
 mod engine_migration_samples;
 mod idempotency_cases;
 mod job_cases;
+mod job_count_cases;
 mod job_filter_cases;
 mod job_lease_cases;
 pub(crate) mod job_samples;
@@ -96,6 +97,9 @@ contract_suite! {
     job_filter_cases {
         jobs_are_filtered_by_the_status_and_phase_that_clients_see,
         jobs_are_filtered_by_when_they_were_created,
+    }
+    job_count_cases {
+        open_jobs_are_counted_by_state_reason_and_lease,
     }
     job_lease_cases {
         a_job_has_one_lease_at_a_time_and_its_fence_increases,

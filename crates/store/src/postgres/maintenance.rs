@@ -21,6 +21,10 @@ impl Maintenance for Postgres {
         None
     }
 
+    fn queued_writes(&self) -> usize {
+        self.writer.queued()
+    }
+
     async fn failed(&self) -> String {
         // Whatever happens to the server, a later session finds what was committed.
         std::future::pending().await

@@ -12,6 +12,7 @@ mod connections;
 mod connector;
 mod engine_migration;
 mod idempotency_records;
+mod job_counts;
 mod job_leases;
 mod job_writes;
 mod jobs;

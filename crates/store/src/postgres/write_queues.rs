@@ -43,15 +43,19 @@ pub(super) struct WriteQueues {
     tasks: TaskTracker,
     /// One permit for each write that may wait. Closed when the store is.
     places: Arc<Semaphore>,
+    /// The number of permits.
+    capacity: usize,
     coalesce: Coalesce,
 }
 
 impl WriteQueues {
     pub(super) fn new(connector: &Arc<Connector>, options: &PostgresOptions, capacity: usize) -> Self {
+        let capacity = capacity.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             pool: WriterPool::new(connector, options.writers.max(1)),
             tasks: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(capacity.clamp(1, Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(capacity)),
+            capacity,
             coalesce: options.coalesce,
         }
     }
@@ -59,6 +63,11 @@ impl WriteQueues {
     /// Opens the sessions before they are needed.
     pub(super) fn demand(&self) {
         self.pool.demand();
+    }
+
+    /// The number of writes that wait or are being committed.
+    pub(super) fn queued(&self) -> usize {
+        self.capacity.saturating_sub(self.places.available_permits())
     }
 
     /// A queue for one kind of write.
@@ -95,7 +104,10 @@ type Answer<W> = oneshot::Receiver<Result<<W as Write>::Answer, Error>>;
 
 fn pending<W: Write>(places: &Arc<Semaphore>, write: W) -> Result<(PendingWrite<W>, Answer<W>), Error> {
     let place = places.clone().try_acquire_owned().map_err(|error| match error {
-        tokio::sync::TryAcquireError::NoPermits => Error::Overloaded,
+        tokio::sync::TryAcquireError::NoPermits => {
+            metrics::record_rejected_write();
+            Error::Overloaded
+        }
         tokio::sync::TryAcquireError::Closed => Error::Unavailable("the store is closed".into()),
     })?;
     let (reply, answer) = oneshot::channel();

@@ -43,8 +43,10 @@ pub(super) async fn complete<W: Write>(writer: &Writer, batch: Vec<PendingWrite<
             refuse(batch, &Error::Unavailable("other transactions hold the locks".into()));
             continue;
         }
+        let size = batch.len();
         match run(writer, &batch).await {
             Ok(answers) => {
+                metrics::record_write_batch(size, started.elapsed());
                 let answered = batch.into_iter().zip(answers);
                 let alone = answered.filter_map(|(pending, answer)| match answer {
                     Some(answer) => {

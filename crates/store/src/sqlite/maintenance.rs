@@ -29,6 +29,10 @@ impl Maintenance for Sqlite {
         database_file::free_bytes(self.readers.path())
     }
 
+    fn queued_writes(&self) -> usize {
+        self.writer.queued()
+    }
+
     async fn failed(&self) -> String {
         tokio::select! {
             cause = self.writer.failed() => cause,

@@ -16,6 +16,7 @@ mod database_file;
 mod due_jobs;
 mod engine_migration;
 mod idempotency_records;
+mod job_counts;
 mod job_secrets;
 mod jobs;
 mod keyring;

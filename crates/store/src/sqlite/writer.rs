@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rusqlite::hooks::Action;
 use rusqlite::{Connection, ErrorCode};
@@ -108,11 +109,24 @@ impl Writer {
         let queue = queue.ok_or_else(|| Error::Unavailable("the store is closed".into()))?;
         queue.try_send(Box::new(PendingWrite { work, answer: None, reply })).map_err(
             |error| match error {
-                mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+                mpsc::error::TrySendError::Full(_) => {
+                    metrics::record_rejected_write();
+                    Error::Overloaded
+                }
                 mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the writer has stopped".into()),
             },
         )?;
         answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+    }
+
+    /// The number of writes in the queue.
+    pub(super) fn queued(&self) -> usize {
+        let queue = self.queue.lock().ok();
+        let length = queue
+            .as_ref()
+            .and_then(|queue| queue.as_ref())
+            .map(|queue| queue.max_capacity() - queue.capacity());
+        length.unwrap_or(0)
     }
 
     /// Has the write-ahead log truncated soon, as after a key was wiped.
@@ -263,13 +277,17 @@ impl Loop {
     }
 
     fn run_and_commit(&mut self, batch: &mut [Box<dyn Write>]) -> rusqlite::Result<()> {
+        let size = batch.len();
         for write in batch {
             // As late as possible: the wait for the lock may have outlasted the caller.
             if !write.is_abandoned() {
                 write.run(&self.connection)?;
             }
         }
-        self.execute("COMMIT")
+        let started = Instant::now();
+        self.execute("COMMIT")?;
+        metrics::record_write_batch(size, started.elapsed());
+        Ok(())
     }
 
     fn execute(&self, statement: &str) -> rusqlite::Result<()> {
