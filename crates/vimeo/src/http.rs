@@ -1,8 +1,9 @@
 //! Sends a request to the API and reads the response, up to a size limit.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::time::Timestamp;
+use metrics::{VimeoEndpoint, VimeoOutcome};
 use reqwest::header::{ACCEPT, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
@@ -90,8 +91,34 @@ pub(crate) async fn send_checked(
     Ok(answer)
 }
 
-/// Sends a request and reads the whole response, whatever its status, within `timeout`.
+/// Sends a request and reads the whole response, whatever its status, within `timeout`. A call that is dropped is not
+/// recorded in metrics.
 pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, SendFailure> {
+    let started = Instant::now();
+    let result = send_unrecorded(request, timeout).await;
+    let outcome = match &result {
+        Ok(response) => VimeoOutcome::of_status(response.status.as_u16()),
+        Err(failure) => failed_outcome(&failure.error),
+    };
+    metrics::record_vimeo_request(VimeoEndpoint::Api, outcome);
+    metrics::record_vimeo_duration(started.elapsed());
+    if let Some((remaining, limit)) = result.as_ref().ok().and_then(ApiResponse::rate_limit_left) {
+        metrics::record_rate_limit(remaining, limit);
+    }
+    result
+}
+
+/// The outcome of a request without a response.
+pub(crate) fn failed_outcome(error: &TransportError) -> VimeoOutcome {
+    match error {
+        TransportError::Timeout => VimeoOutcome::Timeout,
+        TransportError::RateLimited { .. } => VimeoOutcome::RateLimited,
+        TransportError::Status(status) => VimeoOutcome::of_status(*status),
+        TransportError::Unreachable | TransportError::UnexpectedResponse => VimeoOutcome::Unreachable,
+    }
+}
+
+async fn send_unrecorded(request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, SendFailure> {
     let sent = request.timeout(timeout).send().await;
     // A connection that could not be opened, to Vimeo or to the proxy, has carried no data.
     let mut response =
@@ -160,6 +187,12 @@ impl ApiResponse {
         } else {
             RateLimitUpdate::Open
         }
+    }
+
+    /// The requests that are left of the token's rate limit, and that limit, if Vimeo reports both.
+    fn rate_limit_left(&self) -> Option<(u32, u32)> {
+        let number = |name| self.headers.get(name)?.to_str().ok()?.trim().parse().ok();
+        Some((number("x-ratelimit-remaining")?, number("x-ratelimit-limit")?))
     }
 
     /// When the rate limit resets: an ISO 8601 time with offset, or Unix time on some old endpoints.

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream;
+use metrics::{VimeoEndpoint, VimeoOutcome};
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use thiserror::Error;
 
 use crate::Client;
-use crate::http::{TransportError, classify};
+use crate::http::{TransportError, classify, failed_outcome};
 use upload_body::{Stalled, UploadBody};
 
 pub use link::{LinkRules, UploadHost, UploadHostError, UploadLink, UploadLinkError};
@@ -89,7 +90,7 @@ impl Client {
     /// `HEAD`: how many bytes Vimeo has received.
     pub async fn offset(&self, link: &UploadLink, timeout: Duration) -> Result<RemoteOffset, LinkFailure> {
         let request = self.link_request(Method::HEAD, link).timeout(timeout);
-        let response = request.send().await.map_err(|error| LinkFailure::RetryLater(classify(&error)))?;
+        let response = request.send().await.map_err(|error| failed(&error))?;
         check_status(&response)?;
         let offset = number(response.headers(), UPLOAD_OFFSET).ok_or(LinkFailure::Incoherent)?;
         let length = number(response.headers(), UPLOAD_LENGTH);
@@ -128,11 +129,14 @@ impl Client {
                 // A response that arrived takes precedence over an error of the source.
                 (Ok(response), _) => response,
                 (Err(_), Some(end)) => return Err(end.into()),
-                (Err(error), None) => return Err(LinkFailure::RetryLater(classify(&error)).into()),
+                (Err(error), None) => return Err(failed(&error).into()),
             },
             stalled = body.stalled(stall) => return Err(match stalled {
                 Stalled::Source => UploadError::SourceStalled,
-                Stalled::Server => LinkFailure::RetryLater(TransportError::Timeout).into(),
+                Stalled::Server => {
+                    record(VimeoOutcome::Timeout);
+                    LinkFailure::RetryLater(TransportError::Timeout).into()
+                }
             }),
         };
         check_status(&response)?;
@@ -146,9 +150,21 @@ impl Client {
     }
 }
 
+/// The failure of a request without a response.
+fn failed(error: &reqwest::Error) -> LinkFailure {
+    let error = classify(error);
+    record(failed_outcome(&error));
+    LinkFailure::RetryLater(error)
+}
+
+fn record(outcome: VimeoOutcome) {
+    metrics::record_vimeo_request(VimeoEndpoint::UploadLink, outcome);
+}
+
 /// Maps a status to the protocol's success or failure.
 fn check_status(response: &Response) -> Result<(), LinkFailure> {
     let status = response.status();
+    record(VimeoOutcome::of_status(status.as_u16()));
     Err(match status {
         StatusCode::OK | StatusCode::NO_CONTENT => return Ok(()),
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::FORBIDDEN => LinkFailure::Gone,

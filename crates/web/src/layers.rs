@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use app::Caller;
 use axum::extract::{MatchedPath, Request, State};
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use domain::id::ApiKeyId;
 use domain::time::Timestamp;
 use futures_util::FutureExt as _;
+use metrics::{RequestInFlight, RequestLabels, record_request};
 use tracing::Instrument as _;
 
 use crate::auth::CallerSlot;
@@ -22,6 +24,8 @@ use crate::{OverCapacity, Settings, Shared, Transport, body_drain};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
+/// The route of a request that matches none, in the log and as a label of metrics.
+const NO_ROUTE: &str = "-";
 /// One year, for this host only: the service does not control the rest of the domain.
 const HSTS: &str = "max-age=31536000";
 
@@ -35,12 +39,13 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
     let mut log = RequestLog {
         client,
-        route: request.extensions().get::<MatchedPath>().map_or("-", |path| path.as_str()).to_owned(),
+        route: request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned(),
         method: request.method().clone(),
         started_at: shared.clock.now(),
         caller,
         status: None,
         clock: shared.clock.clone(),
+        _in_flight: RequestInFlight::start(),
     };
     let (request, drain) = body_drain::split(request);
     let span = tracing::info_span!("request", request_id = %id);
@@ -114,7 +119,7 @@ fn with_common_headers(mut response: Response, request_id: &str, transport: Tran
     response
 }
 
-/// One log line per request, written when it ends: answered, or dropped because of a disconnect or shutdown.
+/// One log line and the metrics of a request, written when it ends: answered, or dropped because of a disconnect or shutdown.
 struct RequestLog {
     client: Option<IpAddr>,
     route: String,
@@ -123,11 +128,18 @@ struct RequestLog {
     caller: CallerSlot,
     status: Option<StatusCode>,
     clock: app::Clock,
+    _in_flight: RequestInFlight,
 }
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
         let micros = self.clock.now().as_micros() - self.started_at.as_micros();
+        let labels = RequestLabels {
+            method: method_label(&self.method),
+            route: &self.route,
+            status: self.status.as_ref().map_or("aborted", StatusCode::as_str),
+        };
+        record_request(labels, Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
         let caller = self.caller.0.get();
         // `tracing` requires constant levels.
         macro_rules! write_line {
@@ -151,6 +163,20 @@ impl Drop for RequestLog {
         } else {
             write_line!(info);
         }
+    }
+}
+
+/// A method as a label of metrics. A client may send any word as a method.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 

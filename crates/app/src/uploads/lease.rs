@@ -16,6 +16,7 @@ use store::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::job_metrics::record_end;
 use crate::context::Context;
 
 /// How long a lease lasts unless it is renewed.
@@ -71,6 +72,7 @@ impl TransferCounter {
     /// More bytes were sent.
     pub(super) fn add(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+        metrics::record_relayed_bytes(bytes);
     }
 
     /// The transfer has stopped.
@@ -222,7 +224,7 @@ impl JobLease {
             Changed::Yes => {
                 tracing::debug!(job = %job.id, state = job.state.as_str(), "a job was written");
                 if !self.job.state.has_ended() {
-                    log_end(&job);
+                    report_end(&job);
                 }
                 self.written.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&job);
                 self.job = job;
@@ -312,8 +314,9 @@ fn progress(context: &Context, mut job: Job, sent: u64, bytes_per_second: u64) -
     Some(SentBytes { version: job.version, bytes, row_mac: context.mac_job(&job), bytes_per_second })
 }
 
-/// One line when an upload has ended. The span of the work names the job.
-fn log_end(job: &Job) {
+/// One line when an upload has ended, and its metric. The span of the work names the job.
+fn report_end(job: &Job) {
+    record_end(&job.state);
     match &job.state {
         JobState::Completed(completed) => {
             tracing::info!(video = %completed.video, bytes = completed.size, "an upload has completed");

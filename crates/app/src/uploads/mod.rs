@@ -7,6 +7,7 @@ mod chunks;
 mod client_upload;
 mod executor;
 mod failures;
+mod job_metrics;
 mod lease;
 mod listings;
 mod local_file;
@@ -197,6 +198,7 @@ impl App {
             let job = found.job;
             let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
             let has_ended = state.has_ended();
+            let ended = has_ended.then(|| state.clone());
             let now = self.clock.now();
             let event =
                 self.audit_event(account, caller.actor.clone(), Action::CancelUpload, Some(id.to_string()));
@@ -223,6 +225,9 @@ impl App {
             };
             let connection = update.job.connection_id.clone();
             if lease::write(self, account, update).await? == Changed::Yes {
+                if let Some(state) = ended {
+                    job_metrics::record_end(&state);
+                }
                 tracing::info!(job = %id, %account, %connection, "the cancellation of an upload was requested");
                 if let Some(uploads) = &self.uploads {
                     uploads.wakeup.notify_one();

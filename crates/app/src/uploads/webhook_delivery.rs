@@ -8,6 +8,7 @@ use seal::webhook::WebhookSecret;
 use store::SealedPart;
 
 use super::executor::abort;
+use super::job_metrics::record_delivery;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
 use super::receivers::busy_pause;
 use super::request::{UploadRequest, WebhookTarget};
@@ -91,10 +92,12 @@ pub(super) async fn deliver(
         _ => {}
     }
     match verdict {
-        Verdict::Delivered => end(lease, Webhook::Delivered).await,
-        Verdict::Exhausted => end(lease, Webhook::Exhausted).await,
-        Verdict::Retry(delay) => wait(lease, attempts + 1, delay).await,
+        Verdict::Delivered => end(lease, Webhook::Delivered).await?,
+        Verdict::Exhausted => end(lease, Webhook::Exhausted).await?,
+        Verdict::Retry(delay) => wait(lease, attempts + 1, delay).await?,
     }
+    record_delivery(lease.job.webhook);
+    Ok(())
 }
 
 /// What follows from this attempt, after this many failed ones. `None`: there was no answer.
