@@ -15,6 +15,7 @@ mod engine_migration;
 mod error;
 mod idempotency;
 mod integrity;
+mod job_readings;
 mod readiness;
 mod start;
 mod uploads;
@@ -32,6 +33,7 @@ use domain::id::{AccountId, ApiKeyId};
 use api_keys::VerifiedKey;
 use cache::SingleFlightCache;
 use context::Context;
+use job_readings::JobReadings;
 use readiness::Readiness;
 
 pub use accounts::AccountError;
@@ -108,6 +110,7 @@ pub struct App {
     api_keys: SingleFlightCache<HashedKey, VerifiedKey>,
     weak_keys: WeakKeys,
     readiness: Readiness,
+    job_readings: JobReadings,
     /// `None` in a process that does not execute uploads.
     uploads: Option<Arc<uploads::Uploads>>,
 }

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::SingleFlightCache;
 use crate::context::Context;
+use crate::job_readings::JobReadings;
 use crate::readiness::Readiness;
 use crate::uploads::{UploadSetup, Uploads};
 use crate::{App, Clock, Verification, WeakKeys};
@@ -170,6 +171,7 @@ impl App {
             api_keys: SingleFlightCache::new(),
             weak_keys: setup.weak_keys,
             readiness: Readiness::default(),
+            job_readings: JobReadings::default(),
             uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),
         })
     }

@@ -213,7 +213,7 @@ mod tests {
     fn the_type_of_an_error_decides_the_status() {
         let path = || PathBuf::from("x");
         let address = "192.0.2.1:1".parse().unwrap();
-        let listen = |kind| PrepareError::Listen { address, source: io(kind) };
+        let listen = |kind| PrepareError::Listen { key: "listen", address, source: io(kind) };
         let cases: [(Box<dyn Error>, u8); 16] = [
             (Box::new(WiringError::NoKeyringYet(path())), 78),
             (Box::new(WiringError::NoKeyringToRestoreWith(path())), 78),

@@ -9,6 +9,7 @@ mod config;
 mod exit;
 mod hardening;
 mod listener;
+mod metrics_server;
 mod permissions;
 mod prepare;
 mod serve;

@@ -15,15 +15,17 @@ use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::certificates::{self, CertificateError, Validity};
-use crate::config::{Bootstrap, Config};
-use crate::listener;
+use crate::config::{Bootstrap, Config, ListenerConfig};
 use crate::permissions::{self, ExposedFile, require_writable};
 use crate::wiring::{self, WiringError};
+use crate::{listener, metrics_server};
 
 /// The prepared resources of `serve`.
 pub(crate) struct Prepared {
     /// `None` if the address was in use and that was accepted.
     pub(crate) listener: Option<TcpListener>,
+    /// `None` if metrics are not served, or the address was in use and that was accepted.
+    pub(crate) metrics_listener: Option<TcpListener>,
     pub(crate) tls: Option<(Arc<ServerConfig>, Validity)>,
 }
 
@@ -38,8 +40,8 @@ pub(crate) enum InUse {
 /// Why `serve` cannot start.
 #[derive(Debug, Error)]
 pub(crate) enum PrepareError {
-    #[error("cannot listen on {address}: {}", listening(.source))]
-    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {address}: {}", listening(key, .source))]
+    Listen { key: &'static str, address: SocketAddr, source: io::Error },
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     #[error("sources.spool_directory {} cannot be used: {source}. It must be a directory that the service can write, or can create", path.display())]
@@ -56,18 +58,21 @@ pub(crate) enum PrepareError {
     Wiring(#[from] WiringError),
 }
 
-fn listening(error: &io::Error) -> String {
+fn listening(key: &str, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            "the address is in use: stop the program that listens there, or change `listen`. To \
-                                     check the configuration of a running service, add --beside-running"
-                .to_owned()
+            format!(
+                "the address is in use: stop the program that listens there, or change `{key}`. To check the \
+                 configuration of a running service, add --beside-running"
+            )
         }
         io::ErrorKind::AddrNotAvailable => {
-            "this machine does not have that address: change `listen`".to_owned()
+            format!("this machine does not have that address: change `{key}`")
         }
-        io::ErrorKind::PermissionDenied => format!("{error}: ports below 1024 need CAP_NET_BIND_SERVICE"),
-        _ => error.to_string(),
+        io::ErrorKind::PermissionDenied => {
+            format!("{error} (`{key}`): ports below 1024 need CAP_NET_BIND_SERVICE")
+        }
+        _ => format!("{error} (`{key}`)"),
     }
 }
 
@@ -93,12 +98,26 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
     if let Some(bootstrap) = &config.bootstrap {
         check_bootstrap(config, bootstrap, keys.as_ref()).await?;
     }
-    let listener = match listener::listen(config.listen, &config.listener) {
-        Ok(listener) => Some(listener),
-        Err(error) if in_use == InUse::Accept && error.kind() == io::ErrorKind::AddrInUse => None,
-        Err(source) => return Err(PrepareError::Listen { address: config.listen, source }),
+    let listener = listen("listen", (config.listen, &config.listener), in_use)?;
+    let options = metrics_server::listener_config();
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => listen("metrics.listen", (address, &options), in_use)?,
+        None => None,
     };
-    Ok(Prepared { listener, tls })
+    Ok(Prepared { listener, metrics_listener, tls })
+}
+
+/// Opens a listening socket; `None` if the address is in use and that is accepted.
+fn listen(
+    key: &'static str,
+    (address, options): (SocketAddr, &ListenerConfig),
+    in_use: InUse,
+) -> Result<Option<TcpListener>, PrepareError> {
+    match listener::listen(address, options) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if in_use == InUse::Accept && error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        Err(source) => Err(PrepareError::Listen { key, address, source }),
+    }
 }
 
 /// A path, or its nearest existing ancestor.

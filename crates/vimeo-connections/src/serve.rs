@@ -28,7 +28,7 @@ use crate::config::{Bootstrap, Config, TlsFiles};
 use crate::exit::{self, ExitStatus};
 use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
-use crate::{telemetry, wiring};
+use crate::{metrics_server, telemetry, wiring};
 
 /// How often repeated failures are reported.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -50,7 +50,7 @@ pub(crate) enum ServeError {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
-    let Prepared { listener, tls } = prepare::prepare(config, InUse::Reject).await?;
+    let Prepared { listener, metrics_listener, tls } = prepare::prepare(config, InUse::Reject).await?;
     let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
     let tls = tls.zip(config.tls.clone()).map(|((tls, validity), files)| Tls {
@@ -69,6 +69,9 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     watchers.spawn(watch_database(app.clone()));
     watchers.spawn(sweep(app.clone()));
     watchers.spawn(report_repeats());
+    if let Some(listener) = metrics_listener {
+        watchers.spawn(metrics_server::serve(listener, app.clone(), tls.clone(), config.queue));
+    }
     let worker_shutdown = CancellationToken::new();
     if config.uploads.is_working {
         watchers.spawn(app.clone().run_worker(worker_shutdown.clone()));
@@ -156,14 +159,14 @@ fn settings(
 
 /// The current certificate.
 #[derive(Clone)]
-struct Tls {
+pub(crate) struct Tls {
     config: RustlsConfig,
     validity: Arc<Mutex<Validity>>,
     files: TlsFiles,
 }
 
 impl Tls {
-    fn validity(&self) -> Validity {
+    pub(crate) fn validity(&self) -> Validity {
         *self.validity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -17,6 +17,7 @@ mod health;
 mod host;
 mod json;
 mod layers;
+mod metrics_page;
 mod openapi;
 mod page_key;
 mod query;
@@ -38,6 +39,7 @@ pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
 pub use error::errors_markdown;
 pub use health::CertificateCheck;
+pub use metrics_page::{MetricsPage, make_metrics_service};
 pub use v1::job::job_object;
 
 /// Settings of the HTTP API.

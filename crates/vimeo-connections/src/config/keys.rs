@@ -349,6 +349,12 @@ pub(crate) const KEYS: &[Key] = &[
         "A repeated warning or error is logged once, and then counted in one line per this period; 0: every one is logged.",
     ),
     key(
+        "metrics.listen",
+        Kind::Text,
+        "",
+        "Address and port of a second listener, for Prometheus: `GET /metrics`, over plain HTTP and without a key. It serves nothing else and shows no secrets, but let only your monitoring reach it. Not set: metrics are not served.",
+    ),
+    key(
         "shutdown_seconds",
         Kind::Number { least: 0, most: 300 },
         "10",

@@ -1,5 +1,6 @@
 //! Limits for connections, and how a client's address is determined.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use web::{ClientAddress, TrustedProxies};
@@ -16,6 +17,20 @@ pub(crate) struct ListenerConfig {
 }
 
 impl Reader<'_> {
+    /// Where metrics are served, if they are.
+    pub(super) fn metrics_listen(&mut self) -> Option<SocketAddr> {
+        self.text("metrics.listen")?;
+        self.address("metrics.listen", "127.0.0.1:9464")
+    }
+
+    /// An address and a port, such as `example`.
+    pub(super) fn address(&mut self, key: &'static str, example: &str) -> Option<SocketAddr> {
+        let parse = |text: &str| {
+            text.parse().map_err(|_| format!("must be an address and a port, such as {example}"))
+        };
+        self.parsed(key, parse)
+    }
+
     pub(super) fn listener(&self) -> Option<ListenerConfig> {
         let count = |key| self.number(key).and_then(|count| usize::try_from(count).ok());
         Some(ListenerConfig {

@@ -38,6 +38,8 @@ pub(crate) use uploads::UploadsConfig;
 pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) listener: ListenerConfig,
+    /// Where metrics are served, if they are.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) base_path: String,
     pub(crate) cors: Cors,
@@ -147,9 +149,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&mut self) -> Option<Config> {
-        let listen = self.parsed("listen", |text| {
-            text.parse().map_err(|_| "must be an address and a port, such as 127.0.0.1:8080".to_owned())
-        });
+        let listen = self.address("listen", "127.0.0.1:8080");
         let tls = self.tls();
         let is_behind_proxy = self.flag("behind_tls_proxy");
         if let Some(listen) = listen {
@@ -180,6 +180,7 @@ impl Reader<'_> {
         Some(Config {
             listen: listen?,
             listener: self.listener()?,
+            metrics_listen: self.metrics_listen(),
             tls,
             base_path: base_path?,
             cors: cors?,

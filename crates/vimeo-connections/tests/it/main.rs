@@ -8,6 +8,7 @@ mod connections;
 mod engines;
 mod http;
 mod keys;
+mod monitoring;
 mod process;
 mod security;
 mod support;

@@ -15,6 +15,7 @@ pub(crate) mod harness;
 pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod migration;
+pub(crate) mod monitoring;
 pub(crate) mod patroni;
 pub(crate) mod ports;
 pub(crate) mod postgres;

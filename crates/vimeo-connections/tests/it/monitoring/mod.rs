@@ -1,0 +1,3 @@
+//! Metrics, and the dashboard and the alerts in `packaging/`.
+
+pub(crate) mod exposition;
