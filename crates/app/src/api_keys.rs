@@ -1,45 +1,19 @@
-//! API keys: creating, importing, revoking them, and authenticating requests.
+//! API keys: authenticating requests, finding and listing keys.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::account::{Account, Label};
-use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KEY_MIN_BITS, KeyStatus, PlainKey};
+use domain::account::Account;
+use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::ApiKeyId;
+use domain::page::PageLimit;
+use domain::scope::Scope;
 use domain::time::Timestamp;
-use store::Changed;
-use thiserror::Error;
 
+use crate::audit::AuditContext;
 use crate::cache::Cached;
 use crate::{App, Caller, Error};
-
-/// The settings of a new key.
-#[derive(Debug, Clone)]
-pub struct KeyOptions {
-    /// Its name.
-    pub name: Label,
-    /// Counted from now; 0 creates an expired key.
-    pub expires_in_days: Option<u32>,
-}
-
-/// Whether imported keys may be weak: `api_keys.allow_weak`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WeakKeys {
-    /// A key with less than [`KEY_MIN_BITS`] is not imported.
-    Refuse,
-    /// Any key is imported.
-    Accept,
-}
-
-/// A created key.
-#[derive(Debug)]
-pub struct NewApiKey {
-    /// The stored part.
-    pub key: ApiKey,
-    /// The key itself, which is shown once and not stored.
-    pub plain: PlainKey,
-}
 
 /// An authenticated account and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,32 +32,13 @@ pub(crate) struct VerifiedKey {
     read_at: Timestamp,
 }
 
-/// Why an operation on a key failed.
-#[derive(Debug, Error)]
-pub enum ApiKeyError {
-    /// The key exists, in this or another account.
-    #[error("this key is known already, as {id} in the account {account}; nothing was changed")]
-    Exists {
-        /// The existing key.
-        id: ApiKeyId,
-        /// The name of its account.
-        account: String,
-    },
-    /// The key is too weak.
-    #[error(
-        "this key has an estimated strength of {bits} bits, and at least {KEY_MIN_BITS} are required: make one with `keys create`, \
-         or set api_keys.allow_weak = true to accept it"
-    )]
-    Weak {
-        /// Its estimated strength.
-        bits: u32,
-    },
-    /// No key has this ID.
-    #[error("no key has the ID {0}; `vimeo-connections keys list` shows them")]
-    Unknown(String),
-    /// Any other error.
-    #[error(transparent)]
-    Other(#[from] Error),
+/// A page of an account's keys with their status, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyPage {
+    /// The keys.
+    pub items: Vec<(ApiKey, KeyStatus)>,
+    /// The key of the next page; `None` on the last page.
+    pub next: Option<Vec<u8>>,
 }
 
 impl App {
@@ -97,13 +52,23 @@ impl App {
             return Err(Error::Unauthorized);
         }
         let actor = Actor::ApiKey { key_id: key.id.clone(), remote };
-        Ok(Caller { account_id: key.account_id.clone(), actor })
+        Ok(Caller {
+            account_id: key.account_id.clone(),
+            actor,
+            scopes: key.scopes(),
+            expires_at: key.expires_at,
+        })
     }
 
     /// Reads a key, if its row verifies.
     async fn find_verified_key(&self, hash: &HashedKey) -> Result<Option<VerifiedKey>, Error> {
         let found = self.store.find_api_key_by_hash(hash, self.clock.now()).await?;
         let verified = found.filter(|(row, _)| self.verify_row(row));
+        if let Some((row, read_at)) = &verified
+            && row.key.status(*read_at) == KeyStatus::Active
+        {
+            self.api_key_uses.record(&row.key.id, *read_at);
+        }
         Ok(verified.map(|(row, read_at)| VerifiedKey { key: Arc::new(row.key), read_at }))
     }
 
@@ -127,67 +92,6 @@ impl App {
         Ok(row.is_some_and(|row| self.status(&row, self.clock.now()) == KeyStatus::Active))
     }
 
-    /// Creates a key for an account.
-    pub async fn create_api_key(
-        &self,
-        account: &Account,
-        options: KeyOptions,
-    ) -> Result<NewApiKey, ApiKeyError> {
-        let plain = PlainKey::from_random(self.randomness.bytes());
-        let key = self.insert_api_key(account, &plain, options, Action::CreateApiKey).await?;
-        Ok(NewApiKey { key, plain })
-    }
-
-    /// Imports a key that was created elsewhere, so that a client can keep it.
-    pub async fn import_api_key(
-        &self,
-        account: &Account,
-        plain: &PlainKey,
-        options: KeyOptions,
-    ) -> Result<ApiKey, ApiKeyError> {
-        let bits = plain.estimated_bits();
-        if self.weak_keys == WeakKeys::Refuse && bits < KEY_MIN_BITS {
-            return Err(ApiKeyError::Weak { bits });
-        }
-        self.insert_api_key(account, plain, options, Action::ImportApiKey).await
-    }
-
-    async fn insert_api_key(
-        &self,
-        account: &Account,
-        plain: &PlainKey,
-        options: KeyOptions,
-        action: Action,
-    ) -> Result<ApiKey, ApiKeyError> {
-        let now = self.clock.now();
-        let key = ApiKey {
-            id: ApiKeyId::from_random(self.randomness.bytes()),
-            account_id: account.id.clone(),
-            name: options.name,
-            last_four: plain.last_four(),
-            created_at: now,
-            expires_at: options.expires_in_days.map(|days| now.plus_days(days)),
-            revoked_at: None,
-        };
-        let hash = self.service_keys.hash_api_key(plain);
-        let row = ApiKeyRow { mac: self.service_keys.mac_api_key(&key, &hash), key, hash };
-        let event = self.audit_event(&account.id, Actor::Operator, action, Some(row.key.id.to_string()));
-        match self.store.insert_api_key(&account.id, &row, &event).await {
-            Ok(()) => Ok(row.key),
-            Err(store::Error::NameTaken) => Err(self.exists_error(&row).await?),
-            Err(error) => Err(Error::from(error).into()),
-        }
-    }
-
-    async fn exists_error(&self, row: &ApiKeyRow) -> Result<ApiKeyError, Error> {
-        let existing = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await?;
-        let (existing, _) = existing.ok_or(Error::OutcomeUnknown)?;
-        let account = self.store.find_account(&existing.key.account_id).await?;
-        let account =
-            account.map_or_else(|| existing.key.account_id.to_string(), |account| account.name.to_string());
-        Ok(ApiKeyError::Exists { id: existing.key.id, account })
-    }
-
     /// Finds a stored key of any account, also an expired or revoked one.
     pub async fn find_api_key(&self, plain: &PlainKey) -> Result<Option<ApiKey>, Error> {
         let hash = self.service_keys.hash_api_key(plain);
@@ -206,57 +110,68 @@ impl App {
         Ok(rows.into_iter().map(with_status).collect())
     }
 
-    /// Revokes a key. Revoking it again has no effect.
-    pub async fn revoke_api_key(&self, id: &ApiKeyId) -> Result<ApiKey, ApiKeyError> {
-        loop {
-            let row = self.store.find_api_key(id).await.map_err(Error::from)?;
-            let row = row.ok_or_else(|| ApiKeyError::Unknown(id.to_string()))?;
-            // A revocation that does not verify was not written by the service and could be undone the same way: it is
-            // written again.
-            if self.status(&row, self.clock.now()) == KeyStatus::Revoked {
-                return Ok(row.key);
-            }
-            let expected = row.mac.clone();
-            let key = ApiKey { revoked_at: Some(self.clock.now()), ..row.key };
-            let mac = self.service_keys.mac_api_key(&key, &row.hash);
-            let event = self.audit_event(
-                &key.account_id,
-                Actor::Operator,
-                Action::RevokeApiKey,
-                Some(key.id.to_string()),
-            );
-            let revoked = ApiKeyRow { key, hash: row.hash, mac };
-            let account = revoked.key.account_id.clone();
-            let changed = self.store.update_api_key_revoked(&account, &expected, &revoked, &event).await;
-            // A concurrent revocation changed the row: read it again.
-            if changed.map_err(Error::from)? == Changed::Yes {
-                return Ok(revoked.key);
-            }
-        }
-    }
-
-    /// Revokes all keys of all accounts; returns how many were not revoked before.
-    pub(crate) async fn revoke_all_api_keys(&self) -> Result<usize, Error> {
-        let mut count = 0;
+    /// A page of the caller's keys: those after `after`, at most `limit`.
+    pub async fn list_api_key_page(
+        &self,
+        caller: &Caller,
+        after: Option<&(Timestamp, ApiKeyId)>,
+        limit: PageLimit,
+    ) -> Result<ApiKeyPage, Error> {
+        let (account, limit) = (&caller.account_id, limit.as_u32());
+        // One more than the page, to see whether there is a next one.
+        let mut rows = self.store.list_api_key_page(account, after, limit + 1).await?;
+        let is_last = rows.len() <= limit as usize;
+        rows.truncate(limit as usize);
+        let last = rows.last().filter(|_| !is_last).map(|row| (row.key.created_at, &row.key.id));
+        let next = last.map(|(at, id)| self.service_keys.encode_api_key_page_key(account, at, id));
         let now = self.clock.now();
-        for account in self.store.list_account_ids().await? {
-            for row in self.store.list_api_keys(&account).await? {
-                if self.status(&row, now) == KeyStatus::Revoked {
-                    continue;
-                }
-                match self.revoke_api_key(&row.key.id).await {
-                    Ok(_) => count += 1,
-                    // Deleted since the list was read.
-                    Err(ApiKeyError::Unknown(_)) => {}
-                    Err(ApiKeyError::Other(error)) => return Err(error),
-                    Err(error) => return Err(Error::Internal(Box::new(error))),
-                }
-            }
-        }
-        Ok(count)
+        let with_status = |row: ApiKeyRow| {
+            let status = self.status(&row, now);
+            (row.key, status)
+        };
+        Ok(ApiKeyPage { items: rows.into_iter().map(with_status).collect(), next })
     }
 
-    fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {
+    /// Decodes a page key of a list of keys; `None` if it was not issued to this account.
+    pub fn read_api_key_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<(Timestamp, ApiKeyId)> {
+        self.service_keys.decode_api_key_page_key(&caller.account_id, bytes)
+    }
+
+    /// One of the caller's keys with its status.
+    pub async fn find_own_api_key(
+        &self,
+        caller: &Caller,
+        id: &ApiKeyId,
+    ) -> Result<(ApiKey, KeyStatus), Error> {
+        let row = self.own_row(caller, id).await?;
+        let status = self.status(&row, self.clock.now());
+        Ok((row.key, status))
+    }
+
+    /// The row of one of the caller's keys.
+    pub(crate) async fn own_row(&self, caller: &Caller, id: &ApiKeyId) -> Result<ApiKeyRow, Error> {
+        let row = self.store.find_api_key(id).await?;
+        row.filter(|row| row.key.account_id == caller.account_id).ok_or(Error::ApiKeyNotFound)
+    }
+
+    /// The key with this ID, of any account and in any state.
+    pub async fn find_api_key_by_id(&self, id: &ApiKeyId) -> Result<Option<ApiKey>, Error> {
+        Ok(self.store.find_api_key(id).await?.map(|row| row.key))
+    }
+
+    /// The refusal of a request whose key lacks a scope. That of a mutation is audited.
+    pub async fn forbid(
+        &self,
+        caller: &Caller,
+        missing: Scope,
+        mutation: Option<(Action, Option<String>)>,
+    ) -> Error {
+        let error = Error::Forbidden { missing };
+        let Some((action, subject)) = mutation else { return error };
+        self.audit_refusal(caller, AuditContext { action, subject, guard: None }, error).await
+    }
+
+    pub(crate) fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {
         if self.verify_row(row) { row.key.status(at) } else { KeyStatus::Tampered }
     }
 

@@ -1,6 +1,7 @@
 //! The errors of operations, sorted by what the client does next.
 
 use domain::job::{Failure, JobId};
+use domain::scope::Scope;
 use store::BoxError;
 use thiserror::Error;
 use vimeo::CredentialProblem;
@@ -11,6 +12,24 @@ pub enum Error {
     /// Send a valid key.
     #[error("the API key is missing, malformed, unknown, expired or revoked")]
     Unauthorized,
+    /// Use a key with the scope.
+    #[error("the API key lacks the scope {missing}")]
+    Forbidden {
+        /// The scope that the request needs.
+        missing: Scope,
+    },
+    /// Check the ID: the key does not exist, or belongs to another account.
+    #[error("the account has no such API key")]
+    ApiKeyNotFound,
+    /// Use another key: this one was revoked or has expired, or its row does not verify.
+    #[error("the API key is not active")]
+    ApiKeyNotActive,
+    /// Create another key with the scope `keys:manage` first.
+    #[error("no other active API key of the account has the scope keys:manage")]
+    LastManagingKey,
+    /// Request an earlier expiry.
+    #[error("the key would be valid for longer than the key that creates it")]
+    ExpiryBeyondCreator,
     /// Choose another name.
     #[error("the account has a connection of this name")]
     ConnectionNameExists,
@@ -74,6 +93,10 @@ impl Error {
     /// The code of the audit event; `None` for errors that are not audited, because they are not refusals of a mutation.
     pub fn audit_code(&self) -> Option<&'static str> {
         match self {
+            Self::Forbidden { .. } => Some("FORBIDDEN"),
+            Self::ApiKeyNotFound => Some("API_KEY_NOT_FOUND"),
+            Self::ApiKeyNotActive => Some("API_KEY_NOT_ACTIVE"),
+            Self::LastManagingKey => Some("LAST_MANAGING_KEY"),
             Self::ConnectionNameExists => Some("CONNECTION_NAME_EXISTS"),
             Self::ConnectionNotFound => Some("CONNECTION_NOT_FOUND"),
             Self::VersionConflict { .. } => Some("VERSION_CONFLICT"),
@@ -86,6 +109,7 @@ impl Error {
             Self::UploadOver { .. } => Some("UPLOAD_OVER"),
             Self::CredentialsRejected(_) => Some("INVALID_VIMEO_CREDENTIALS"),
             Self::Unauthorized
+            | Self::ExpiryBeyondCreator
             | Self::VimeoUnavailable { .. }
             | Self::Overloaded
             | Self::StoreUnavailable(_)
@@ -99,6 +123,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::KeyNotActive => Self::Unauthorized,
+            store::Error::LastManagingKey => Self::LastManagingKey,
             store::Error::Overloaded => Self::Overloaded,
             store::Error::Unavailable(source) => Self::StoreUnavailable(source),
             store::Error::OutcomeUnknown => Self::OutcomeUnknown,

@@ -3,6 +3,8 @@
 //! Invariant: credentials are verified as configured before they are stored, and no secret is stored unsealed.
 
 mod accounts;
+mod api_key_changes;
+mod api_key_uses;
 mod api_keys;
 mod audit;
 mod backups;
@@ -29,7 +31,10 @@ use domain::account::Account;
 use domain::api_key::HashedKey;
 use domain::audit::Actor;
 use domain::id::{AccountId, ApiKeyId};
+use domain::scope::Scopes;
+use domain::time::Timestamp;
 
+use api_key_uses::ApiKeyUses;
 use api_keys::VerifiedKey;
 use cache::SingleFlightCache;
 use context::Context;
@@ -37,7 +42,8 @@ use job_readings::JobReadings;
 use readiness::Readiness;
 
 pub use accounts::AccountError;
-pub use api_keys::{ApiKeyError, Identity, KeyOptions, NewApiKey, WeakKeys};
+pub use api_key_changes::{ImportError, KeyOptions, NewApiKey, RotateOptions, WeakKeys};
+pub use api_keys::{ApiKeyPage, Identity};
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
@@ -86,12 +92,20 @@ pub struct Caller {
     pub account_id: AccountId,
     /// Its API key, or the operator.
     pub actor: Actor,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// Until when; `None`: without limit.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Caller {
     /// The operator, acting for an account on the command line.
     pub fn operator_for(account: &Account) -> Self {
-        Self { account_id: account.id.clone(), actor: Actor::Operator }
+        Self::operator(account.id.clone())
+    }
+
+    pub(crate) fn operator(account_id: AccountId) -> Self {
+        Self { account_id, actor: Actor::Operator, scopes: Scopes::ALL, expires_at: None }
     }
 
     /// The ID of the caller's API key, if it has one.
@@ -108,6 +122,7 @@ pub struct App {
     context: Arc<Context>,
     verification: Verification,
     api_keys: SingleFlightCache<HashedKey, VerifiedKey>,
+    api_key_uses: ApiKeyUses,
     weak_keys: WeakKeys,
     readiness: Readiness,
     job_readings: JobReadings,

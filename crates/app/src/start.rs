@@ -11,6 +11,7 @@ use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, 
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+use crate::api_key_uses::ApiKeyUses;
 use crate::cache::SingleFlightCache;
 use crate::context::Context;
 use crate::job_readings::JobReadings;
@@ -169,6 +170,7 @@ impl App {
             context: Arc::new(context),
             verification: setup.verification,
             api_keys: SingleFlightCache::new(),
+            api_key_uses: ApiKeyUses::default(),
             weak_keys: setup.weak_keys,
             readiness: Readiness::default(),
             job_readings: JobReadings::default(),

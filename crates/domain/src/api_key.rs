@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::account::Label;
 use crate::id::{AccountId, ApiKeyId};
 use crate::key_strength;
+use crate::scope::{Scope, Scopes};
 use crate::secret::Secret;
 use crate::text;
 use crate::time::Timestamp;
@@ -61,6 +62,16 @@ impl PlainKey {
         self.0.expose()
     }
 
+    /// Whether the text can be a key that this service has created: its form, and its checksum. An imported key has
+    /// neither.
+    pub fn has_checksum(&self) -> bool {
+        let rest = self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default();
+        rest.len() == RANDOM_DIGITS + CHECKSUM_DIGITS
+            && rest.split_at_checked(RANDOM_DIGITS).is_some_and(|(digits, checksum)| {
+                base62(&crc32fast::hash(digits.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS) == checksum
+            })
+    }
+
     /// The last four characters, to distinguish keys in a list.
     pub fn last_four(&self) -> String {
         let text = self.0.expose();
@@ -93,43 +104,41 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// Since then it is not accepted.
     pub revoked_at: Option<Timestamp>,
+    /// What it allows and where it comes from; `None` for a key from before scopes existed, which allows everything.
+    pub grant: Option<Grant>,
+    /// The hour in which it was last used, stored within minutes. Not covered by the MAC: nothing depends on it.
+    pub last_used_at: Option<Timestamp>,
 }
 
-/// A permission of a key. All keys currently have all scopes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Read connections.
-    ConnectionsRead,
-    /// Create, update and delete connections.
-    ConnectionsWrite,
-    /// Read uploads.
-    UploadsRead,
-    /// Create and cancel uploads.
-    UploadsWrite,
-    /// Create and revoke keys.
-    KeysManage,
+/// What a key allows, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// What it allows.
+    pub scopes: Scopes,
+    /// Who created it.
+    pub creator: Creator,
+    /// The key that it replaces, if it comes from a rotation.
+    pub rotated_from: Option<ApiKeyId>,
 }
 
-impl Scope {
-    /// All scopes.
-    pub const ALL: [Self; 5] = [
-        Self::ConnectionsRead,
-        Self::ConnectionsWrite,
-        Self::UploadsRead,
-        Self::UploadsWrite,
-        Self::KeysManage,
-    ];
+/// Who created a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Creator {
+    /// An operator, through the command line.
+    Operator,
+    /// A client with this key.
+    ApiKey(ApiKeyId),
+}
 
-    /// Its name in the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ConnectionsRead => "connections:read",
-            Self::ConnectionsWrite => "connections:write",
-            Self::UploadsRead => "uploads:read",
-            Self::UploadsWrite => "uploads:write",
-            Self::KeysManage => "keys:manage",
-        }
-    }
+/// Why a key must not be created by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum GrantError {
+    /// The creating key does not have this scope.
+    #[error("the key that creates it lacks the scope {0}")]
+    Scope(Scope),
+    /// The creating key expires earlier.
+    #[error("must not be later than the expiry of the key that creates it")]
+    Expiry,
 }
 
 /// The status of a key at a given time.
@@ -146,6 +155,11 @@ pub enum KeyStatus {
 }
 
 impl ApiKey {
+    /// What it allows.
+    pub fn scopes(&self) -> Scopes {
+        self.grant.as_ref().map_or(Scopes::ALL, |grant| grant.scopes)
+    }
+
     /// The status at `now`, for a key whose row is authentic.
     pub fn status(&self, now: Timestamp) -> KeyStatus {
         match (self.revoked_at, self.expires_at) {
@@ -153,6 +167,23 @@ impl ApiKey {
             (None, Some(at)) if at <= now => KeyStatus::Expired,
             (None, _) => KeyStatus::Active,
         }
+    }
+}
+
+/// The expiry of a key with these scopes that another key creates: the requested one, or that of its maker. A key never
+/// allows more, or for longer, than its maker.
+pub fn check_grant(
+    maker: (Scopes, Option<Timestamp>),
+    scopes: Scopes,
+    expires_at: Option<Timestamp>,
+) -> Result<Option<Timestamp>, GrantError> {
+    let (own_scopes, own_expiry) = maker;
+    if let Some(missing) = scopes.first_beyond(own_scopes) {
+        return Err(GrantError::Scope(missing));
+    }
+    match (expires_at, own_expiry) {
+        (Some(at), Some(own)) if at > own => Err(GrantError::Expiry),
+        (at, own) => Ok(at.or(own)),
     }
 }
 
@@ -234,10 +265,51 @@ mod tests {
             created_at: Timestamp::from_micros(0),
             expires_at: Some(Timestamp::from_micros(10)),
             revoked_at: None,
+            grant: None,
+            last_used_at: None,
         };
         assert_eq!(key.status(Timestamp::from_micros(9)), KeyStatus::Active);
         assert_eq!(key.status(Timestamp::from_micros(10)), KeyStatus::Expired);
         key.revoked_at = Some(Timestamp::from_micros(5));
         assert_eq!(key.status(Timestamp::from_micros(10)), KeyStatus::Revoked);
+    }
+
+    #[test]
+    fn a_key_never_allows_more_or_for_longer_than_its_maker() {
+        let at = |second| Some(Timestamp::from_micros(second));
+        let read: Scopes = [Scope::ConnectionsRead].into_iter().collect();
+        let (all, none) = (Scopes::ALL, Scopes::NONE);
+        for (maker, scopes, expires_at, expected) in [
+            ((all, None), all, None, Ok(None)),
+            ((all, None), read, at(5), Ok(at(5))),
+            ((all, at(9)), read, None, Ok(at(9))),
+            ((all, at(9)), read, at(9), Ok(at(9))),
+            ((all, at(9)), read, at(5), Ok(at(5))),
+            ((all, at(9)), read, at(10), Err(GrantError::Expiry)),
+            ((read, None), read, None, Ok(None)),
+            ((read, None), none, None, Ok(None)),
+            ((read, at(9)), all, at(10), Err(GrantError::Scope(Scope::ConnectionsWrite))),
+            ((none, None), read, None, Err(GrantError::Scope(Scope::ConnectionsRead))),
+        ] {
+            assert_eq!(
+                check_grant(maker, scopes, expires_at),
+                expected,
+                "{maker:?} {scopes:?} {expires_at:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_created_key_has_its_checksum_and_a_mistyped_or_imported_one_has_not() {
+        let text = PlainKey::from_random([0x5a; 32]).expose().to_owned();
+        assert!(PlainKey::parse(&text).unwrap().has_checksum());
+        for at in KEY_PREFIX.len()..text.len() {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = if bytes[at] == b'a' { b'b' } else { b'a' };
+            assert!(!PlainKey::parse(std::str::from_utf8(&bytes).unwrap()).unwrap().has_checksum(), "{at}");
+        }
+        for imported in ["pictai_12345678", &format!("pictai_{}", "x".repeat(49))] {
+            assert!(!PlainKey::parse(imported).unwrap().has_checksum());
+        }
     }
 }

@@ -30,6 +30,10 @@ pub enum Action {
     CreateApiKey,
     /// Imported an API key.
     ImportApiKey,
+    /// Renamed an API key.
+    RenameApiKey,
+    /// Rotated an API key: created its successor and gave it an expiry.
+    RotateApiKey,
     /// Revoked an API key.
     RevokeApiKey,
     /// Deleted an account with everything in it.
@@ -52,10 +56,12 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
+        Self::RenameApiKey,
+        Self::RotateApiKey,
         Self::RevokeApiKey,
         Self::DeleteAccount,
         Self::CreateConnection,
@@ -73,6 +79,8 @@ impl Action {
             Self::CreateAccount => "create_account",
             Self::CreateApiKey => "create_api_key",
             Self::ImportApiKey => "import_api_key",
+            Self::RenameApiKey => "rename_api_key",
+            Self::RotateApiKey => "rotate_api_key",
             Self::RevokeApiKey => "revoke_api_key",
             Self::DeleteAccount => "delete_account",
             Self::CreateConnection => "create_connection",
@@ -82,6 +90,15 @@ impl Action {
             Self::CancelUpload => "cancel_upload",
             Self::EndUpload => "end_upload",
             Self::CreateWebhookSecret => "create_webhook_secret",
+        }
+    }
+
+    /// The action of an operation of the API, which has the same name, with the exception below; `None` for one that changes
+    /// nothing.
+    pub fn from_operation(operation: &str) -> Option<Self> {
+        match operation {
+            "cancel_job" => Some(Self::CancelUpload),
+            operation => Self::from_stored(operation),
         }
     }
 

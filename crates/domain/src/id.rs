@@ -67,6 +67,13 @@ impl ApiKeyId {
     pub fn from_random(random: [u8; 16]) -> Self {
         Self(format!("key_{}", base36(u128::from_be_bytes(random), 20)))
     }
+
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("key_")?;
+        let is_well_formed = digits.len() == 20 && digits.bytes().all(|byte| BASE36.contains(&byte));
+        is_well_formed.then(|| Self(text.to_owned()))
+    }
 }
 
 impl ConnectionId {

@@ -12,6 +12,7 @@ pub mod idempotency;
 pub mod job;
 mod key_strength;
 pub mod page;
+pub mod scope;
 pub mod secret;
 pub mod text;
 pub mod time;

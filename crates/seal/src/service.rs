@@ -3,8 +3,8 @@
 use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
-use domain::api_key::{ApiKey, HashedKey, PlainKey, RowMac};
-use domain::id::{AccountId, ConnectionId};
+use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
+use domain::id::{AccountId, ApiKeyId, ConnectionId};
 use domain::idempotency::{Operation, RequestMac};
 use domain::job::JobId;
 use domain::time::Timestamp;
@@ -22,6 +22,7 @@ pub struct ServiceKeys {
     api_key_row: hmac::Key,
     page_key: hmac::Key,
     job_page_key: hmac::Key,
+    api_key_page_key: hmac::Key,
     request_body: hmac::Key,
     job_row: hmac::Key,
 }
@@ -34,6 +35,7 @@ impl ServiceKeys {
             api_key_row: hmac_key("api-key-row/1"),
             page_key: hmac_key("page-key/1"),
             job_page_key: hmac_key("job-page-key/1"),
+            api_key_page_key: hmac_key("api-key-page-key/1"),
             request_body: hmac_key("request-body/1"),
             job_row: hmac_key("job-row/1"),
         }
@@ -44,7 +46,7 @@ impl ServiceKeys {
         HashedKey(sign(&self.api_key_hash, key.expose().as_bytes()))
     }
 
-    /// The MAC of a key's row: over the account, the hash, the expiry and all other columns.
+    /// The MAC of a key's row: over the account, the hash, the expiry and all other columns but the last use.
     pub fn mac_api_key(&self, key: &ApiKey, hash: &HashedKey) -> RowMac {
         RowMac(sign(&self.api_key_row, &api_key_row_bytes(key, hash)))
     }
@@ -85,6 +87,26 @@ impl ServiceKeys {
         decode_page_key(&self.job_page_key, account, bytes).and_then(JobId::parse)
     }
 
+    /// The same for a position in an account's list of API keys: the instant at which a key was created, and its ID.
+    pub fn encode_api_key_page_key(
+        &self,
+        account: &AccountId,
+        created_at: Timestamp,
+        id: &ApiKeyId,
+    ) -> Vec<u8> {
+        encode_page_key(&self.api_key_page_key, account, &format!("{}.{id}", created_at.as_micros()))
+    }
+
+    /// Decodes the result of [`Self::encode_api_key_page_key`] for the same account; `None` for anything else.
+    pub fn decode_api_key_page_key(
+        &self,
+        account: &AccountId,
+        bytes: &[u8],
+    ) -> Option<(Timestamp, ApiKeyId)> {
+        let (created_at, id) = decode_page_key(&self.api_key_page_key, account, bytes)?.split_once('.')?;
+        Some((Timestamp::from_micros(created_at.parse().ok()?), ApiKeyId::from_stored(id.to_owned())))
+    }
+
     /// The MAC of a request body, which recognises a repeated request without storing the body: bodies contain secrets.
     pub fn hash_request_body(&self, account: &AccountId, operation: Operation, body: &[u8]) -> RequestMac {
         let parts = [account.as_str().as_bytes(), operation.as_str().as_bytes(), body];
@@ -117,7 +139,7 @@ fn page_key_mac(key: &hmac::Key, account: &AccountId, position: &str) -> [u8; PA
 fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
     let instant =
         |at: Option<Timestamp>| at.map_or_else(Vec::new, |at| at.as_micros().to_be_bytes().to_vec());
-    length_prefixed(&[
+    let mut bytes = length_prefixed(&[
         key.id.as_str().as_bytes(),
         key.account_id.as_str().as_bytes(),
         key.name.as_str().as_bytes(),
@@ -126,7 +148,21 @@ fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
         &instant(key.expires_at),
         &instant(key.revoked_at),
         &hash.0,
-    ])
+    ]);
+    // A key from before scopes existed has only the parts above.
+    if let Some(Grant { scopes, creator, rotated_from }) = &key.grant {
+        let creator = match creator {
+            Creator::Operator => "",
+            Creator::ApiKey(id) => id.as_str(),
+        };
+        let rotated_from = rotated_from.as_ref().map_or("", ApiKeyId::as_str);
+        bytes.extend(length_prefixed(&[
+            scopes.to_stored().as_bytes(),
+            creator.as_bytes(),
+            rotated_from.as_bytes(),
+        ]));
+    }
+    bytes
 }
 
 fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {

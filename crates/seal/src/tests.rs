@@ -3,9 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::account::Label;
-use domain::api_key::{ApiKey, PlainKey};
+use domain::api_key::{ApiKey, Creator, Grant, PlainKey};
 use domain::connection::{AccessToken, Availability, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::scope::{Scope, Scopes};
 use domain::secret::{KeyringWrapped, Sealed, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
 use domain::time::Timestamp;
 use proptest::prelude::*;
@@ -141,8 +142,18 @@ fn vector_key() -> (ApiKey, PlainKey) {
         created_at: Timestamp::from_micros(1_769_850_300_042_000),
         expires_at: Some(Timestamp::from_micros(1_869_850_300_042_000)),
         revoked_at: None,
+        grant: None,
+        last_used_at: None,
     };
     (key, plain)
+}
+
+/// The key with scopes, created by another key and by a rotation.
+fn granted(key: ApiKey) -> ApiKey {
+    let scopes = [Scope::ConnectionsRead, Scope::KeysManage].into_iter().collect();
+    let creator = Creator::ApiKey(ApiKeyId::from_random([4; 16]));
+    let rotated_from = Some(ApiKeyId::from_random([5; 16]));
+    ApiKey { grant: Some(Grant { scopes, creator, rotated_from }), ..key }
 }
 
 const PURPOSES: [(&str, Purpose); 4] = [
@@ -191,6 +202,7 @@ fn make_vectors() -> Value {
         "api_key": plain.expose(),
         "api_key_hash": STANDARD.encode(hash.0),
         "api_key_row_mac": STANDARD.encode(keys.mac_api_key(&key, &hash).0),
+        "granted_api_key_row_mac": STANDARD.encode(keys.mac_api_key(&granted(key), &hash).0),
         "sealed_bytes": serde_json::Map::from_iter(sealed_bytes),
     })
 }
@@ -240,20 +252,37 @@ fn a_modified_api_key_row_does_not_verify() {
         keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap();
     let (key, plain) = vector_key();
     let hash = service.hash_api_key(&plain);
-    let mac = service.mac_api_key(&key, &hash);
-    assert!(service.verify_api_key(&key, &hash, &mac));
-    let changes: [fn(&mut ApiKey); 5] = [
+    let other = service.hash_api_key(&PlainKey::from_random([1; 32]));
+    let changes: [fn(&mut ApiKey); 9] = [
         |k| k.account_id = AccountId::from_random([9; 16]),
         |k| k.expires_at = None,
         |k| k.revoked_at = Some(Timestamp::from_micros(1)),
         |k| k.name = Label::parse("other").unwrap(),
         |k| k.id = ApiKeyId::from_random([9; 16]),
+        |k| {
+            let (scopes, creator) = (Scopes::ALL, Creator::Operator);
+            k.grant = Some(Grant { scopes, creator, rotated_from: None });
+        },
+        |k| k.grant = k.grant.take().map(|grant| Grant { scopes: Scopes::ALL, ..grant }),
+        |k| k.grant = k.grant.take().map(|grant| Grant { creator: Creator::Operator, ..grant }),
+        |k| k.grant = k.grant.take().map(|grant| Grant { rotated_from: None, ..grant }),
     ];
-    for (number, change) in changes.iter().enumerate() {
-        let mut forged = key.clone();
-        change(&mut forged);
-        assert!(!service.verify_api_key(&forged, &hash, &mac), "change {number}");
+    for key in [granted(key.clone()), key] {
+        let mac = service.mac_api_key(&key, &hash);
+        assert!(service.verify_api_key(&key, &hash, &mac));
+        assert!(!service.verify_api_key(&key, &other, &mac), "another key's hash");
+        for (number, change) in changes.iter().enumerate() {
+            let mut forged = key.clone();
+            change(&mut forged);
+            assert_eq!(service.verify_api_key(&forged, &hash, &mac), forged == key, "change {number}");
+        }
+        let ungranted = ApiKey { grant: None, ..key.clone() };
+        assert_eq!(
+            service.verify_api_key(&ungranted, &hash, &mac),
+            key.grant.is_none(),
+            "without its scopes"
+        );
+        let used = ApiKey { last_used_at: Some(Timestamp::from_micros(1)), ..key };
+        assert!(service.verify_api_key(&used, &hash, &mac), "the last use is not covered");
     }
-    let other = service.hash_api_key(&PlainKey::from_random([1; 32]));
-    assert!(!service.verify_api_key(&key, &other, &mac), "another key's hash");
 }

@@ -45,6 +45,9 @@ pub enum Error {
     /// The acting API key was revoked or expired before the write: refuse the caller.
     #[error("the acting API key is no longer active")]
     KeyNotActive,
+    /// No other active key of the account may manage keys: refuse the caller.
+    #[error("no other active API key has the scope keys:manage")]
+    LastManagingKey,
     /// The queue of writes is full: retry later.
     #[error("the queue of writes is full")]
     Overloaded,

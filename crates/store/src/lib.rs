@@ -2,6 +2,7 @@
 //! Knows rows, transactions and durability. Knows no keys, no HTTP, no Vimeo: sealed data is bytes to it.
 //! Invariant: one call is one transaction is one fact; an acknowledged call survives a loss of power.
 
+mod api_keys;
 mod backup;
 mod due_order;
 mod engine_migration;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use domain::time::Timestamp;
 
+pub use api_keys::{ApiKeyUpdate, ApiKeyUse, OtherManager};
 pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup, stage_backup};
 pub use engine_migration::{
     CopiedTable, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationRequest,
@@ -53,7 +55,7 @@ pub use url::DatabaseUrl;
 use url::Location;
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 9;
+pub const APPLICATION_SCHEMA: u32 = 10;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 9] = [
+pub(crate) const MIGRATIONS: [Migration; 10] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -34,7 +34,11 @@ pub(crate) const MIGRATIONS: [Migration; 9] = [
     migration!(7, "source_marks", 1, "0007_source_marks.sql"),
     migration!(8, "write_probes", 1, "0008_write_probes.sql"),
     migration!(9, "job_states", 9, "0009_job_states.sql"),
+    migration!(10, "scopes", 9, "0010_scopes.sql"),
 ];
+
+/// The first schema in which API keys have scopes.
+pub(crate) const SCOPES: u32 = 10;
 
 /// The first schema whose applications read the mark of an engine migration. In a marked database, the migration of this number has
 /// it as its lowest application schema, whatever its file states.

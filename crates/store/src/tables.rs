@@ -61,7 +61,8 @@ pub(crate) const TABLES: [Table; 10] = [
     account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes, },
     table! { api_keys by 1:
     api_key_id Text, account_id Text, name Text, key_hash Bytes, last_four Text, created_at Integer,
-    expires_at Integer, revoked_at Integer, row_mac Bytes, },
+    expires_at Integer, revoked_at Integer, row_mac Bytes, scopes Text, created_by Text, rotated_from Text,
+    last_used_at Integer, },
     table! { connections by 2:
     account_id Text, connection_id Text, name Text, unique_name Text, description Text, is_enabled Boolean,
     client_identifier Text, created_at Integer, updated_at Integer, version Integer, sealed_version Integer,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::account::{Account, Label};
-use domain::api_key::{ApiKeyRow, HashedKey, RowMac};
+use domain::api_key::{ApiKeyRow, HashedKey};
 use domain::audit::AuditEvent;
 use domain::connection::Connection;
 use domain::id::{AccountId, ApiKeyId, ConnectionId};
@@ -17,8 +17,8 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    Deferral, DueJob, DueLimits, Error, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal,
-    LeaseTerms, LeasedJob, NewJob, StoredJob, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Deferral, DueJob, DueLimits, Error, JobCounts, JobFilter, JobUpdate,
+    LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, NewJob, StoredJob, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -109,7 +109,8 @@ pub trait Accounts: Send + Sync {
 /// API keys.
 #[async_trait]
 pub trait ApiKeys: Send + Sync {
-    /// Adds a key. [`Error::NameTaken`] if its hash is stored already, in any account.
+    /// Adds a key. [`Error::NameTaken`] if its hash is stored already, in any account; [`Error::KeyNotActive`] if the acting
+    /// API key was revoked or has expired in the meantime, or the account was deleted.
     async fn insert_api_key(
         &self,
         account: &AccountId,
@@ -127,14 +128,23 @@ pub trait ApiKeys: Send + Sync {
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error>;
     /// The account's keys, oldest first.
     async fn list_api_keys(&self, account: &AccountId) -> Result<Vec<ApiKeyRow>, Error>;
-    /// Revokes a key: sets the instant and the MAC of `revoked`, if its stored MAC is still `expected`.
-    async fn update_api_key_revoked(
+    /// The account's keys, oldest first: those after the key `after` that was created at that instant, at most `limit`.
+    async fn list_api_key_page(
         &self,
         account: &AccountId,
-        expected: &RowMac,
-        revoked: &ApiKeyRow,
+        after: Option<&(Timestamp, ApiKeyId)>,
+        limit: u32,
+    ) -> Result<Vec<ApiKeyRow>, Error>;
+    /// Sets a key's name, expiry, revocation and MAC, if its stored MAC is still the expected one, and adds its successor.
+    /// [`Error::KeyNotActive`]; [`Error::LastManagingKey`] if another key must be able to manage keys and none is.
+    async fn update_api_key(
+        &self,
+        account: &AccountId,
+        update: ApiKeyUpdate,
         event: &AuditEvent,
     ) -> Result<Changed, Error>;
+    /// Stores when keys were last used, unless a later hour is stored. Keys that are gone are skipped.
+    async fn update_api_key_uses(&self, uses: &[ApiKeyUse]) -> Result<(), Error>;
 }
 
 /// Connections and their sealed credentials.

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use app::{AccountError, ApiKeyError, App, Clock, KeyOptions};
+use app::{AccountError, App, Clock, ImportError, KeyOptions};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use domain::account::{Account, Label};
 use domain::api_key::{KeyStatus, PlainKey};
+use domain::scope::Scopes;
 use seal::{Randomness, secret_file};
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -34,6 +35,8 @@ use crate::{metrics_server, telemetry, wiring};
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often expired idempotency records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// How often it is stored which API keys were used, each at most once an hour.
+const KEY_USES_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the dates of the certificate are checked.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_hours(24);
 /// The name of a bootstrapped key.
@@ -68,6 +71,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
     watchers.spawn(sweep(app.clone()));
+    watchers.spawn(record_api_key_uses(app.clone()));
     watchers.spawn(report_repeats());
     if let Some(listener) = metrics_listener {
         watchers.spawn(metrics_server::serve(listener, app.clone(), tls.clone(), config.queue));
@@ -112,7 +116,12 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
              credentials may not be revoked"
         );
     }
-    if tokio::time::timeout_at(requested_at + config.shutdown, app.close()).await.is_err() {
+    let closing = async {
+        // Failing changes nothing: the next use is stored by the next start.
+        let _ = app.store_api_key_uses().await;
+        app.close().await;
+    };
+    if tokio::time::timeout_at(requested_at + config.shutdown, closing).await.is_err() {
         // The writer may be waiting for another process's lock. Its pending writes are unacknowledged, and a restart
         // recovers them.
         tracing::error!("the database could not be closed in time");
@@ -224,6 +233,21 @@ async fn sweep(app: Arc<App>) {
     }
 }
 
+/// Periodically stores when API keys were last used.
+async fn record_api_key_uses(app: Arc<App>) {
+    let mut interval = tokio::time::interval(KEY_USES_INTERVAL);
+    loop {
+        interval.tick().await;
+        if let Err(error) = app.store_api_key_uses().await {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(
+                error,
+                "the last uses of API keys could not be stored; they are kept for the next attempt"
+            );
+        }
+    }
+}
+
 /// Periodically reports how often failures were repeated.
 async fn report_repeats() {
     let mut interval = tokio::time::interval(REPEATS_INTERVAL);
@@ -282,12 +306,13 @@ async fn create_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxErr
     let account = find_or_create_account(app, &bootstrap.account).await?;
     let Some(path) = &bootstrap.api_key_file else { return Ok(()) };
     let plain = read_or_create_key(path)?;
-    let options = KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, expires_in_days: None };
+    let options =
+        KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, scopes: Scopes::ALL, expires_in_days: None };
     if app.find_api_key(&plain).await?.is_none() {
         match app.import_api_key(&account, &plain, options).await {
             Ok(key) => tracing::info!(api_key = %key.id, "the bootstrap key was imported"),
             // Another node was first.
-            Err(ApiKeyError::Exists { .. }) => {}
+            Err(ImportError::Exists { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -1,19 +1,23 @@
 //! Authentication: the API key in `Authorization`, raw or after `Bearer`. The response is the same for every kind of
-//! invalid key.
+//! invalid key. Then the scope that the route declares is checked.
 
 use std::sync::{Arc, OnceLock};
 
 use app::Caller;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use domain::api_key::PlainKey;
 
 use crate::Shared;
+use crate::access::RouteAccess;
 use crate::client_address::ClientIp;
 use crate::error::{Code, Problem};
 
-/// The authenticated caller of a request.
+/// The longest ID that is audited; no ID of the service is longer.
+const SUBJECT_MAX_CHARS: usize = 64;
+
+/// The authenticated caller of a request, whose key has the scope of the route.
 pub(crate) struct Authenticated(pub(crate) Caller);
 
 /// Lets the request's log line find the caller. Added to the request before routing.
@@ -31,8 +35,31 @@ impl FromRequestParts<Shared> for Authenticated {
             // Only one extractor sets it.
             let _ = slot.0.set(caller.clone());
         }
+        check_scope(parts, shared, &caller).await?;
         Ok(Self(caller))
     }
+}
+
+/// Checks that the caller's key has the scope that the route declares.
+async fn check_scope(parts: &Parts, shared: &Shared, caller: &Caller) -> Result<(), Problem> {
+    let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let Some(RouteAccess { scope, action }) = shared.access.find(path, &parts.method) else {
+        tracing::error!(path, "the route does not declare who may call it");
+        return Err(Code::InternalError.into());
+    };
+    let Some(missing) = scope.filter(|scope| !caller.scopes.has(*scope)) else { return Ok(()) };
+    let mutation = action.map(|action| (action, subject(path, parts.uri.path())));
+    Err(shared.app.forbid(caller, missing, mutation).await.into())
+}
+
+/// The record that a path names, for the audit log: what is in the place of the first parameter, if it can be an ID.
+fn subject(template: &str, path: &str) -> Option<String> {
+    // From the end: the path of a nested route lacks the base path.
+    let from_end = template.rsplit('/').enumerate().filter(|(_, part)| part.starts_with('{')).last()?.0;
+    let id = path.rsplit('/').nth(from_end)?;
+    let is_id = (1..=SUBJECT_MAX_CHARS).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    is_id.then(|| id.to_owned())
 }
 
 fn presented_key(parts: &Parts) -> Option<PlainKey> {
@@ -44,4 +71,22 @@ fn presented_key(parts: &Parts) -> Option<PlainKey> {
         _ => text,
     };
     PlainKey::parse(key).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::subject;
+
+    #[test]
+    fn the_subject_is_the_first_parameter_if_it_can_be_an_id() {
+        let template = "/base/v1/api-keys/{keyId}/rotate";
+        assert_eq!(subject(template, "/v1/api-keys/key_1/rotate").as_deref(), Some("key_1"));
+        assert_eq!(subject("/v1/jobs/{jobId}", "/v1/jobs/j-1").as_deref(), Some("j-1"));
+        assert_eq!(subject("/v1/a/{a}/b/{b}", "/v1/a/1/b/2").as_deref(), Some("1"));
+        for path in ["/v1/api-keys//rotate", "/v1/api-keys/a%20b/rotate", "/"] {
+            assert_eq!(subject(template, path), None, "{path}");
+        }
+        assert_eq!(subject(template, &format!("/v1/api-keys/{}/rotate", "x".repeat(65))), None);
+        assert_eq!(subject("/v1/api-keys", "/v1/api-keys"), None);
+    }
 }

@@ -34,15 +34,23 @@ pub(crate) async fn read_object(request: Request, keep: Keep<'_>) -> Result<Obje
     Ok(ObjectBody { bytes, object })
 }
 
-/// Reads the body of a route without parameters: it is empty, with any media type, or an empty JSON object.
-pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
+/// Reads the body of a route whose fields are all optional: an empty one, with any media type, is an empty object.
+pub(crate) async fn read_optional_object(
+    request: Request,
+    keep: Keep<'_>,
+) -> Result<Vec<(String, Json)>, Problem> {
     let media_type = check_media_type(request.headers());
     let bytes = read_bytes(request).await?;
     if bytes.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     media_type?;
-    let object = parse_object(&bytes, Keep { raw: &[], known: Some(&[]) })?;
+    parse_object(&bytes, keep)
+}
+
+/// Reads the body of a route without parameters: it is empty, with any media type, or an empty JSON object.
+pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
+    let object = read_optional_object(request, Keep { raw: &[], known: Some(&[]) }).await?;
     let (errors, _) = Fields::new(object, Known::new(&[], UnknownFields::Reject)).finish();
     if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
 }

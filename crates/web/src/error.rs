@@ -133,6 +133,17 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Unauthorized => Code::Unauthorized.into(),
+            Error::Forbidden { missing } => Self {
+                message: Some(format!("The API key does not allow this: it lacks the scope {missing}.")),
+                ..Code::Forbidden.into()
+            },
+            Error::ApiKeyNotFound => Code::ApiKeyNotFound.into(),
+            Error::ApiKeyNotActive => Code::ApiKeyNotActive.into(),
+            Error::LastManagingKey => Code::LastManagingKey.into(),
+            Error::ExpiryBeyondCreator => Self::invalid_fields(vec![FieldError {
+                name: "expiresInDays".to_owned(),
+                errors: "must not exceed the expiry of the key that creates it".to_owned(),
+            }]),
             Error::ConnectionNameExists => Code::ConnectionNameExists.into(),
             Error::VersionConflict { current } => {
                 Self { current_version: Some(current), ..Code::VersionConflict.into() }
@@ -280,6 +291,7 @@ pub fn errors_markdown() -> String {
 #[cfg(test)]
 mod tests {
     use domain::job::{Failure, FailureCode, JobId};
+    use domain::scope::Scope;
 
     use super::*;
 
@@ -325,6 +337,10 @@ mod tests {
     #[test]
     fn a_rejected_request_is_audited_with_the_code_the_client_sees() {
         let errors = [
+            Error::Forbidden { missing: Scope::AuditRead },
+            Error::ApiKeyNotFound,
+            Error::ApiKeyNotActive,
+            Error::LastManagingKey,
             Error::ConnectionNameExists,
             Error::ConnectionNotFound,
             Error::VersionConflict { current: 2 },

@@ -3,6 +3,7 @@
 //! Invariant: every response to a valid HTTP request is JSON or empty, and has a request ID; no value of a request is
 //! echoed in an error.
 
+mod access;
 mod auth;
 mod body;
 mod body_drain;
@@ -35,11 +36,13 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use access::AccessTable;
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
 pub use error::errors_markdown;
 pub use health::CertificateCheck;
 pub use metrics_page::{MetricsPage, make_metrics_service};
+pub use v1::api_key::api_key_object;
 pub use v1::job::job_object;
 
 /// Settings of the HTTP API.
@@ -108,6 +111,8 @@ struct Shared {
     app: Arc<App>,
     settings: Arc<Settings>,
     clock: Clock,
+    /// What each route needs of its caller.
+    access: Arc<AccessTable>,
     /// The OpenAPI document, serialised.
     openapi: Bytes,
     /// The documentation page.
@@ -144,7 +149,14 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
         .routes(routes!(v1::jobs::get_job, v1::jobs::cancel_job))
         .routes(routes!(v1::events::watch_job))
         .routes(routes!(v1::webhook_secrets::create_webhook_secret))
-        .routes(routes!(v1::whoami::whoami));
+        .routes(routes!(v1::whoami::whoami))
+        .routes(routes!(v1::api_keys::list_api_keys, v1::api_keys::create_api_key))
+        .routes(routes!(
+            v1::api_keys::get_api_key,
+            v1::api_keys::rename_api_key,
+            v1::api_keys::revoke_api_key
+        ))
+        .routes(routes!(v1::api_keys::rotate_api_key));
     let service = OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
@@ -159,9 +171,10 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
 fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let (routes, described) = routes(&settings.base_path).split_for_parts();
     let described = openapi::finish(&described);
+    let access = Arc::new(AccessTable::of(&described));
     let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
     let cors = settings.cors.layer();
-    let shared = Shared { app, settings: Arc::new(settings), clock, openapi, docs };
+    let shared = Shared { app, settings: Arc::new(settings), clock, access, openapi, docs };
     let routes = routes.fallback(error::not_found);
     let routes = match cors {
         Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),

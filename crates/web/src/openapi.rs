@@ -1,17 +1,21 @@
 //! The OpenAPI 3.1 description, generated from the routes and the table of errors.
 
+mod parameters;
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use utoipa::IntoResponses;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::{InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref, RefOr, Type};
-use utoipa::{IntoParams, IntoResponses};
+
+pub(crate) use parameters::*;
 
 use crate::Shared;
 use crate::error::Code;
@@ -19,7 +23,7 @@ use crate::error::Code;
 /// The name of the error schema.
 const PROBLEM: &str = "Problem";
 /// The name of the security scheme.
-const API_KEY: &str = "apiKey";
+pub(crate) const API_KEY: &str = "apiKey";
 
 /// The introduction of the document.
 const INTRODUCTION: &str = "\
@@ -46,34 +50,48 @@ macro_rules! error_responses {
 
 error_responses! {
     /// Errors of creating a connection.
-    CreateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, RequestTimeout, ConnectionNameExists,
+    CreateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, Forbidden, RequestTimeout, ConnectionNameExists,
         IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType, InvalidVimeoCredentials, IdempotencyKeyReused,
         InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of updating a connection.
-    UpdateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
+    UpdateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, Forbidden, ConnectionNotFound, RequestTimeout,
         ConnectionNameExists, VersionConflict, BodyTooLarge, UnsupportedMediaType, InvalidVimeoCredentials,
         InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of deleting a connection.
-    DeleteErrors: Unauthorized, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    DeleteErrors: Unauthorized, Forbidden, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of a list.
-    ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, InternalError, StoreUnavailable;
+    ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, Forbidden, InternalError, StoreUnavailable;
     /// Errors of getting a connection.
-    GetErrors: Unauthorized, ConnectionNotFound, InternalError, StoreUnavailable;
+    GetErrors: Unauthorized, Forbidden, ConnectionNotFound, InternalError, StoreUnavailable;
     /// Errors of reading something that always exists.
     ReadErrors: InvalidQuery, Unauthorized, InternalError, StoreUnavailable;
     /// Errors of creating an upload.
-    UploadErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, ConnectionNotFound, RequestTimeout,
+    UploadErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, Forbidden, ConnectionNotFound, RequestTimeout,
         ConnectionDisabled, WebhookSecretMissing, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
         IdempotencyKeyReused, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of getting a job.
-    GetJobErrors: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    GetJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable;
     /// Errors of watching a job.
-    WatchJobErrors: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable;
+    WatchJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable;
     /// Errors of cancelling an upload.
-    CancelErrors: InvalidQuery, Unauthorized, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating a webhook secret.
-    SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, RequestTimeout, BodyTooLarge,
+    SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
         UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of creating an API key.
+    CreateKeyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
+        UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of getting an API key.
+    GetKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, InternalError, StoreUnavailable;
+    /// Errors of renaming an API key.
+    RenameKeyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, RequestTimeout,
+        ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of rotating an API key.
+    RotateKeyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, RequestTimeout,
+        ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of revoking an API key.
+    RevokeKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, LastManagingKey, InternalError,
+        StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of the readiness check.
     ReadyErrors: InternalError, NotReady;
 }
@@ -112,99 +130,6 @@ fn headers_for(codes: &[Code]) -> Vec<(&'static str, &'static str)> {
         headers.push(("WWW-Authenticate", "How to send an API key: the same for every cause."));
     }
     headers
-}
-
-/// The connection in the path.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct ConnectionIdPath {
-    /// As returned when it was created. An invalid ID is not found.
-    #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z")]
-    connection_id: String,
-}
-
-/// The job in the path.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct JobIdPath {
-    /// As returned when the upload was created. An invalid ID is not found.
-    #[param(rename = "jobId", example = "019c1234-5678-7abc-8def-0123456789ab")]
-    job_id: String,
-}
-
-/// The last event that the client received.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct LastEventIdHeader {
-    /// The `id` of the last event received; it is not sent again.
-    #[param(rename = "Last-Event-ID", pattern = "^[!-~]*$", nullable = false)]
-    last_event_id: Option<String>,
-}
-
-/// The same in the query, for clients that cannot set the header. The header takes precedence.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct LastEventIdQuery {
-    /// As the header `Last-Event-ID`.
-    #[param(rename = "lastEventId", nullable = false)]
-    last_event_id: Option<String>,
-}
-
-/// Makes a creation idempotent.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct IdempotencyKeyHeader {
-    /// Your identifier of this request, such as a UUID. If the request is repeated with the same body within 24 hours,
-    /// it has no second effect and returns the first response.
-    #[param(
-        rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        pattern = "^[!-~]+$",
-        nullable = false
-    )]
-    idempotency_key: Option<String>,
-}
-
-/// The client's version.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct IfNoneMatchHeader {
-    /// The `ETag` of an earlier response.
-    #[param(rename = "If-None-Match", example = "\"1\"", nullable = false)]
-    if_none_match: Option<String>,
-}
-
-/// The version that the change is based on.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct IfMatchHeader {
-    /// The body's `version`, in quotes: `"<version>"`. Another version: 400.
-    #[param(rename = "If-Match", format = "if-match", example = "\"1\"", nullable = false)]
-    if_match: Option<String>,
-}
-
-/// Filters of a list of connections.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "for its description")]
-pub(crate) struct ListQuery {
-    /// Page size.
-    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
-    limit: Option<i32>,
-    /// The `nextPageKey` of the previous page. An empty one means the first page.
-    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
-    next_page_key: Option<String>,
-    /// The exact name, ignoring spaces at both ends. Finds at most one connection.
-    #[param(example = "Test Vimeo Connection", nullable = false)]
-    name: Option<String>,
 }
 
 /// The document without the routes.
@@ -262,6 +187,9 @@ fn forbid_additional_properties(document: &mut Value) {
     let closed = [
         "AcceptedJob",
         "AcceptedUpload",
+        "ApiKey",
+        "ApiKeyPage",
+        "ApiKeyRotation",
         "Connection",
         "ConnectionPage",
         "CreatedConnection",
@@ -271,9 +199,11 @@ fn forbid_additional_properties(document: &mut Value) {
         "JobData",
         "JobPage",
         "LinkedJob",
+        "NewApiKey",
         "NewUpload",
         "Readiness",
         "ReadinessCheck",
+        "RenamedApiKey",
         "UploadDestination",
         "UploadLink",
         "UploadPrivacy",
@@ -326,7 +256,7 @@ fn security_scheme() -> Value {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "The API key, `pictai_\u{2026}`, optionally after `Bearer`.",
+        "description": "The API key, `pictai_\u{2026}`, optionally after `Bearer`. Each operation names the scope that the key must have.",
     })
 }
 

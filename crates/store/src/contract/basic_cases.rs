@@ -10,9 +10,10 @@ use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 
 use super::TestDatabase;
 use super::samples::{
-    account, at, connection, event, insert_account, insert_connection, key_row, keyring_check, wrapped,
+    account, at, connection, event, insert_account, insert_connection, key_row, key_update, keyring_check,
+    wrapped,
 };
-use crate::{Changed, Error, NewConnection};
+use crate::{ApiKeyUpdate, Changed, Error, NewConnection};
 
 pub(crate) async fn an_account_is_found_by_id_and_by_name(db: &TestDatabase) {
     let store = db.open().await;
@@ -74,7 +75,8 @@ pub(crate) async fn a_revocation_needs_the_mac_that_was_read(db: &TestDatabase) 
         let (store, revoked) = (store.clone(), revoked.clone());
         async move {
             let event = event(&account, number, Actor::Operator, "key");
-            store.update_api_key_revoked(&account, &expected, &revoked, &event).await.unwrap()
+            let update = ApiKeyUpdate { expected, ..key_update(&revoked, revoked.clone()) };
+            store.update_api_key(&account, update, &event).await.unwrap()
         }
     };
     assert_eq!(revoke(one.clone(), RowMac([3; 32]), 21).await, Changed::No);

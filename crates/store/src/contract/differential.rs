@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::differential_jobs::{self, JobOp, Known};
 use super::{TestDatabase, samples, test_database};
-use crate::{Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store, Work};
+use crate::{ApiKeyUpdate, Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store, Work};
 
 /// The number of sequences, and the most operations in one.
 const SEQUENCES: u32 = 48;
@@ -211,7 +211,8 @@ async fn write_key(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             let expected = if is_right_proof { row.mac.clone() } else { RowMac([1; 32]) };
             let mut revoked = row;
             revoked.key.revoked_at = Some(samples::at(run.second));
-            describe(store.update_api_key_revoked(&id, &expected, &revoked, &event).await)
+            let update = ApiKeyUpdate { expected, ..samples::key_update(&revoked, revoked.clone()) };
+            describe(store.update_api_key(&id, update, &event).await)
         }
         _ => String::new(),
     }

@@ -2,6 +2,7 @@
 //! repeatedly. Also the cases of migrations between the engines.
 
 mod account_cases;
+mod api_key_cases;
 mod basic_cases;
 mod batch_cases;
 mod catalogs;
@@ -69,6 +70,15 @@ contract_suite! {
         a_refused_insertion_affects_no_other_at_any_position,
         a_refused_deletion_affects_no_other_at_any_position,
         writes_of_several_accounts_do_not_conflict,
+    }
+    api_key_cases {
+        scopes_creator_and_rotated_key_are_read_back_as_stored,
+        a_revoked_or_expired_key_creates_and_changes_no_key,
+        a_rotation_adds_the_successor_with_the_change_or_not_at_all,
+        the_last_key_that_manages_keys_is_kept_where_that_is_required,
+        of_keys_revoked_at_once_one_that_manages_keys_is_kept,
+        the_last_use_of_a_key_is_kept_to_the_latest,
+        a_page_of_keys_continues_after_the_last_one,
     }
     idempotency_cases {
         a_key_is_reserved_once_while_the_request_runs,

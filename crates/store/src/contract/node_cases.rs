@@ -8,7 +8,8 @@ use domain::secret::{KeyringCheck, KeyringKeyId};
 use super::TestDatabase;
 use super::job_samples;
 use super::samples::{
-    self, actor, all, at, connection, event, insert_account, insert_connection, key_row, operation_id,
+    self, actor, all, at, connection, event, insert_account, insert_connection, key_row, key_update,
+    operation_id,
 };
 use crate::{Changed, ConnectionUpdate, Error, LeaseTerms, NewConnection, Store, Work};
 
@@ -135,7 +136,7 @@ pub(crate) async fn a_node_sees_the_writes_of_another_at_once(db: &TestDatabase)
         let mut revoked = key.clone();
         revoked.key.revoked_at = Some(at(0));
         let written = event(&one, 2_000 + number, domain::audit::Actor::Operator, "key");
-        let changed = here.update_api_key_revoked(&one, &key.mac, &revoked, &written).await.unwrap();
+        let changed = here.update_api_key(&one, key_update(&key, revoked), &written).await.unwrap();
         assert_eq!(changed, Changed::Yes);
         let refused = there.insert_connection(&one, by_key(2 * number + 1)).await;
         assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");

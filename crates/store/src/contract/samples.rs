@@ -12,7 +12,7 @@ use domain::idempotency::OperationId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials, WrappedKey};
 use domain::time::Timestamp;
 
-use crate::{Error, NewConnection, Store};
+use crate::{ApiKeyUpdate, Error, NewConnection, OtherManager, Store};
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(1_769_850_300_042_000).plus_seconds(second)
@@ -57,6 +57,8 @@ pub(crate) fn key_row(account: &AccountId, number: u8) -> ApiKeyRow {
             created_at: at(i64::from(number)),
             expires_at: None,
             revoked_at: None,
+            grant: None,
+            last_used_at: None,
         },
         hash: HashedKey([number; 32]),
         mac: RowMac([number; 32]),
@@ -110,6 +112,12 @@ pub(crate) async fn insert_connection(
 /// An API key as an actor.
 pub(crate) fn actor(key: &ApiKeyRow) -> Actor {
     Actor::ApiKey { key_id: key.key.id.clone(), remote: Some([127, 0, 0, 1].into()) }
+}
+
+/// A change to this row, based on the stored one, that no other key is needed for.
+pub(crate) fn key_update(stored: &ApiKeyRow, row: ApiKeyRow) -> ApiKeyUpdate {
+    let other_manager = OtherManager::NotRequired;
+    ApiKeyUpdate { expected: stored.mac.clone(), row, successor: None, other_manager }
 }
 
 /// Runs all futures concurrently, polling them first in this order, so that writes are queued in this order.

@@ -20,7 +20,7 @@ use super::sessions::{Isolation, Session};
 use super::{accounts, api_keys};
 use crate::engine_migration::EngineMigrationState;
 use crate::error::in_full;
-use crate::migrations::{ENGINE_MIGRATION, MIGRATIONS, State};
+use crate::migrations::{ENGINE_MIGRATION, MIGRATIONS, SCOPES, State};
 use crate::sql::statement;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
@@ -61,15 +61,19 @@ pub(crate) async fn inspect_key(
     account: &Label,
     key: Option<&HashedKey>,
 ) -> Result<KeyInspection, OpenError> {
-    let looking = async |session: &Session| {
+    let looking = async |session: &Session, schema: u32| {
         let found = session.query_named(accounts::FIND_BY_NAME, &[("name", &account.as_str())]).await?;
         let account = found.first().map(accounts::account_from).transpose()?;
         let Some(key) = key else { return Ok(KeyInspection { account, key: None }) };
-        let found =
-            session.query_named(api_keys::INSPECT_BY_HASH, &[("key_hash", &key.0.as_slice())]).await?;
+        let sql = if schema < SCOPES { api_keys::INSPECT_WITHOUT_SCOPES } else { api_keys::INSPECT_BY_HASH };
+        let found = session.query_named(sql, &[("key_hash", &key.0.as_slice())]).await?;
         Ok(KeyInspection { account, key: found.first().map(api_keys::api_key_from).transpose()? })
     };
-    in_a_session(server, async |session, _| looking(session).await.map_err(failed)).await
+    in_a_session(server, async |session, _| {
+        let schema = read_state(session).await?.map_or(0, |state| state.schema);
+        looking(session, schema).await.map_err(failed)
+    })
+    .await
 }
 
 /// Fails if the role may not create tables, as migrations do.

@@ -13,7 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, named_params};
 
 use super::{accounts, api_keys, database_file, engine_migration, keyring, statements};
-use crate::migrations::{MIGRATIONS, State};
+use crate::migrations::{MIGRATIONS, SCOPES, State};
 use crate::sql::statement;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
 
@@ -65,7 +65,9 @@ pub(crate) fn inspect_key(
     let failed = |error| unreadable(error, path);
     let connection = open_untouched(path).map_err(failed)?;
     let account = accounts::find_by_name(&connection, account).map_err(failed)?;
-    let key = key.map(|key| api_keys::find_by_hash(&connection, key)).transpose().map_err(failed)?;
+    let schema = read_state(&connection, path)?.map_or(0, |state| state.schema);
+    let find = if schema < SCOPES { api_keys::find_without_scopes } else { api_keys::find_by_hash };
+    let key = key.map(|key| find(&connection, key)).transpose().map_err(failed)?;
     Ok(KeyInspection { account, key: key.flatten() })
 }
 

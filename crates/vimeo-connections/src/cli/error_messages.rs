@@ -21,6 +21,8 @@ pub(super) fn to_message(error: Error) -> BoxError {
         Error::UploadRefused(failure) => failure.message.into(),
         Error::UploadOver { .. } => "the upload has ended and its link is no longer valid; run the command again".into(),
         Error::Unauthorized => "the account no longer exists".into(),
+        Error::ApiKeyNotFound => "the API key no longer exists".into(),
+        Error::ApiKeyNotActive => "the API key is expired or revoked; create a new one".into(),
         Error::CredentialsRejected(findings) => {
             format!("Vimeo refused the credentials, and nothing was stored: {}", rejected_credentials(&findings)).into()
         }
@@ -36,6 +38,9 @@ pub(super) fn to_message(error: Error) -> BoxError {
         // Their text is sufficient; idempotency keys are not used here.
         Error::StoreUnavailable(_)
         | Error::Internal(_)
+        | Error::Forbidden { .. }
+        | Error::LastManagingKey
+        | Error::ExpiryBeyondCreator
         | Error::IdempotencyKeyInUse
         | Error::IdempotencyKeyReused => Box::new(error),
     }

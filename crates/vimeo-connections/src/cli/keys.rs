@@ -1,18 +1,23 @@
 //! `keys`.
 
+mod inspect;
+
 use std::io::Read as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use app::{App, KeyOptions, NewApiKey};
+use app::{App, Caller, KeyOptions, NewApiKey, RotateOptions};
 use clap::{Args, Subcommand};
 use domain::account::{Account, Label};
 use domain::api_key::{ApiKey, KEY_PREFIX, KeyStatus, PlainKey};
 use domain::id::ApiKeyId;
+use domain::scope::{Scope, Scopes};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{BoxError, Format, output};
 use crate::prepare::parse_key;
+use inspect::Revoke;
 
 /// Limit for a key on standard input.
 const INPUT_MAX_BYTES: u64 = 4096;
@@ -41,13 +46,55 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Revoke a key; it stops working within a second
-    Revoke {
-        /// The key's ID, as shown by `keys list` (not the key itself)
-        id: String,
+    /// Rename a key
+    Rename {
+        #[command(flatten)]
+        key: KeySelector,
+        /// The new name
+        #[arg(long, value_parser = Label::parse)]
+        to: Label,
         #[command(flatten)]
         format: Format,
     },
+    /// Create a key's successor, shown only once; the old key expires after an overlap
+    Rotate {
+        #[command(flatten)]
+        key: KeySelector,
+        /// Seconds for which the old key remains valid
+        #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u32).range(0..=2_592_000))]
+        overlap_seconds: u32,
+        /// Days until the new key expires [default: when the old one would have]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
+        expires_in_days: Option<u32>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Revoke a key; it stops working within a second
+    Revoke {
+        #[command(flatten)]
+        key: KeySelector,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Report whether a text on standard input is a key of this service, and whose
+    Inspect {
+        /// Revoke it as well
+        #[arg(long)]
+        revoke: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+}
+
+/// A stored key.
+#[derive(Args)]
+pub(super) struct KeySelector {
+    /// The key's ID or name, as shown by `keys list` (not the key itself)
+    #[arg(value_name = "ID_OR_NAME")]
+    key: String,
+    /// The name of its account, if several accounts have a key of that name
+    #[arg(long, value_parser = Label::parse)]
+    account: Option<Label>,
 }
 
 #[derive(Args)]
@@ -58,6 +105,9 @@ pub(super) struct NewKey {
     /// A name for the key
     #[arg(long, value_parser = Label::parse, default_value = "api key")]
     name: Label,
+    /// What the key allows, separated by commas [default: everything]
+    #[arg(long, value_name = "SCOPES", value_delimiter = ',', value_parser = Scope::parse)]
+    scopes: Vec<Scope>,
     /// Days until the key expires; 0 creates one that has already expired, for tests [default: never]
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(0..=36_500))]
     expires_in_days: Option<u32>,
@@ -67,13 +117,9 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
     match command {
         Command::Create { options, format } => {
             let account = app.find_account(&options.account).await?;
-            let created = app.create_api_key(&account, options.into()).await?;
-            let shown = print_new(&created, &account, &format);
-            if shown.is_err() {
-                // The key was not shown, so it must not be valid.
-                app.revoke_api_key(&created.key.id).await?;
-            }
-            shown
+            let caller = Caller::operator_for(&account);
+            let created = app.create_api_key(&caller, options.into()).await?;
+            show_new(app, &account, &created, &format).await
         }
         Command::Import { options, format } => {
             let account = app.find_account(&options.account).await?;
@@ -85,25 +131,108 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             output::print(&format!("Imported the key as {} of {}.", key.id, account.name))
         }
         Command::List { account, format } => list(app, account, &format).await,
-        Command::Revoke { id, format } => {
-            // The error about an unknown ID would show the key.
-            if id.contains(KEY_PREFIX) {
-                return Err("that is a key, and it is now in your shell's history; revoke it by its ID, \
-                            which `vimeo-connections keys list` shows"
-                    .into());
+        Command::Rename { key, to, format } => {
+            let (account, key) = select(app, &key).await?;
+            let (key, status) = app.rename_api_key(&Caller::operator_for(&account), &key.id, to).await?;
+            if format.json {
+                return output::print_json(&shown(&key, status, account.name.as_str()));
             }
-            let key = app.revoke_api_key(&ApiKeyId::from_stored(id)).await?;
+            output::print(&format!("Renamed the key {} to {}.", key.id, key.name))
+        }
+        Command::Rotate { key, overlap_seconds, expires_in_days, format } => {
+            let (account, key) = select(app, &key).await?;
+            let overlap = Duration::from_secs(overlap_seconds.into());
+            let options = RotateOptions { overlap, expires_in_days };
+            let created = app.rotate_api_key(&Caller::operator_for(&account), &key.id, options).await;
+            let created = created.map_err(|error| not_active(error, &key.id))?;
+            show_new(app, &account, &created, &format).await
+        }
+        Command::Revoke { key, format } => {
+            let (account, key) = select(app, &key).await?;
+            let key = app.revoke_api_key(&Caller::operator_for(&account), &key.id).await?;
             if format.json {
                 return output::print_json(&json!({ "keyId": key.id.as_str(), "status": "revoked" }));
             }
             output::print(&format!("Revoked the key {} ({}, ends in {}).", key.id, key.name, key.last_four))
         }
+        Command::Inspect { revoke, format } => {
+            let revoke = if revoke { Revoke::IfKnown } else { Revoke::No };
+            inspect::run(app, revoke, &format).await
+        }
     }
+}
+
+/// The key that a selector names, and its account.
+async fn select(app: &App, selector: &KeySelector) -> Result<(Account, ApiKey), BoxError> {
+    let KeySelector { key: wanted, account } = selector;
+    // An error about an unknown name would show the key.
+    if wanted.contains(KEY_PREFIX) {
+        return Err("that is a key, and it is now in your shell's history: revoke it with \
+                    `vimeo-connections keys inspect --revoke`, which reads it from standard input"
+            .into());
+    }
+    let accounts = match account {
+        Some(name) => vec![app.find_account(name).await?],
+        None => app.list_accounts().await?,
+    };
+    let name = Label::parse(wanted).ok();
+    let mut found = Vec::new();
+    for account in accounts {
+        for (key, status) in app.list_api_keys(&account).await? {
+            if key.id.as_str() == wanted {
+                return Ok((account, key));
+            }
+            if name.as_ref() == Some(&key.name) {
+                found.push((account.clone(), key, status));
+            }
+        }
+    }
+    // Of several keys with one name, the active one is meant: the others may be its predecessors.
+    if found.len() > 1 && found.iter().any(|(_, _, status)| *status == KeyStatus::Active) {
+        found.retain(|(_, _, status)| *status == KeyStatus::Active);
+    }
+    match found.len() {
+        0 => {
+            Err(format!("no key has the ID or name {wanted}; `vimeo-connections keys list` shows them")
+                .into())
+        }
+        1 => found.pop().map(|(account, key, _)| (account, key)).ok_or_else(|| "no key".into()),
+        _ => {
+            let ids: Vec<_> =
+                found.iter().map(|(account, key, _)| format!("{} of {}", key.id, account.name)).collect();
+            Err(format!("several keys are called {wanted}: {}; name one by its ID", ids.join(", ")).into())
+        }
+    }
+}
+
+fn not_active(error: app::Error, id: &ApiKeyId) -> BoxError {
+    match error {
+        app::Error::ApiKeyNotActive => {
+            format!("the key {id} is expired or revoked, and cannot be rotated; create a new one").into()
+        }
+        error => error.into(),
+    }
+}
+
+/// Prints a new key. If that fails, the key was not shown, so it must not be valid.
+async fn show_new(
+    app: &App,
+    account: &Account,
+    created: &NewApiKey,
+    format: &Format,
+) -> Result<ExitCode, BoxError> {
+    let shown = print_new(created, account, format);
+    if shown.is_err() {
+        app.revoke_api_key(&Caller::operator_for(account), &created.key.id).await?;
+    }
+    shown
 }
 
 impl From<NewKey> for KeyOptions {
     fn from(options: NewKey) -> Self {
-        Self { name: options.name, expires_in_days: options.expires_in_days }
+        let scopes =
+            if options.scopes.is_empty() { Scopes::ALL } else { options.scopes.into_iter().collect() };
+        Self { name: options.name, scopes, expires_in_days: options.expires_in_days }
     }
 }
 
@@ -126,9 +255,15 @@ fn print_new(created: &NewApiKey, account: &Account, format: &Format) -> Result<
 }
 
 fn read_key() -> Result<PlainKey, BoxError> {
+    parse_key(&read_input()?)
+        .map_err(|error| format!("standard input contains no valid API key: {error}").into())
+}
+
+/// The text on standard input, which may be a key.
+fn read_input() -> Result<Zeroizing<String>, BoxError> {
     let mut text = Zeroizing::new(String::new());
     std::io::stdin().take(INPUT_MAX_BYTES).read_to_string(&mut text)?;
-    parse_key(&text).map_err(|error| format!("standard input contains no valid API key: {error}").into())
+    Ok(text)
 }
 
 async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<ExitCode, BoxError> {
@@ -145,7 +280,9 @@ async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<Exit
                 key.name.to_string(),
                 format!("…{}", key.last_four),
                 status_text(status).to_owned(),
+                scopes_text(key.scopes()),
                 key.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
+                key.last_used_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
             ]);
             items.push(shown(&key, status, account.name.as_str()));
         }
@@ -153,20 +290,27 @@ async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<Exit
     if format.json {
         return output::print_json(&json!(items));
     }
-    output::print_table(&["KEY ID", "ACCOUNT", "NAME", "ENDS IN", "STATUS", "EXPIRES"], &rows)
+    output::print_table(
+        &["KEY ID", "ACCOUNT", "NAME", "ENDS IN", "STATUS", "SCOPES", "EXPIRES", "LAST USED"],
+        &rows,
+    )
 }
 
+/// A key in JSON: the object of the API, and its account.
 fn shown(key: &ApiKey, status: KeyStatus, account: &str) -> Value {
-    json!({
-        "keyId": key.id.as_str(),
-        "account": account,
-        "accountId": key.account_id.as_str(),
-        "name": key.name.as_str(),
-        "lastFour": key.last_four,
-        "status": status_text(status),
-        "createdDate": key.created_at.to_string(),
-        "expiresDate": key.expires_at.map(|at| at.to_string()),
-    })
+    let mut shown = web::api_key_object(key, status);
+    if let Some(object) = shown.as_object_mut() {
+        object.insert("account".to_owned(), json!(account));
+        object.insert("accountId".to_owned(), json!(key.account_id.as_str()));
+    }
+    shown
+}
+
+fn scopes_text(scopes: Scopes) -> String {
+    match scopes {
+        Scopes::ALL => "all".to_owned(),
+        scopes => scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(","),
+    }
 }
 
 fn status_text(status: KeyStatus) -> &'static str {
@@ -174,6 +318,6 @@ fn status_text(status: KeyStatus) -> &'static str {
         KeyStatus::Active => "active",
         KeyStatus::Expired => "expired",
         KeyStatus::Revoked => "revoked",
-        KeyStatus::Tampered => "unproven",
+        KeyStatus::Tampered => "tampered",
     }
 }

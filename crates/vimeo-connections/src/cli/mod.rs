@@ -130,7 +130,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     let configuration = arguments.config.as_deref();
     match arguments.command {
         Command::Pages(command) => pages::run(&command),
-        Command::Serve => serve(configuration).await,
+        Command::Serve => Box::pin(serve(configuration)).await,
         Command::OfDatabase(command) => {
             let (config, layers) = Config::load(configuration, Environment::from_process())?;
             start_log(&config)?;

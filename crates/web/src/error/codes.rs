@@ -11,8 +11,10 @@ pub(crate) enum Code {
     InvalidPageKey,
     InvalidRequestHeader,
     Unauthorized,
+    Forbidden,
     ConnectionNotFound,
     JobNotFound,
+    ApiKeyNotFound,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -20,6 +22,8 @@ pub(crate) enum Code {
     ConnectionDisabled,
     WebhookSecretMissing,
     VersionConflict,
+    ApiKeyNotActive,
+    LastManagingKey,
     IdempotencyKeyInUse,
     UploadOver,
     BodyTooLarge,
@@ -45,14 +49,16 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
         Self::InvalidRequestHeader,
         Self::Unauthorized,
+        Self::Forbidden,
         Self::ConnectionNotFound,
         Self::JobNotFound,
+        Self::ApiKeyNotFound,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -60,6 +66,8 @@ impl Code {
         Self::ConnectionDisabled,
         Self::WebhookSecretMissing,
         Self::VersionConflict,
+        Self::ApiKeyNotActive,
+        Self::LastManagingKey,
         Self::IdempotencyKeyInUse,
         Self::UploadOver,
         Self::BodyTooLarge,
@@ -109,6 +117,12 @@ impl Code {
                 "Unauthorized",
                 "The API key is missing, malformed, unknown, expired or revoked. Send `Authorization: pictai_…`; `WWW-Authenticate` says so too, the same for every cause.",
             ),
+            Self::Forbidden => spec(
+                StatusCode::FORBIDDEN,
+                "FORBIDDEN",
+                "The API key does not allow this.",
+                "The key is valid but lacks a scope, which `message` names. Use another key, or create one with that scope; the scopes of a key cannot be changed. `GET /v1/whoami` lists them.",
+            ),
             Self::ConnectionNotFound => spec(
                 StatusCode::NOT_FOUND,
                 "CONNECTION_NOT_FOUND",
@@ -120,6 +134,12 @@ impl Code {
                 "JOB_NOT_FOUND",
                 "There is no such job in this account.",
                 "The job never existed or belongs to another account.",
+            ),
+            Self::ApiKeyNotFound => spec(
+                StatusCode::NOT_FOUND,
+                "API_KEY_NOT_FOUND",
+                "There is no such API key in this account.",
+                "The key never existed or belongs to another account. The path has its ID, not the key itself.",
             ),
             Self::NotFound => spec(
                 StatusCode::NOT_FOUND,
@@ -162,6 +182,18 @@ impl Code {
                 "VERSION_CONFLICT",
                 "The connection has changed since you read it. Nothing was changed.",
                 "`currentVersion` is its current version. Read the connection again and decide whether to retry.",
+            ),
+            Self::ApiKeyNotActive => spec(
+                StatusCode::CONFLICT,
+                "API_KEY_NOT_ACTIVE",
+                "This API key is not active.",
+                "Only a key that is neither revoked nor expired can be rotated, and one whose row was changed outside the service cannot be renamed. Create a new key.",
+            ),
+            Self::LastManagingKey => spec(
+                StatusCode::CONFLICT,
+                "LAST_MANAGING_KEY",
+                "This is the last API key that can manage keys.",
+                "Without another active key with the scope `keys:manage`, the account could not create keys any more. Create one first, or let an operator revoke this one.",
             ),
             Self::IdempotencyKeyInUse => spec(
                 StatusCode::CONFLICT,

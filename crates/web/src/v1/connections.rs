@@ -39,6 +39,7 @@ const CONNECTION_BYTES: usize = 512;
 /// operator allows more. The client secret and the access token are encrypted and never returned.
 #[utoipa::path(
     post, path = "/v1/vimeo-connections", operation_id = "create_connection", tag = "Connections",
+    security(("apiKey" = ["connections:write"])),
     params(openapi::IdempotencyKeyHeader),
     request_body(content = NewConnectionIn, description = "The new connection; 64 KiB at most."),
     responses(
@@ -84,6 +85,7 @@ pub(crate) async fn create_connection(
 /// is created and deleted in the meantime. Unknown parameters are ignored.
 #[utoipa::path(
     get, path = "/v1/vimeo-connections", operation_id = "list_connections", tag = "Connections",
+    security(("apiKey" = ["connections:read"])),
     params(openapi::ListQuery),
     responses(
         (status = 200, description = "A page.", body = ConnectionsOut,
@@ -124,6 +126,7 @@ pub(crate) async fn list_connections(
 /// Get a connection
 #[utoipa::path(
     get, path = "/v1/vimeo-connections/{connectionId}", operation_id = "get_connection", tag = "Connections",
+    security(("apiKey" = ["connections:read"])),
     params(openapi::ConnectionIdPath, openapi::IfNoneMatchHeader),
     responses(
         (status = 200, description = "The connection.", body = ConnectionOut,
@@ -162,6 +165,7 @@ pub(crate) async fn get_connection(
 /// Every successful update increases `version` and `updatedDate`, even if nothing else changes.
 #[utoipa::path(
     put, path = "/v1/vimeo-connections/{connectionId}", operation_id = "update_connection", tag = "Connections",
+    security(("apiKey" = ["connections:write"])),
     params(openapi::ConnectionIdPath, openapi::IfMatchHeader),
     request_body(content = ConnectionChangeIn, description = "The update; 64 KiB at most."),
     responses(
@@ -198,6 +202,7 @@ pub(crate) async fn update_connection(
 /// Its credentials are deleted permanently. The response is the same if it was already deleted or never existed.
 #[utoipa::path(
     delete, path = "/v1/vimeo-connections/{connectionId}", operation_id = "delete_connection", tag = "Connections",
+    security(("apiKey" = ["connections:write"])),
     params(openapi::ConnectionIdPath),
     responses((status = 204, description = "The connection does not exist or no longer exists."), openapi::DeleteErrors),
 )]

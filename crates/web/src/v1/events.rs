@@ -44,6 +44,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 /// is sent after 4 seconds without an event. The stream ends with the event that shows the job's end.
 #[utoipa::path(
     get, path = "/v1/jobs/{jobId}/events", operation_id = "watch_job", tag = "Uploads",
+    security(("apiKey" = ["uploads:read"])),
     params(openapi::JobIdPath, openapi::LastEventIdHeader, openapi::LastEventIdQuery),
     responses(
         (status = 200, description = "The events, until the job ends.", content_type = "text/event-stream", body = String,

@@ -62,6 +62,7 @@ pub(crate) struct JobsQuery {
 /// Newest first.
 #[utoipa::path(
     get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Uploads",
+    security(("apiKey" = ["uploads:read"])),
     params(JobsQuery),
     responses(
         (status = 200, description = "A page.", body = JobsOut,
@@ -105,6 +106,7 @@ pub(crate) async fn list_jobs(
 /// Get a job
 #[utoipa::path(
     get, path = "/v1/jobs/{jobId}", operation_id = "get_job", tag = "Uploads",
+    security(("apiKey" = ["uploads:read"])),
     params(openapi::JobIdPath),
     responses(
         (status = 200, description = "The job.", body = JobOut,
@@ -130,6 +132,7 @@ pub(crate) async fn get_job(
 /// Whatever the upload created at Vimeo is deleted afterwards. A job that has ended does not change.
 #[utoipa::path(
     delete, path = "/v1/jobs/{jobId}", operation_id = "cancel_job", tag = "Uploads",
+    security(("apiKey" = ["uploads:write"])),
     params(openapi::JobIdPath),
     responses((status = 204, description = "The upload was cancelled or had already ended."), openapi::CancelErrors),
 )]

@@ -1,5 +1,7 @@
 //! Version 1 of the API: JSON types and handlers.
 
+pub(crate) mod api_key;
+pub(crate) mod api_keys;
 pub(crate) mod connection;
 pub(crate) mod connections;
 pub(crate) mod events;

@@ -27,6 +27,7 @@ use crate::replay::{ReplayableResponse, fresh_or_replayed};
 /// fields are errors at every level: a misspelt privacy setting never publishes a video.
 #[utoipa::path(
     post, path = "/v1/vimeo-connections/{connectionId}/uploads", operation_id = "create_upload", tag = "Uploads",
+    security(("apiKey" = ["uploads:write"])),
     params(openapi::ConnectionIdPath, openapi::IdempotencyKeyHeader),
     request_body(content = NewUploadIn, description = "The source and the settings of the video; 64 KiB at most."),
     responses(

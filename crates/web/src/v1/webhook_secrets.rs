@@ -30,6 +30,7 @@ pub(crate) struct WebhookSecretOut<'a> {
 /// with `webhook` needs a secret. No body is needed; an empty object is accepted.
 #[utoipa::path(
     post, path = "/v1/webhook-secret", operation_id = "create_webhook_secret", tag = "Uploads",
+    security(("apiKey" = ["webhooks:manage"])),
     responses(
         (status = 201, description = "The secret, shown only this once.", body = WebhookSecretOut),
         openapi::SecretErrors,

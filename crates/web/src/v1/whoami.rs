@@ -4,7 +4,7 @@ use app::Identity;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use domain::api_key::Scope;
+use domain::scope::Scope;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,7 +30,7 @@ pub(crate) struct WhoamiOut<'a> {
     key_name: &'a str,
     /// What the key allows.
     #[schema(value_type = Vec<String>, example = json!(["connections:read", "connections:write"]))]
-    scopes: [&'static str; Scope::ALL.len()],
+    scopes: Vec<&'static str>,
     /// Omitted if the key does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2027-01-31T09:05:00.042Z")]
@@ -44,7 +44,7 @@ impl<'a> From<&'a Identity> for WhoamiOut<'a> {
             account_name: account.name.as_str(),
             key_id: key.id.as_str(),
             key_name: key.name.as_str(),
-            scopes: Scope::ALL.map(Scope::as_str),
+            scopes: key.scopes().iter().map(Scope::as_str).collect(),
             expires_date: key.expires_at.map(|at| at.to_string()),
         }
     }
@@ -55,6 +55,7 @@ impl<'a> From<&'a Identity> for WhoamiOut<'a> {
 /// Use it to test a key.
 #[utoipa::path(
     get, path = "/v1/whoami", operation_id = "whoami", tag = "Keys",
+    security(("apiKey" = [])),
     responses((status = 200, description = "The key is valid.", body = WhoamiOut), openapi::ReadErrors),
 )]
 pub(crate) async fn whoami(

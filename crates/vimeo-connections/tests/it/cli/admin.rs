@@ -242,17 +242,39 @@ fn keys_are_created_listed_and_revoked() {
     );
     assert_eq!(
         keys(&made),
-        ["account", "accountId", "createdDate", "expiresDate", "key", "keyId", "lastFour", "name"]
+        [
+            "account",
+            "accountId",
+            "createdDate",
+            "creator",
+            "expiresDate",
+            "key",
+            "keyId",
+            "lastFour",
+            "name",
+            "scopes",
+        ]
     );
     let key = made["key"].as_str().unwrap();
     let id = made["keyId"].as_str().unwrap();
     assert_eq!((key.len(), &made["lastFour"]), (56, &json!(key[52..])));
     let status = |expected: &str| {
-        let listed = answer(path, &["keys", "list", "--account", ACCOUNT, "--json"]);
-        assert_eq!(
-            keys(&listed[0]),
-            ["account", "accountId", "createdDate", "expiresDate", "keyId", "lastFour", "name", "status"]
-        );
+        let mut listed = answer(path, &["keys", "list", "--account", ACCOUNT, "--json"]);
+        let revoked_date = listed[0].as_object_mut().unwrap().remove("revokedDate");
+        assert_eq!(revoked_date.is_some(), expected == "revoked");
+        let fields = [
+            "account",
+            "accountId",
+            "createdDate",
+            "creator",
+            "expiresDate",
+            "keyId",
+            "lastFour",
+            "name",
+            "scopes",
+            "status",
+        ];
+        assert_eq!(keys(&listed[0]), fields);
         assert_eq!((&listed[0]["status"], &listed[0]["keyId"]), (&json!(expected), &made["keyId"]));
         assert!(!listed.to_string().contains(key));
         assert!(!printed(&cli(path, &["keys", "list"], "")).contains(key));
@@ -262,13 +284,13 @@ fn keys_are_created_listed_and_revoked() {
     // The key itself is not accepted as an identifier, nor printed again, however it was copied.
     for typed in [key.to_owned(), format!(" {key} "), format!("Bearer {key}"), format!("{key}\n")] {
         let refused = cli(path, &["keys", "revoke", &typed], "");
-        assert_refused(&refused, "revoke it by its ID, which `vimeo-connections keys list` shows");
+        assert_refused(&refused, "keys inspect --revoke`, which reads it from standard input");
         assert!(!printed(&refused).contains(key), "{}", printed(&refused));
         status("active");
     }
     assert_refused(
         &cli(path, &["keys", "revoke", "key_00000000000000000000"], ""),
-        "no key has the ID key_00000000000000000000; `vimeo-connections keys list` shows them",
+        "no key has the ID or name key_00000000000000000000; `vimeo-connections keys list` shows them",
     );
     for _ in 0..2 {
         let revoked = answer(path, &["keys", "revoke", id, "--json"]);
@@ -283,10 +305,18 @@ fn keys_are_created_listed_and_revoked() {
     assert_eq!(statuses.len(), 2);
     let unknown = cli(path, &["keys", "create", "--account", "unknown"], "");
     assert_refused(&unknown, "no account is named unknown; `vimeo-connections accounts list` shows them");
+}
+
+#[test]
+fn an_imported_key_has_all_scopes_and_no_expiry() {
+    let directory = installation("api_keys.allow_weak = true\n");
+    let path = directory.path();
+    answer(path, &["accounts", "create", ACCOUNT, "--json"]);
     let imported = cli(path, &["keys", "import", "--account", ACCOUNT, "--json"], "pictai_imported");
     let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
-    assert_eq!(keys(&imported), keys(&listed[0]));
-    assert_eq!(imported["expiresDate"], Value::Null);
+    assert_eq!(imported.get("expiresDate"), None);
+    assert_eq!((&imported["status"], &imported["creator"]), (&json!("active"), &json!("operator")));
+    assert_eq!(imported["scopes"].as_array().unwrap().len(), 7, "{imported}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

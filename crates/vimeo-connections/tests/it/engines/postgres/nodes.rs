@@ -235,6 +235,51 @@ async fn ask_on(
     accepted
 }
 
+/// Opens an event stream of a job at a node.
+async fn open_stream(env: &TestEnv, node: SocketAddr, job: &str, key: &str) -> reqwest::Response {
+    let url = format!("http://{node}/pictoryapis/v1/jobs/{job}/events");
+    let response = env.http.get(url).header("authorization", key).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    response
+}
+
+/// Reads an event stream to its end; the instant of that.
+async fn read_to_end(mut stream: reqwest::Response) -> Instant {
+    while stream.chunk().await.unwrap().is_some() {}
+    Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_event_streams_of_a_revoked_key_end_on_every_node() {
+    let Some(database) = SharedPostgres::database(Version::V15) else { return };
+    let env = Arc::new(env_on_database(&database.url(), "uploads.work = false").await);
+    let nodes: Vec<_> = (0..2).map(|_| Node::beside(&env)).collect();
+    let mut addresses: Vec<_> = nodes.iter().map(|node| node.service.address).collect();
+    addresses.push(env.service.address);
+    let connection =
+        env.post(&env.valid_body("watched")).await.json()["connectionId"].as_str().unwrap().to_owned();
+    let upload = json!({ "source": { "url": "https://media.invalid.example/film.mp4" } }).to_string();
+    let path = format!("{COLLECTION}/{connection}/uploads");
+    let accepted = env.send(Method::POST, &path, &[], upload.into()).await.json();
+    let job = accepted["data"]["jobId"].as_str().unwrap().to_owned();
+    let body = json!({ "name": "watcher", "scopes": ["uploads:read"] }).to_string();
+    let made = env.send(Method::POST, "/pictoryapis/v1/api-keys", &[], body.into()).await.json();
+    let mut streams = JoinSet::new();
+    for node in &addresses {
+        streams.spawn(read_to_end(open_stream(&env, *node, &job, made["key"].as_str().unwrap()).await));
+    }
+    let mut kept = JoinSet::new();
+    kept.spawn(read_to_end(open_stream(&env, addresses[0], &job, &env.api_key).await));
+    let path = format!("/pictoryapis/v1/api-keys/{}", made["keyId"].as_str().unwrap());
+    let revoked = env.send(Method::DELETE, &path, &[], Vec::new()).await;
+    assert_eq!(revoked.status, 204, "{}", revoked.text);
+    let began = Instant::now();
+    let ends = streams.join_all().await;
+    let last = ends.iter().max().unwrap().saturating_duration_since(began);
+    print_numbers(&format!("the streams of a revoked key on 3 nodes ended within {} ms", last.as_millis()));
+    assert!(kept.try_join_next().is_none(), "the stream of another key stays open");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_key_is_rejected_on_every_node_within_a_second() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
