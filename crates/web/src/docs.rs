@@ -43,6 +43,8 @@ struct Operation {
     summary: String,
     description: Vec<Paragraph>,
     is_open: bool,
+    /// The scope that the key must have; empty: none.
+    scope: String,
     parameters: Vec<Row>,
     body: Vec<Row>,
     request: String,
@@ -137,6 +139,11 @@ fn read_operation(document: &Value, path: &str, method: &str, operation: &Value)
         summary: str_of(operation, "summary"),
         description: paragraphs(&str_of(operation, "description")),
         is_open,
+        scope: operation
+            .pointer("/security/0/apiKey/0")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         parameters: parameters.map(|parameter| read_parameter(document, parameter)).collect(),
         body: body.map(|schema| fields(document, schema)).unwrap_or_default(),
         request: curl(&method, path, is_open, body.map(|schema| example(document, schema))),
@@ -250,7 +257,9 @@ fn curl(method: &str, path: &str, is_open: bool, body: Option<Value>) -> String 
     }
     words.push(format!(
         "\"$SERVICE{}\"",
-        path.replace("{connectionId}", "$CONNECTION_ID").replace("{jobId}", "$JOB_ID")
+        path.replace("{connectionId}", "$CONNECTION_ID")
+            .replace("{jobId}", "$JOB_ID")
+            .replace("{keyId}", "$KEY_ID")
     ));
     if !is_open {
         words.push("\\\n  -H \"Authorization: $API_KEY\"".to_owned());

@@ -7,8 +7,8 @@ use domain::id::AccountId;
 use domain::scope::{Scope, Scopes};
 
 use super::TestDatabase;
-use super::samples::{actor, all, at, event, insert_account, key_row, key_update};
-use crate::{ApiKeyUpdate, ApiKeyUse, Changed, Error, OtherManager, Store};
+use super::samples::{account, actor, all, at, event, insert_account, key_row, key_update};
+use crate::{ApiKeyUpdate, ApiKeyUse, Changed, Error, OtherManager, Store, inspect_key};
 
 /// The sample key of that number with these scopes.
 fn granted(account: &AccountId, number: u8, scopes: Scopes) -> ApiKeyRow {
@@ -214,4 +214,25 @@ pub(crate) async fn a_page_of_keys_continues_after_the_last_one(db: &TestDatabas
         }
         assert_eq!(listed_ids, rows, "{limit} a page");
     }
+}
+
+/// `config check`, and the start itself, read a key before the database is migrated.
+pub(crate) async fn a_key_is_inspected_in_a_database_without_scopes(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    let row = key_row(&one, 1);
+    insert(&*store, &one, &row).await;
+    store.close().await;
+    let inspected = async || {
+        let found = inspect_key(&db.database_url(), &account(1).name, Some(&row.hash)).await.unwrap();
+        assert_eq!(found.account, Some(account(1)));
+        found.key
+    };
+    assert_eq!(inspected().await.as_ref(), Some(&row));
+    let columns = ["scopes", "created_by", "rotated_from", "last_used_at"];
+    let mut older: Vec<_> =
+        columns.iter().map(|column| format!("ALTER TABLE api_keys DROP COLUMN {column};")).collect();
+    older.push("DELETE FROM schema_migrations WHERE number >= 10;".to_owned());
+    db.change(&older.concat()).await;
+    assert_eq!(inspected().await.as_ref(), Some(&row));
 }

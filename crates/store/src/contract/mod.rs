@@ -79,6 +79,7 @@ contract_suite! {
         of_keys_revoked_at_once_one_that_manages_keys_is_kept,
         the_last_use_of_a_key_is_kept_to_the_latest,
         a_page_of_keys_continues_after_the_last_one,
+        a_key_is_inspected_in_a_database_without_scopes,
     }
     idempotency_cases {
         a_key_is_reserved_once_while_the_request_runs,

@@ -151,6 +151,14 @@ impl TestDatabase {
         rows
     }
 
+    /// Runs statements of either engine, without a result.
+    pub(crate) async fn change(&self, sql: &str) {
+        match self.database_url().file() {
+            Some(file) => rusqlite::Connection::open(file).unwrap().execute_batch(sql).unwrap(),
+            None => drop(self.sql(sql).await),
+        }
+    }
+
     /// The generic plan of a statement.
     pub(crate) async fn explain(&self, settings: &str, sql: &str) -> String {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
