@@ -16,6 +16,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "domain/src/api_key.rs",
+        "let rest = self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default();",
+        "its checksum is verified",
+    ),
+    (
+        "domain/src/api_key.rs",
         "let text = self.0.expose();",
         "the last four characters, by which keys are distinguished",
     ),
@@ -137,6 +142,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     ("vimeo/src/tus/link.rs", "pub fn expose(&self) -> &str {", "the definition"),
     ("vimeo/src/tus/link.rs", "self.0.expose()", "the definition"),
+    (
+        "web/src/v1/api_key.rs",
+        "Self { created: ApiKeyOut::new(&new.key, KeyStatus::Active), key: new.plain.expose() }",
+        "a new key is returned once",
+    ),
     (
         "web/src/v1/job.rs",
         "let read = serde_json::from_str::<&RawValue>(input.expose());",
