@@ -1,6 +1,6 @@
 //! The errors of operations, sorted by what the client does next.
 
-use domain::job::{Failure, JobId};
+use domain::job::{Failure, JobId, NotRetryable};
 use domain::scope::Scope;
 use store::BoxError;
 use thiserror::Error;
@@ -57,6 +57,15 @@ pub enum Error {
     /// Check the ID: the job does not exist, or belongs to another account.
     #[error("the account has no such job")]
     JobNotFound,
+    /// Create another upload: this one cannot be queued again.
+    #[error(transparent)]
+    JobNotRetryable(#[from] NotRetryable),
+    /// Look at the job that repeats this one.
+    #[error("the job was retried before")]
+    JobAlreadyRetried {
+        /// That job.
+        job_id: JobId,
+    },
     /// Change the request as the failure says.
     #[error("Vimeo refused the upload")]
     UploadRefused(Failure),
@@ -105,6 +114,11 @@ impl Error {
             Self::ConnectionDisabled => Some("CONNECTION_DISABLED"),
             Self::WebhookSecretMissing => Some("WEBHOOK_SECRET_MISSING"),
             Self::JobNotFound => Some("JOB_NOT_FOUND"),
+            Self::JobNotRetryable(NotRetryable::NotFailed) => Some("JOB_NOT_FAILED"),
+            Self::JobNotRetryable(NotRetryable::ClientUpload | NotRetryable::NotKept) => {
+                Some("JOB_NOT_RETRYABLE")
+            }
+            Self::JobAlreadyRetried { .. } => Some("JOB_ALREADY_RETRIED"),
             Self::UploadRefused(_) => Some("UPLOAD_REFUSED"),
             Self::UploadOver { .. } => Some("UPLOAD_OVER"),
             Self::CredentialsRejected(_) => Some("INVALID_VIMEO_CREDENTIALS"),
@@ -130,9 +144,10 @@ impl From<store::Error> for Error {
             store::Error::VersionConflict { current } => Self::VersionConflict { current },
             store::Error::ReservationLost => Self::IdempotencyKeyInUse,
             // Operations that expect a taken name or a missing row handle it themselves. Here it is a bug.
-            store::Error::NameTaken | store::Error::NotFound | store::Error::Corrupt(_) => {
-                Self::Internal(Box::new(error))
-            }
+            store::Error::NameTaken
+            | store::Error::NotFound
+            | store::Error::AlreadyRetried
+            | store::Error::Corrupt(_) => Self::Internal(Box::new(error)),
         }
     }
 }

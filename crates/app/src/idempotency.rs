@@ -13,9 +13,6 @@ use tokio_util::task::TaskTracker;
 use crate::audit::AuditContext;
 use crate::{App, Caller, Clock, Error};
 
-/// Records deleted in one transaction.
-const PURGE_BATCH: u32 = 1_000;
-
 /// The idempotency of a request: its key, and how its response is stored.
 pub struct IdempotentRequest<'a, T> {
     /// The client's key.
@@ -122,18 +119,6 @@ impl App {
                 self.open_answer(&caller.account_id, key, &response).await.map(Claim::Replay)
             }
             (claim, _) => Ok(claim),
-        }
-    }
-
-    /// Deletes expired records; returns their number.
-    pub async fn purge_idempotency_records(&self) -> Result<usize, Error> {
-        let mut purged = 0;
-        loop {
-            let batch = self.store.delete_idempotency_records(self.clock.now(), PURGE_BATCH).await?;
-            purged += batch;
-            if batch < PURGE_BATCH as usize {
-                return Ok(purged);
-            }
         }
     }
 }

@@ -15,10 +15,12 @@ mod connections;
 mod context;
 mod engine_migration;
 mod error;
+mod exports;
 mod idempotency;
 mod integrity;
 mod job_readings;
 mod readiness;
+mod retention;
 mod start;
 mod uploads;
 mod verification;
@@ -58,12 +60,14 @@ pub use error::Error;
 pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use readiness::{Check, CheckResult};
+pub use retention::RetentionOptions;
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{
     BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, EngineMigrationError,
-    EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState, Inspection, JobFilter, Migrations,
-    OpenError, PostgresOptions, PreparedStatements, SourceMark, find_source_mark, find_target_state,
-    roll_back_engine_migration, rollback_command,
+    EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState, IdempotencyRecord,
+    IdempotencyRecordId, Inspection, JobFilter, Migrations, OpenError, PostgresOptions, PreparedStatements,
+    SourceMark, WebhookSecretDates, find_source_mark, find_target_state, roll_back_engine_migration,
+    rollback_command,
 };
 pub use uploads::{
     CREATE_TIMEOUT_MAX, ClientUpload, FileRun, JobPage, LocalFile, LocalFileFailed, Presenter,

@@ -46,6 +46,8 @@ pub enum Action {
     DeleteConnection,
     /// Created an upload.
     CreateUpload,
+    /// Queued a failed upload again as a new job.
+    RetryUpload,
     /// Cancelled an upload.
     CancelUpload,
     /// An upload ended.
@@ -56,7 +58,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -68,6 +70,7 @@ impl Action {
         Self::UpdateConnection,
         Self::DeleteConnection,
         Self::CreateUpload,
+        Self::RetryUpload,
         Self::CancelUpload,
         Self::EndUpload,
         Self::CreateWebhookSecret,
@@ -87,6 +90,7 @@ impl Action {
             Self::UpdateConnection => "update_connection",
             Self::DeleteConnection => "delete_connection",
             Self::CreateUpload => "create_upload",
+            Self::RetryUpload => "retry_upload",
             Self::CancelUpload => "cancel_upload",
             Self::EndUpload => "end_upload",
             Self::CreateWebhookSecret => "create_webhook_secret",
@@ -98,6 +102,7 @@ impl Action {
     pub fn from_operation(operation: &str) -> Option<Self> {
         match operation {
             "cancel_job" => Some(Self::CancelUpload),
+            "retry_job" => Some(Self::RetryUpload),
             operation => Self::from_stored(operation),
         }
     }

@@ -8,6 +8,7 @@ mod ending;
 mod failure;
 mod phase;
 mod progress;
+mod resubmission;
 mod retry;
 mod source;
 mod state;
@@ -25,6 +26,7 @@ use crate::video::VideoNumber;
 pub use failure::{Failure, FailureCode};
 pub use phase::{JobPhase, JobPhaseError};
 pub use progress::{JobStatus, JobStatusError};
+pub use resubmission::NotRetryable;
 pub use retry::{Refusal, RetryState, Verdict};
 pub use source::{Fetch, SourceFacts};
 pub use state::{
@@ -112,6 +114,8 @@ pub struct Job {
     pub version: u64,
     /// Where the bytes come from.
     pub source: SourceKind,
+    /// The failed job that this one repeats.
+    pub retry_of: Option<JobId>,
     /// The metadata of the source, if known; for a client's upload from the start.
     pub facts: Option<SourceFacts>,
     /// Its state.

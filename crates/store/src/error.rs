@@ -42,6 +42,9 @@ pub enum Error {
     /// A repetition of the request took over its idempotency key: refuse the caller.
     #[error("the idempotency key is no longer reserved for this attempt")]
     ReservationLost,
+    /// Another job repeats this one already: report it to the caller.
+    #[error("the job was retried before")]
+    AlreadyRetried,
     /// The acting API key was revoked or expired before the write: refuse the caller.
     #[error("the acting API key is no longer active")]
     KeyNotActive,

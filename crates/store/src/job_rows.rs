@@ -17,7 +17,9 @@ macro_rules! job_columns {
     ($then:ident $($before:tt)*) => {
         $then! {
             $($before)*
-            [account_id: String, job_id: String, connection_id: String, source: String, created_at: i64]
+            [account_id: String, job_id: String, connection_id: String, source: String, created_at: i64,
+             // Absent from the bytes that the MAC of an earlier version's row covers.
+             #[serde(skip_serializing_if = "Option::is_none")] retry_of: Option<String>]
             [updated_at: i64, version: i64, state: String, total_bytes: Option<i64>, validator: Option<String>,
              source_marks: Option<String>, fetching: Option<String>, sent_bytes: Option<i64>,
              bytes_per_second: Option<i64>, video_number: Option<i64>, orphan_number: Option<i64>,
@@ -33,11 +35,11 @@ macro_rules! job_columns {
 pub(crate) use job_columns;
 
 macro_rules! define_job_row {
-    ([$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
+    ([$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
         /// A job in columns. `None` in `sent_bytes` leaves the stored value as it is.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         pub(crate) struct JobRow {
-            $(pub(crate) $fixed: $fixed_kind,)+
+            $($(#[$attribute])* pub(crate) $fixed: $fixed_kind,)+
             $(pub(crate) $name: $kind,)+
         }
     };
@@ -46,7 +48,7 @@ job_columns!(define_job_row);
 
 /// A row from an engine's columns, which are taken in their order.
 macro_rules! take_job_row {
-    ($columns:ident [$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
+    ($columns:ident [$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
         $crate::job_rows::JobRow {
             $($fixed: $columns.get(stringify!($fixed))?,)+
             $($name: $columns.get(stringify!($name))?,)+
@@ -57,7 +59,7 @@ pub(crate) use take_job_row;
 
 /// The columns as named parameters of a statement.
 macro_rules! named_parameters {
-    ($row:ident [$($fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
+    ($row:ident [$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
         [$((concat!(":", stringify!($fixed)), &$row.$fixed),)+ $((concat!(":", stringify!($name)), &$row.$name),)+]
     };
 }
@@ -76,6 +78,7 @@ impl JobRow {
             connection_id: job.connection_id.as_str().to_owned(),
             source: job.source.as_str().to_owned(),
             created_at: job.created_at.as_micros(),
+            retry_of: job.retry_of.as_ref().map(|id| id.as_str().to_owned()),
             updated_at: job.updated_at.as_micros(),
             version: number(job.version),
             state: job.state.as_str().to_owned(),
@@ -197,6 +200,7 @@ impl JobRow {
             updated_at: Timestamp::from_micros(self.updated_at),
             version: counted(self.version).ok_or("version")?,
             source: SourceKind::from_stored(&self.source).ok_or("source")?,
+            retry_of: self.retry_of.map(JobId::from_stored),
             facts,
             state,
             bytes_per_second: bytes_per_second.transpose()?,

@@ -53,17 +53,31 @@ fn characters_that_a_column_cannot_keep_are_replaced() {
 }
 
 #[test]
+fn a_job_that_repeats_no_other_has_the_bytes_of_earlier_versions() {
+    let job = job_samples::job(&AccountId::from_random([1; 16]), 1, 1);
+    let text = String::from_utf8(authenticated_bytes(&job)).unwrap();
+    let created_at = job.created_at.as_micros();
+    let start = format!(
+        "{{\"account_id\":\"{}\",\"job_id\":\"{}\",\"connection_id\":\"{}\",\"source\":\"url\",\
+         \"created_at\":{created_at},\"updated_at\":{created_at},\"version\":1,",
+        job.account_id, job.id, job.connection_id
+    );
+    assert!(text.starts_with(&start) && !text.contains("retry_of"), "{text}");
+}
+
+#[test]
 fn every_column_that_an_upload_acts_on_is_authenticated() {
     let account = AccountId::from_random([1; 16]);
     let job = job_samples::job(&account, 1, 1);
     let bytes = authenticated_bytes(&job);
-    let changes: [fn(&mut Job); 12] = [
+    let changes: [fn(&mut Job); 13] = [
         |job| job.account_id = AccountId::from_random([2; 16]),
         |job| job.id = job_samples::job_id(2),
         |job| job.connection_id = job_samples::connection_id(2),
         |job| job.version += 1,
         |job| job.source = SourceKind::Client,
         |job| job.state = job_samples::uploading(7, 3),
+        |job| job.retry_of = Some(job_samples::job_id(2)),
         |job| job.undeleted.push(VideoNumber::from_stored(7)),
         |job| job.warnings.push("Forged.".to_owned()),
         |job| job.unconfirmed_since = Some(Timestamp::from_millis(5)),

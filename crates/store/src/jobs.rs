@@ -241,6 +241,9 @@ pub enum SealedPart {
     Kept,
     /// It is replaced, and the old key is wiped.
     Replaced(Sealed),
+    /// Of a job that has ended: it is kept for a retry, as long as the connection exists and retention allows; without the
+    /// connection it is wiped.
+    Retained,
     /// It is deleted, and its key is wiped.
     Wiped,
 }
@@ -250,6 +253,7 @@ impl SealedPart {
         match self {
             Self::Kept => PartAfter::Kept,
             Self::Replaced(sealed) => PartAfter::Replaced(sealed),
+            Self::Retained => PartAfter::Retained,
             Self::Wiped => PartAfter::Wiped,
         }
     }
@@ -262,6 +266,8 @@ pub(crate) enum PartAfter<'a> {
     Kept,
     /// It is replaced.
     Replaced(&'a Sealed),
+    /// It is kept for a retry.
+    Retained,
     /// It is deleted.
     Wiped,
 }

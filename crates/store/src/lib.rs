@@ -8,6 +8,7 @@ mod due_order;
 mod engine_migration;
 mod engine_migration_error;
 mod error;
+mod exports;
 mod hex;
 mod inspection;
 mod job_counts;
@@ -15,6 +16,7 @@ mod job_rows;
 mod jobs;
 mod migrations;
 mod postgres;
+mod retention;
 mod shell;
 mod sql;
 mod sqlite;
@@ -38,6 +40,7 @@ pub use engine_migration::{
 };
 pub use engine_migration_error::EngineMigrationError;
 pub use error::{BackupError, BoxError, DiskFull, Error, OpenError};
+pub use exports::{Exports, IdempotencyRecord, IdempotencyRecordId, WebhookSecretDates};
 pub use inspection::{
     Inspection, KeyInspection, check_grants, check_lock, check_migratable, check_place, inspect, inspect_key,
 };
@@ -47,6 +50,7 @@ pub use jobs::{
     Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRelease,
     LeaseRenewal, LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob, WebhookSecretRow, Work,
 };
+pub use retention::{Expired, Retention, SweepLease};
 pub use traits::{
     AccountDeletion, Accounts, ApiKeys, Audit, Changed, Completion, ConnectionUpdate, Connections,
     Idempotency, Jobs, Keyring, Maintenance, NewConnection, Store, WebhookSecrets,
@@ -55,7 +59,7 @@ pub use url::DatabaseUrl;
 use url::Location;
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 10;
+pub const APPLICATION_SCHEMA: u32 = 11;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

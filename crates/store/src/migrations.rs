@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 10] = [
+pub(crate) const MIGRATIONS: [Migration; 11] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: [Migration; 10] = [
     migration!(8, "write_probes", 1, "0008_write_probes.sql"),
     migration!(9, "job_states", 9, "0009_job_states.sql"),
     migration!(10, "scopes", 9, "0010_scopes.sql"),
+    migration!(11, "retention", 9, "0011_retention.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

@@ -74,8 +74,8 @@ pub(crate) const TABLES: [Table; 10] = [
     account_id Text, operation Text, idempotency_key Text, attempt Integer, request_mac Bytes,
     reserved_until Integer, is_released Boolean, answered_at Integer, answer Bytes, operation_id Bytes, },
     table! { jobs by 2:
-    account_id Text, job_id Text, connection_id Text, source Text, created_at Integer, updated_at Integer,
-    version Integer, state Text, total_bytes Integer, validator Text, source_marks Text, fetching Text,
+    account_id Text, job_id Text, connection_id Text, source Text, created_at Integer, retry_of Text,
+    updated_at Integer, version Integer, state Text, total_bytes Integer, validator Text, source_marks Text, fetching Text,
     sent_bytes Integer, bytes_per_second Integer, video_number Integer, orphan_number Integer, deadline_at
     Integer, probes Integer, restarts Integer, ending Text, kept Text, vimeo_link Text, player_link Text,
     failure_code Text, failure_message Text, warnings Text, undeleted Text, unconfirmed_since Integer,
@@ -83,7 +83,7 @@ pub(crate) const TABLES: [Table; 10] = [
     webhook_attempts Integer, waiting_for Text, is_connection_deleted Boolean, due_class Integer, row_mac
     Bytes, due_at Integer, lease_until Integer, fence Integer, },
     table! { job_secrets by 3:
-    account_id Text, job_id Text, part Text, wrapped_key Bytes, envelope Bytes, },
+    account_id Text, job_id Text, part Text, kept_since Integer, wrapped_key Bytes, envelope Bytes, },
     table! { webhook_secrets by 2:
     account_id Text, secret_id Text, created_at Integer, retires_at Integer, wrapped_key Bytes, envelope Bytes, },
 ];

@@ -17,8 +17,8 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Deferral, DueJob, DueLimits, Error, JobCounts, JobFilter, JobUpdate,
-    LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, NewJob, StoredJob, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Deferral, DueJob, DueLimits, Error, Exports, JobCounts, JobFilter, JobUpdate,
+    LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, NewJob, Retention, StoredJob, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -33,6 +33,8 @@ pub trait Store:
     + JobCounts
     + WebhookSecrets
     + Audit
+    + Retention
+    + Exports
 {
 }
 
@@ -47,6 +49,8 @@ impl<S> Store for S where
         + JobCounts
         + WebhookSecrets
         + Audit
+        + Retention
+        + Exports
 {
 }
 
@@ -158,7 +162,8 @@ pub trait Connections: Send + Sync {
     /// [`Error::NotFound`], [`Error::VersionConflict`], [`Error::NameTaken`] or [`Error::KeyNotActive`].
     async fn update_connection(&self, account: &AccountId, update: ConnectionUpdate) -> Result<(), Error>;
     /// Deletes a connection and wipes its sealing key; [`Changed::No`] if there is none. [`Error::KeyNotActive`]. Its
-    /// unfinished jobs are cancelled and their sealed parts wiped, except for what their webhooks need.
+    /// unfinished jobs are cancelled and their sealed parts wiped, except for what their webhooks need; what its failed jobs
+    /// kept for a retry is wiped.
     async fn delete_connection(
         &self,
         account: &AccountId,
@@ -242,10 +247,13 @@ pub trait Jobs: Send + Sync {
         work: Work,
         now: Timestamp,
     ) -> Result<Option<u64>, Error>;
-    /// Adds a job. [`Error::NotFound`] if its connection is gone, [`Error::ReservationLost`], [`Error::KeyNotActive`].
+    /// Adds a job. [`Error::NotFound`] if its connection is gone, [`Error::AlreadyRetried`], [`Error::ReservationLost`],
+    /// [`Error::KeyNotActive`].
     async fn insert_job(&self, account: &AccountId, new: NewJob) -> Result<(), Error>;
     /// A job, without what it keeps sealed.
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error>;
+    /// The job that repeats this one.
+    async fn find_retry(&self, account: &AccountId, id: &JobId) -> Result<Option<JobId>, Error>;
     /// A job with its MAC and its sealed request, to be verified before it is written.
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error>;
     /// The stored response with the upload link; `None` if there never was one, or it was wiped with the link.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use app::{AccountError, App, Clock, ImportError, KeyOptions};
+use app::{AccountError, App, Clock, ImportError, KeyOptions, RetentionOptions};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use domain::account::{Account, Label};
@@ -17,7 +17,7 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::{CertificateCheck, RequestIds, Transport};
@@ -33,8 +33,6 @@ use crate::{metrics_server, telemetry, wiring};
 
 /// How often repeated failures are reported.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
-/// How often expired idempotency records are deleted.
-const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 /// How often it is stored which API keys were used, each at most once an hour.
 const KEY_USES_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the dates of the certificate are checked.
@@ -70,7 +68,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     // These run until the set is dropped.
     let mut watchers = JoinSet::new();
     watchers.spawn(watch_database(app.clone()));
-    watchers.spawn(sweep(app.clone()));
+    watchers.spawn(sweep(app.clone(), config.retention));
     watchers.spawn(record_api_key_uses(app.clone()));
     watchers.spawn(report_repeats());
     if let Some(listener) = metrics_listener {
@@ -212,24 +210,13 @@ async fn watch_database(app: Arc<App>) {
     exit::now(ExitStatus::DatabaseFailed.code());
 }
 
-/// Periodically deletes expired idempotency records.
-async fn sweep(app: Arc<App>) {
-    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+/// Periodically deletes expired records.
+async fn sweep(app: Arc<App>, retention: RetentionOptions) {
+    let mut interval = tokio::time::interval(retention.interval);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        match app.purge_idempotency_records().await {
-            Ok(0) => {}
-            Ok(deleted) => {
-                tracing::debug!(deleted, "expired stored responses were deleted");
-            }
-            Err(error) => {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::warn!(
-                    error,
-                    "expired stored responses could not be deleted; the next sweep retries"
-                );
-            }
-        }
+        app.sweep(&retention).await;
     }
 }
 

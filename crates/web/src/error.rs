@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
+use domain::job::{JobId, NotRetryable};
 use serde::Serialize;
 
 use crate::Shared;
@@ -47,6 +48,8 @@ pub(crate) struct Problem {
     pub(crate) retry_after_seconds: Option<u64>,
     /// The current version of the connection, for a version conflict.
     pub(crate) current_version: Option<u64>,
+    /// The job that repeats the one in the request.
+    pub(crate) job_id: Option<Box<JobId>>,
     /// The checks, if one of them failed.
     pub(crate) checks: Vec<CheckOut>,
 }
@@ -60,6 +63,8 @@ struct ProblemOut {
     fields: Vec<FieldError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checks: Vec<CheckOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +79,7 @@ impl From<Code> for Problem {
             fields: Vec::new(),
             retry_after_seconds: None,
             current_version: None,
+            job_id: None,
             checks: Vec::new(),
         }
     }
@@ -156,6 +162,10 @@ impl From<Error> for Problem {
             Error::ConnectionDisabled => Code::ConnectionDisabled.into(),
             Error::WebhookSecretMissing => Code::WebhookSecretMissing.into(),
             Error::JobNotFound => Code::JobNotFound.into(),
+            Error::JobNotRetryable(reason) => not_retryable(reason),
+            Error::JobAlreadyRetried { job_id } => {
+                Self { job_id: Some(Box::new(job_id)), ..Code::JobAlreadyRetried.into() }
+            }
             Error::UploadRefused(failure) => {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
             }
@@ -178,6 +188,18 @@ impl From<Error> for Problem {
             }
         }
     }
+}
+
+/// The message says which of its causes applies.
+fn not_retryable(reason: NotRetryable) -> Problem {
+    let message = match reason {
+        NotRetryable::NotFailed => return Code::JobNotFailed.into(),
+        NotRetryable::ClientUpload => {
+            "The client sends the bytes of this upload. Create another upload to get a new link."
+        }
+        NotRetryable::NotKept => "The request of this upload is no longer kept. Create another upload.",
+    };
+    Problem { message: Some(message.to_owned()), ..Code::JobNotRetryable.into() }
 }
 
 /// One entry for each credential, in field order, with all its problems.
@@ -209,6 +231,7 @@ impl IntoResponse for Problem {
             message,
             fields: self.fields,
             current_version: self.current_version,
+            job_id: self.job_id.map(|id| id.to_string()),
             checks: self.checks,
             request_id: None,
         };
@@ -247,6 +270,7 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
         message,
         fields: Vec::new(),
         current_version: None,
+        job_id: None,
         checks: Vec::new(),
         request_id,
     };
@@ -290,7 +314,7 @@ pub fn errors_markdown() -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::job::{Failure, FailureCode, JobId};
+    use domain::job::{Failure, FailureCode};
     use domain::scope::Scope;
 
     use super::*;
@@ -349,6 +373,10 @@ mod tests {
             Error::ConnectionDisabled,
             Error::WebhookSecretMissing,
             Error::JobNotFound,
+            Error::JobNotRetryable(NotRetryable::NotFailed),
+            Error::JobNotRetryable(NotRetryable::ClientUpload),
+            Error::JobNotRetryable(NotRetryable::NotKept),
+            Error::JobAlreadyRetried { job_id: JobId::from_stored(String::new()) },
             Error::UploadRefused(Failure { code: FailureCode::VimeoRefused, message: String::new() }),
             Error::UploadOver { job_id: JobId::from_stored(String::new()) },
             Error::CredentialsRejected(vec![]),

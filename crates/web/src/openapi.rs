@@ -75,6 +75,9 @@ error_responses! {
     WatchJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable;
     /// Errors of cancelling an upload.
     CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of retrying an upload.
+    RetryErrors: InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, ConnectionDisabled, WebhookSecretMissing,
+        JobNotFailed, JobNotRetryable, JobAlreadyRetried, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating a webhook secret.
     SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
         UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
@@ -281,6 +284,7 @@ fn problem_schema() -> Value {
                 },
             },
             "currentVersion": { "type": "integer", "minimum": 1, "description": "The connection's current version." },
+            "jobId": { "type": "string", "format": "uuid", "description": "The job that repeats the one in the request." },
             "checks": {
                 "type": "array",
                 "description": "Every check of readiness.",

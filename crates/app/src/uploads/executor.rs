@@ -87,7 +87,8 @@ pub(super) async fn execute(
     }
 }
 
-/// The write that ends a job: the audit event, and the wiping of its secrets, except those that a webhook still needs.
+/// The write that ends a job: the audit event, and the wiping of its secrets, except those that a webhook or a retry may
+/// still need.
 pub(super) fn end_commit(context: &Context, mut job: Job) -> Commit {
     let mut event =
         context.audit_event(&job.account_id, Actor::Service, Action::EndUpload, Some(job.id.to_string()));
@@ -99,8 +100,13 @@ pub(super) fn end_commit(context: &Context, mut job: Job) -> Commit {
     job.waiting_for = None;
     let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
     let next_run = if is_webhook_due { NextRun::In(Duration::ZERO) } else { NextRun::Never };
-    let request = if is_webhook_due { SealedPart::Kept } else { SealedPart::Wiped };
+    let request = if is_webhook_due { SealedPart::Kept } else { request_after(&job) };
     Commit { request, link: SealedPart::Wiped, event: Some(event), ..Commit::new(job, next_run) }
+}
+
+/// What becomes of the sealed request once a job has ended and its webhook is done.
+pub(super) fn request_after(job: &Job) -> SealedPart {
+    if job.keeps_request() { SealedPart::Retained } else { SealedPart::Wiped }
 }
 
 fn report(id: &JobId, outcome: Result<(), AbortReason>) {

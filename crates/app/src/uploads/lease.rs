@@ -200,7 +200,7 @@ impl JobLease {
             NextRun::Never => (None, LeaseAfter::Released),
         };
         let link_after = match &link {
-            SealedPart::Kept => self.link.clone(),
+            SealedPart::Kept | SealedPart::Retained => self.link.clone(),
             SealedPart::Replaced(sealed) => Some(sealed.clone()),
             SealedPart::Wiped => None,
         };

@@ -16,6 +16,7 @@ mod postpone;
 mod prepare;
 mod receivers;
 mod request;
+mod resubmission;
 mod retry;
 mod setup;
 mod slots;
@@ -294,6 +295,7 @@ impl App {
             updated_at: now,
             version: 1,
             source: request.source.kind(),
+            retry_of: None,
             facts,
             state: JobState::Queued(Queued::default()),
             bytes_per_second: None,
@@ -312,7 +314,8 @@ impl App {
 
     fn new_row(&self, caller: &Caller, job: Job, request: Sealed, start: JobStart) -> NewJob {
         let subject = Some(job.id.to_string());
-        let event = self.audit_event(&caller.account_id, caller.actor.clone(), Action::CreateUpload, subject);
+        let action = if job.retry_of.is_some() { Action::RetryUpload } else { Action::CreateUpload };
+        let event = self.audit_event(&caller.account_id, caller.actor.clone(), action, subject);
         let row_mac = self.mac_job(&job);
         NewJob { job, row_mac, request, start, event, completion: None, now: self.clock.now() }
     }

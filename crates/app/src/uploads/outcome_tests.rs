@@ -27,6 +27,7 @@ fn job(state: JobState) -> Job {
         updated_at: at(0),
         version: 1,
         source: SourceKind::Url,
+        retry_of: None,
         facts: None,
         state,
         bytes_per_second: None,

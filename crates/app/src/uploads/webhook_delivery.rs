@@ -7,7 +7,7 @@ use domain::job::{Job, Webhook};
 use seal::webhook::WebhookSecret;
 use store::SealedPart;
 
-use super::executor::abort;
+use super::executor::{abort, request_after};
 use super::job_metrics::record_delivery;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
 use super::receivers::busy_pause;
@@ -139,11 +139,12 @@ impl From<Error> for DeliveryError {
     }
 }
 
-/// Nothing more is due, and what was sealed is wiped.
+/// Nothing more is due, and what was sealed is wiped, unless a retry may need it.
 async fn end(lease: &mut JobLease, webhook: Webhook) -> Result<(), AbortReason> {
     let job = Job { webhook, ..lease.job.clone() };
+    let request = request_after(&job);
     let commit = Commit::new(job, NextRun::Never);
-    lease.commit(Commit { request: SealedPart::Wiped, link: SealedPart::Wiped, ..commit }).await
+    lease.commit(Commit { request, link: SealedPart::Wiped, ..commit }).await
 }
 
 async fn post(

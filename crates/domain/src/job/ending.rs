@@ -142,6 +142,7 @@ mod tests {
             updated_at: at,
             version: 1,
             source,
+            retry_of: None,
             facts: None,
             state,
             bytes_per_second: None,

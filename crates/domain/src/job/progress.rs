@@ -211,6 +211,7 @@ mod tests {
             updated_at: at,
             version: 1,
             source: SourceKind::Url,
+            retry_of: None,
             facts: Some(SourceFacts { length: SIZE, validator: None, marks: None, fetch: Fetch::Ranged }),
             state,
             bytes_per_second: Some(300),

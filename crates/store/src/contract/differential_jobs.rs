@@ -9,14 +9,15 @@ use domain::job::{
     Cancelled, CleaningUp, Completed, Ending, Failed, Failure, FailureCode, Job, JobPhase, JobState,
     JobStatus, Queued, WaitingFor, Webhook,
 };
+use domain::time::Timestamp;
 use domain::video::VideoNumber;
 use proptest::prelude::*;
 
 use super::differential::{ACCOUNTS, Run, describe, is_done};
 use super::{job_samples, samples};
 use crate::{
-    Changed, Completion, Deferral, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRenewal,
-    LeaseTerms, NewJob, SealedPart, Store, WebhookSecretRow, Work,
+    Changed, Completion, Deferral, Expired, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter,
+    LeaseRenewal, LeaseTerms, NewJob, SealedPart, Store, WebhookSecretRow, Work,
 };
 
 /// An operation. Numbers select from what the sequence has created by then; `behind` is how far the expected version or
@@ -30,6 +31,7 @@ pub(super) enum JobOp {
         completes: Option<(u8, u64)>,
         held: Option<u64>,
         is_waiting: bool,
+        retries: Option<usize>,
     },
     Lease {
         nth: usize,
@@ -77,6 +79,12 @@ pub(super) enum JobOp {
         limit: u32,
         only: Only,
     },
+    DeleteEnded {
+        kept: u64,
+    },
+    WipeKept {
+        kept: u64,
+    },
     InsertSecret {
         account: u8,
         overlap: u64,
@@ -96,16 +104,18 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
     let completes = || prop::option::weighted(0.1, (0..3_u8, 1..4_u64));
     let behind = || prop::sample::select(vec![0, 0, 0, 0, 0, 0, 0, 1]);
     let nth = || 0..3_usize;
-    let insert = (account.clone(), nth(), actor(), completes(), prop::option::of(1..100_u64), any::<bool>());
+    let held = || prop::option::of(1..100_u64);
+    let retries = || prop::option::weighted(0.2, nth());
+    let insert = ((account.clone(), nth(), actor()), completes(), held(), any::<bool>(), retries());
     let update = (
         (nth(), behind(), 0..STATES, prop::bool::weighted(0.3), prop::option::of(1..100_u64)),
-        (0..3_u8, 0..3_u8, 0..3_u8),
+        (0..4_u8, 0..3_u8, 0..3_u8),
         (any::<bool>(), actor()),
         completes(),
     );
     prop_oneof![
-        6 => insert.prop_map(|(account, connection, actor, completes, held, is_waiting)| {
-            JobOp::Insert { account, connection, actor, completes, held, is_waiting }
+        6 => insert.prop_map(|((account, connection, actor), completes, held, is_waiting, retries)| {
+            JobOp::Insert { account, connection, actor, completes, held, is_waiting, retries }
         }),
         8 => (nth(), behind(), (1..4_u32, 1..4_u32))
             .prop_map(|(nth, behind, limits)| JobOp::Lease { nth, behind, limits }),
@@ -123,6 +133,8 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
             .prop_map(|(limit, work)| JobOp::ListDue { limit, work }),
         2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32, only()).prop_map(
             |(account, connection, before, limit, only)| JobOp::List { account, connection, before, limit, only }),
+        1 => prop::sample::select(vec![0, 60]).prop_map(|kept| JobOp::DeleteEnded { kept }),
+        1 => prop::sample::select(vec![0, 60]).prop_map(|kept| JobOp::WipeKept { kept }),
         1 => (account, prop::sample::select(vec![0, 30, 3_600]), actor())
             .prop_map(|(account, overlap, actor)| JobOp::InsertSecret { account, overlap, actor }),
     ]
@@ -182,6 +194,7 @@ fn part(number: u8, run: &Run) -> SealedPart {
     match number {
         0 => SealedPart::Kept,
         1 => SealedPart::Wiped,
+        3 => SealedPart::Retained,
         _ => SealedPart::Replaced(job_samples::sealed(u8::try_from(run.number % 250).unwrap())),
     }
 }
@@ -248,6 +261,8 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &JobOp) -> String
             let filter = filter(run, connection, before, only);
             describe(store.list_jobs(&run.account(account), &filter, limit).await)
         }
+        JobOp::DeleteEnded { kept } => describe(store.delete_ended_jobs(&expired(kept, now)).await),
+        JobOp::WipeKept { kept } => describe(store.wipe_kept_requests(&expired(kept, now)).await),
         JobOp::InsertSecret { account, overlap, actor } => {
             let account = run.account(account);
             let event = run.event(&account, actor);
@@ -262,8 +277,13 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &JobOp) -> String
     }
 }
 
+/// The limit includes all rows, as for a deferral.
+fn expired(kept_seconds: u64, now: Timestamp) -> Expired {
+    Expired { kept: Duration::from_secs(kept_seconds), limit: 10_000, now }
+}
+
 async fn insert(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
-    let JobOp::Insert { account, connection, actor, completes, held, is_waiting } = *op else {
+    let JobOp::Insert { account, connection, actor, completes, held, is_waiting, retries } = *op else {
         return String::new();
     };
     let account = run.account(account);
@@ -272,6 +292,7 @@ async fn insert(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
     let job = Job {
         connection_id: run.nth(connection).0,
         created_at: now,
+        retry_of: retries.map(|number| nth(run, number).2.id),
         webhook: if is_waiting { Webhook::Waiting { attempts: 0 } } else { Webhook::None },
         ..job_samples::job(&account, run.number, 1)
     };
@@ -333,7 +354,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
         link: part(parts.1, run),
         answer: match part(parts.2, run) {
             SealedPart::Replaced(sealed) => Some(sealed),
-            SealedPart::Kept | SealedPart::Wiped => None,
+            _ => None,
         },
         event: event.map(|event| domain::audit::AuditEvent { action: Action::EndUpload, ..event }),
         completion: completion(run, completes),

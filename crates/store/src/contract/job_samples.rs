@@ -44,6 +44,7 @@ pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
         updated_at: at(2),
         version: 1,
         source: SourceKind::Url,
+        retry_of: None,
         facts: None,
         state: JobState::Queued(Queued::default()),
         bytes_per_second: None,
@@ -242,12 +243,16 @@ fn retry() -> impl Strategy<Value = RetryState> {
 }
 
 /// Undeleted videos, an unconfirmed create, what the job waits for, and whether its connection was deleted.
-fn extras() -> impl Strategy<Value = (Vec<VideoNumber>, Option<Timestamp>, Option<WaitingFor>, bool)> {
+type Extras = (Vec<VideoNumber>, Option<Timestamp>, Option<WaitingFor>, bool, Option<JobId>);
+
+fn extras() -> impl Strategy<Value = Extras> {
     (
         prop::collection::vec(video(), 0..3),
         prop::option::of(instant()),
         prop::option::of(prop::sample::select(WaitingFor::ALL.to_vec())),
         any::<bool>(),
+        // Each a job of its own, because a job is retried once.
+        prop::option::of(any::<[u8; 10]>().prop_map(|random| JobId::make(at(1), random))),
     )
 }
 
@@ -271,13 +276,14 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
     let state = size_and_facts().prop_flat_map(|(size, facts)| (state(size), Just(facts)));
     (state, rest).prop_map(|((state, facts), rest)| {
         let (source, bytes_per_second, warnings, retry, webhook, extras, times) = rest;
-        let (undeleted, unconfirmed_since, waiting_for, is_connection_deleted) = extras;
+        let (undeleted, unconfirmed_since, waiting_for, is_connection_deleted, retry_of) = extras;
         let (created_at, updated_at, version) = times;
         Job {
             created_at,
             updated_at,
             version,
             source,
+            retry_of,
             facts,
             state,
             bytes_per_second,

@@ -20,7 +20,7 @@ use crate::{
 
 /// The sealing keys that are left: the byte that fills each, sorted. SQLite overwrites a wiped key with zeros, PostgreSQL
 /// deletes its row.
-async fn keys(db: &TestDatabase) -> Vec<u8> {
+pub(super) async fn keys(db: &TestDatabase) -> Vec<u8> {
     let mut keys: Vec<u8> = if db.url().starts_with("sqlite") {
         let database = rusqlite::Connection::open(db.path()).unwrap();
         let mut keys = database.prepare("SELECT wrapped_key FROM sealing_keys").unwrap();

@@ -12,6 +12,7 @@ mod differential_jobs;
 mod engine_migration_copy_cases;
 mod engine_migration_mark_cases;
 mod engine_migration_samples;
+mod export_cases;
 mod idempotency_cases;
 mod job_cases;
 mod job_count_cases;
@@ -20,6 +21,7 @@ mod job_lease_cases;
 pub(crate) mod job_samples;
 mod job_secret_cases;
 mod node_cases;
+mod retention_cases;
 pub(crate) mod samples;
 pub(crate) mod test_database;
 
@@ -134,6 +136,19 @@ contract_suite! {
         kept_sealed_parts_survive_updates,
         a_stored_response_is_wiped_with_its_link,
         a_stored_response_is_deleted_with_its_connection_or_account,
+    }
+    export_cases {
+        every_idempotency_record_of_an_account_is_on_one_page,
+        the_dates_of_all_webhook_secrets_are_listed,
+    }
+    retention_cases {
+        a_sweep_has_one_lease_at_a_time_and_its_fence_increases,
+        ended_jobs_are_deleted_in_pieces_when_they_are_old_enough,
+        a_kept_request_is_wiped_when_it_is_old_enough,
+        a_kept_request_is_wiped_with_its_connection_or_account,
+        nothing_is_kept_for_a_retry_without_the_connection,
+        a_job_is_retried_once,
+        two_nodes_that_sweep_at_once_delete_each_job_once,
     }
     account_cases {
         the_deletion_of_an_account_runs_in_parts_and_can_be_resumed,

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    accounts, api_keys, audit_events, connection_writes, connections, connector, idempotency_records,
-    job_leases, job_writes, jobs, parameters, webhook_secrets,
+    accounts, api_keys, audit_events, connection_writes, connections, connector, exports,
+    idempotency_records, job_leases, job_writes, jobs, parameters, retention, webhook_secrets,
 };
 use crate::contract::{TestDatabase, job_samples, samples, test_database};
 use crate::{DatabaseUrl, Error, OpenError, Options};
@@ -73,6 +73,12 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         accounts::DELETE_WEBHOOK_SECRETS,
         jobs::FIND,
         jobs::FIND_SECRET,
+        jobs::FIND_RETRY,
+        exports::LIST_RECORDS,
+        exports::LIST_SECRET_DATES,
+        retention::DELETE_ENDED,
+        retention::DELETE_SECRETS,
+        retention::DELETE_KEPT,
         jobs::LIST,
         jobs::LIST_OF_CONNECTION,
         jobs::LIST_DUE,

@@ -100,6 +100,8 @@ impl SingleWrite for InsertJob {
             Err(Error::ReservationLost)
         } else if rows::get::<bool>(row, "is_inserted")? {
             Ok(())
+        } else if rows::get::<bool>(row, "is_connected")? {
+            Err(Error::AlreadyRetried)
         } else {
             Err(Error::NotFound)
         })
@@ -141,6 +143,8 @@ impl SingleWrite for UpdateJob {
             ("wrapped_key", &secrets.keys),
             ("envelope", &secrets.envelopes),
             ("wiped_part", &secrets.wiped),
+            ("retained_part", &secrets.retained),
+            ("connection_id", &row.connection_id),
             ("job", &json(&row)),
             ("row_mac", &update.row_mac.as_slice()),
         ];
@@ -169,13 +173,14 @@ fn json(row: &JobRow) -> String {
     serde_json::to_string(row).unwrap_or_default()
 }
 
-/// The secrets that an update replaces and wipes, in columns.
+/// The secrets that an update replaces, wipes and retains, in columns.
 #[derive(Default)]
 struct Secrets<'a> {
     replaced: Vec<&'static str>,
     keys: Vec<&'a [u8]>,
     envelopes: Vec<&'a [u8]>,
     wiped: Vec<&'static str>,
+    retained: Vec<&'static str>,
 }
 
 impl<'a> Secrets<'a> {
@@ -185,6 +190,7 @@ impl<'a> Secrets<'a> {
             match becomes {
                 PartAfter::Kept => {}
                 PartAfter::Wiped => parts.wiped.push(part.as_str()),
+                PartAfter::Retained => parts.retained.push(part.as_str()),
                 PartAfter::Replaced(sealed) => {
                     parts.replaced.push(part.as_str());
                     parts.keys.push(&sealed.sealing_key.0);

@@ -14,6 +14,7 @@ use crate::{DueJob, StoredJob};
 
 pub(super) const SQL: &str = include_str!("sql/jobs.sql");
 pub(super) const FIND: &str = statement(SQL, "find_job");
+pub(super) const FIND_RETRY: &str = statement(SQL, "find_retry");
 pub(super) const FIND_STORED: &str = statement(SQL, "find_stored_job");
 pub(super) const FIND_SECRET: &str = statement(SQL, "find_secret");
 pub(super) const LIST: &str = statement(SQL, "list_jobs");
@@ -43,6 +44,10 @@ pub(super) fn running(row: &Row) -> Result<Running, PgError> {
         connection_id: ConnectionId::from_stored(columns.get("connection_id")?),
         count: u32::try_from(columns.get_count("count")?).unwrap_or(u32::MAX),
     })
+}
+
+pub(super) fn job_id(row: &Row) -> Result<JobId, PgError> {
+    rows::get(row, "job_id").map(JobId::from_stored)
 }
 
 pub(super) fn fence(row: &Row) -> Result<u64, PgError> {

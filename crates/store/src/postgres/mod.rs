@@ -11,6 +11,7 @@ mod connection_writes;
 mod connections;
 mod connector;
 mod engine_migration;
+mod exports;
 mod idempotency_records;
 mod job_counts;
 mod job_leases;
@@ -21,6 +22,7 @@ mod maintenance;
 mod parameters;
 mod pg_error;
 mod pooling;
+mod retention;
 mod rows;
 mod schema;
 mod servers;
@@ -214,6 +216,11 @@ impl Jobs for Postgres {
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
         let key: Parameters<'_> = &[("account_id", &account.as_str()), ("job_id", &id.as_str())];
         self.find(jobs::FIND, key, jobs::job).await
+    }
+
+    async fn find_retry(&self, account: &AccountId, id: &JobId) -> Result<Option<JobId>, Error> {
+        let key: Parameters<'_> = &[("account_id", &account.as_str()), ("job_id", &id.as_str())];
+        self.find(jobs::FIND_RETRY, key, jobs::job_id).await
     }
 
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {

@@ -1,7 +1,7 @@
 //! The secrets of jobs: each is a row, whose key is among the sealing keys, where it is wiped in place.
 
 use domain::id::{AccountId, ConnectionId};
-use domain::job::JobId;
+use domain::job::{Job, JobId};
 use domain::secret::Sealed;
 use rusqlite::{Connection, named_params};
 
@@ -11,10 +11,13 @@ use crate::jobs::{Part, PartAfter};
 use crate::sql::statement;
 
 const INSERT: &str = statement(SQL, "insert_secret");
+const RETAIN: &str = statement(SQL, "retain_request");
 const DELETE: &str = statement(SQL, "delete_secret");
 const FIND: &str = statement(SQL, "find_secret");
 const WIPE_KEYS_OF_CONNECTION: &str = statement(SQL, "wipe_sealing_keys_of_connection");
 const DELETE_OF_CONNECTION: &str = statement(SQL, "delete_secrets_of_connection");
+const WIPE_KEPT_KEYS_OF_CONNECTION: &str = statement(SQL, "wipe_kept_sealing_keys_of_connection");
+const DELETE_KEPT_OF_CONNECTION: &str = statement(SQL, "delete_kept_secrets_of_connection");
 const WIPE_KEYS_OF_ACCOUNT: &str = statement(SQL, "wipe_sealing_keys_of_account");
 const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_secrets_of_account");
 
@@ -36,16 +39,29 @@ pub(super) fn insert(
     statements::execute(database, INSERT, parameters).map(drop)
 }
 
-/// Keeps, replaces or wipes a part.
+/// Keeps, replaces, retains or wipes a part.
 pub(super) fn update(
     database: &Connection,
     account: &AccountId,
-    id: &JobId,
+    job: &Job,
     (part, becomes): (Part, PartAfter<'_>),
 ) -> rusqlite::Result<()> {
+    let id = &job.id;
     match becomes {
         PartAfter::Kept => Ok(()),
         PartAfter::Wiped => wipe(database, account, id, part),
+        PartAfter::Retained => {
+            let parameters = named_params! {
+                ":account_id": account.as_str(),
+                ":job_id": id.as_str(),
+                ":connection_id": job.connection_id.as_str(),
+                ":kept_since": job.updated_at.as_micros(),
+            };
+            match statements::execute(database, RETAIN, parameters)? {
+                0 => wipe(database, account, id, part),
+                _ => Ok(()),
+            }
+        }
         PartAfter::Replaced(sealed) => {
             wipe(database, account, id, part)?;
             insert(database, account, id, part, sealed)
@@ -82,7 +98,9 @@ pub(super) fn wipe_of_connection(
 ) -> rusqlite::Result<()> {
     let key = named_params! { ":account_id": account.as_str(), ":connection_id": connection.as_str() };
     statements::execute(database, WIPE_KEYS_OF_CONNECTION, key)?;
-    statements::execute(database, DELETE_OF_CONNECTION, key).map(drop)
+    statements::execute(database, DELETE_OF_CONNECTION, key)?;
+    statements::execute(database, WIPE_KEPT_KEYS_OF_CONNECTION, key)?;
+    statements::execute(database, DELETE_KEPT_OF_CONNECTION, key).map(drop)
 }
 
 /// Wipes the secrets of an account's first jobs, up to `limit` jobs, which are about to be deleted.

@@ -22,6 +22,7 @@ use crate::{
 
 pub(super) const SQL: &str = include_str!("sql/jobs.sql");
 const FIND: &str = statement(SQL, "find_job");
+const FIND_RETRY: &str = statement(SQL, "find_retry");
 const FIND_STORED: &str = statement(SQL, "find_stored_job");
 const FIND_GUARDED_COLUMNS: &str = statement(SQL, "find_guarded_columns");
 const LIST: &str = statement(SQL, "list_jobs");
@@ -50,6 +51,11 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
     if connections::find(database, account, &job.connection_id)?.is_none() {
         return Ok(Err(Error::NotFound));
     }
+    if let Some(retried) = &job.retry_of
+        && find_retry(database, account, retried)?.is_some()
+    {
+        return Ok(Err(Error::AlreadyRetried));
+    }
     let (fence, lease_until) = match start {
         JobStart::Queued => (0, None),
         JobStart::Leased(lease) => (1, Some(now.plus(*lease).as_micros())),
@@ -73,6 +79,16 @@ pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -
 pub(super) fn find(database: &Connection, account: &AccountId, id: &JobId) -> rusqlite::Result<Option<Job>> {
     let key = named_params! { ":account_id": account.as_str(), ":job_id": id.as_str() };
     statements::find(database, FIND, key, job)
+}
+
+/// The job that repeats this one.
+pub(super) fn find_retry(
+    database: &Connection,
+    account: &AccountId,
+    id: &JobId,
+) -> rusqlite::Result<Option<JobId>> {
+    let key = named_params! { ":account_id": account.as_str(), ":job_id": id.as_str() };
+    statements::find(database, FIND_RETRY, key, |row| row.get("job_id").map(JobId::from_stored))
 }
 
 pub(super) fn list(
@@ -188,14 +204,15 @@ pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpd
     let due_at = due_in.map(|due_in| now.plus(due_in).as_micros());
     let lease_until = update.kept_lease().map(|lease| now.plus(lease).as_micros());
     // The columns that never change are the key, and not written.
-    let is_written =
-        |(name, _): &(&str, &dyn ToSql)| ![":connection_id", ":source", ":created_at"].contains(name);
+    let is_written = |(name, _): &(&str, &dyn ToSql)| {
+        ![":connection_id", ":source", ":created_at", ":retry_of"].contains(name)
+    };
     let columns = columns.into_iter().filter(is_written).collect::<Vec<_>>();
     let others: [(&str, &dyn ToSql); 4] =
         [(":row_mac", row_mac), (":due_at", &due_at), (":lease_until", &lease_until), (":fence", &fence)];
     statements::execute(database, UPDATE, &[&columns[..], &others[..]].concat())?;
     for part in update.parts() {
-        job_secrets::update(database, account, &job.id, part)?;
+        job_secrets::update(database, account, job, part)?;
     }
     if let Some(completion) = completion {
         idempotency_records::complete(database, account, completion)?;

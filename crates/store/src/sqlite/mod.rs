@@ -15,6 +15,7 @@ mod connections;
 mod database_file;
 mod due_jobs;
 mod engine_migration;
+mod exports;
 mod idempotency_records;
 mod job_counts;
 mod job_secrets;
@@ -22,6 +23,7 @@ mod jobs;
 mod keyring;
 mod maintenance;
 mod readers;
+mod retention;
 mod rows;
 mod schema;
 mod sealing_keys;
@@ -135,6 +137,10 @@ impl Jobs for Sqlite {
 
     async fn find_job(&self, account: &AccountId, id: &JobId) -> Result<Option<Job>, Error> {
         self.readers.read(|connection| jobs::find(connection, account, id))
+    }
+
+    async fn find_retry(&self, account: &AccountId, id: &JobId) -> Result<Option<JobId>, Error> {
+        self.readers.read(|connection| jobs::find_retry(connection, account, id))
     }
 
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error> {

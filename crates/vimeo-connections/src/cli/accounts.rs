@@ -1,5 +1,6 @@
 //! `accounts`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use app::App;
@@ -8,7 +9,7 @@ use domain::account::Label;
 use serde_json::json;
 
 use super::confirmation::Confirmation;
-use super::{BoxError, Format, output};
+use super::{BoxError, Format, exports, output};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -20,7 +21,8 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Delete an account with its API keys and connections, and wipe the keys of their secrets
+    /// Delete an account with its API keys and connections, and wipe the keys of their secrets; `accounts export` exports
+    /// what it has before
     Delete {
         /// The account's name
         #[arg(value_parser = Label::parse)]
@@ -29,6 +31,19 @@ pub(super) enum Command {
         confirmation: Confirmation,
         #[command(flatten)]
         format: Format,
+    },
+    /// Export everything that an account has as JSON lines, without secrets
+    ///
+    /// Each line is an object with a `type` (`account`, `api_key`, `connection`, `job`, `webhook_secret` or
+    /// `idempotency_record`) and the `record`. The last line has the type `summary` and the number of records of each type: an
+    /// export without it is incomplete. What is changed meanwhile is exported as it was before or after.
+    Export {
+        /// The account's name
+        #[arg(value_parser = Label::parse)]
+        name: Label,
+        /// A new file, readable by its owner alone [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
     /// List all accounts
     List {
@@ -61,6 +76,10 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                  entries are kept.",
                 account.id
             ))
+        }
+        Command::Export { name, output } => {
+            let account = app.find_account(&name).await?;
+            exports::export(app, &account, output).await
         }
         Command::List { format } => {
             let accounts = app.list_accounts().await?;

@@ -18,6 +18,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         Error::ConnectionDisabled => "the connection is disabled; enable it with `connections enable`".into(),
         Error::WebhookSecretMissing => "the account has no webhook secret: create it with POST /v1/webhook-secret".into(),
         Error::JobNotFound => "the upload no longer exists".into(),
+        Error::JobAlreadyRetried { job_id } => format!("the upload was retried before: {job_id} repeats it").into(),
         Error::UploadRefused(failure) => failure.message.into(),
         Error::UploadOver { .. } => "the upload has ended and its link is no longer valid; run the command again".into(),
         Error::Unauthorized => "the account no longer exists".into(),
@@ -41,6 +42,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         | Error::Forbidden { .. }
         | Error::LastManagingKey
         | Error::ExpiryBeyondCreator
+        | Error::JobNotRetryable(_)
         | Error::IdempotencyKeyInUse
         | Error::IdempotencyKeyReused => Box::new(error),
     }

@@ -32,6 +32,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "accounts delete",
         &["vimeo-connections accounts delete acme", "vimeo-connections accounts delete acme --yes --json"],
     ),
+    (
+        "accounts export",
+        &[
+            "vimeo-connections accounts export acme --output acme.jsonl",
+            "vimeo-connections accounts export acme",
+        ],
+    ),
     ("accounts list", &["vimeo-connections accounts list", "vimeo-connections accounts list --json"]),
     ("keys", &["vimeo-connections keys create --account acme", "vimeo-connections keys list"]),
     (

@@ -297,7 +297,7 @@ async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<Exit
 }
 
 /// A key in JSON: the object of the API, and its account.
-fn shown(key: &ApiKey, status: KeyStatus, account: &str) -> Value {
+pub(super) fn shown(key: &ApiKey, status: KeyStatus, account: &str) -> Value {
     let mut shown = web::api_key_object(key, status);
     if let Some(object) = shown.as_object_mut() {
         object.insert("account".to_owned(), json!(account));

@@ -9,6 +9,7 @@ mod drafts;
 mod engine_migration;
 mod error_messages;
 mod examples;
+mod exports;
 mod imports;
 mod keys;
 mod lines;

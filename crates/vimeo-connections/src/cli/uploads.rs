@@ -123,7 +123,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
             progress: &progress,
         };
         match source {
-            Source::File(file) => upload_file(&context, file, settings, again).await,
+            Source::File(file) => Box::pin(upload_file(&context, file, settings, again)).await,
             Source::Url(url) => upload_url(&context, &url, (settings, again, stay)).await,
         }
     };

@@ -282,6 +282,24 @@ pub(crate) const KEYS: &[Key] = &[
         "Run uploads. `false`: this node accepts uploads, but other nodes run them.",
     ),
     key(
+        "retention.jobs_days",
+        Kind::Number { least: 0, most: 36_500 },
+        "90",
+        "How long a job is kept after its end, and after its webhook. 0: for ever.",
+    ),
+    key(
+        "retention.failed_request_days",
+        Kind::Number { least: 0, most: 365 },
+        "7",
+        "How long the request of a failed job is kept sealed, so that it can be retried. 0: it is wiped within minutes.",
+    ),
+    key(
+        "retention.sweep_seconds",
+        Kind::Number { least: 1, most: 86_400 },
+        "600",
+        "How often expired records are deleted.",
+    ),
+    key(
         "store.queue",
         Kind::Number { least: 1, most: 1_000_000 },
         "4096",

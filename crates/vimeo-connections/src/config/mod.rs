@@ -8,6 +8,7 @@ mod kubernetes;
 mod layers;
 mod listener;
 mod page;
+mod retention;
 mod roots;
 mod scopes;
 mod uploads;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{Coalesce, DatabaseUrl, PostgresOptions, PreparedStatements, WeakKeys};
+use app::{Coalesce, DatabaseUrl, PostgresOptions, PreparedStatements, RetentionOptions, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -57,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
+    pub(crate) retention: RetentionOptions,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) weak_keys: WeakKeys,
     pub(crate) log_format: LogFormat,
@@ -199,6 +201,7 @@ impl Reader<'_> {
             keyring: keyring?,
             vimeo: vimeo?,
             uploads: uploads?,
+            retention: self.retention()?,
             bootstrap,
             weak_keys: if self.flag("api_keys.allow_weak") { WeakKeys::Accept } else { WeakKeys::Refuse },
             log_format: LogFormat::of(self.layers),

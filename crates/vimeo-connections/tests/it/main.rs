@@ -10,6 +10,7 @@ mod http;
 mod keys;
 mod monitoring;
 mod process;
+mod retention;
 mod security;
 mod support;
 mod uploads;

@@ -26,6 +26,9 @@ pub(crate) enum Code {
     LastManagingKey,
     IdempotencyKeyInUse,
     UploadOver,
+    JobNotFailed,
+    JobNotRetryable,
+    JobAlreadyRetried,
     BodyTooLarge,
     UnsupportedMediaType,
     InvalidVimeoCredentials,
@@ -49,7 +52,7 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 34] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -70,6 +73,9 @@ impl Code {
         Self::LastManagingKey,
         Self::IdempotencyKeyInUse,
         Self::UploadOver,
+        Self::JobNotFailed,
+        Self::JobNotRetryable,
+        Self::JobAlreadyRetried,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
         Self::InvalidVimeoCredentials,
@@ -133,7 +139,7 @@ impl Code {
                 StatusCode::NOT_FOUND,
                 "JOB_NOT_FOUND",
                 "There is no such job in this account.",
-                "The job never existed or belongs to another account.",
+                "The job never existed, was deleted (`retention.jobs_days` after its end), or belongs to another account.",
             ),
             Self::ApiKeyNotFound => spec(
                 StatusCode::NOT_FOUND,
@@ -206,6 +212,24 @@ impl Code {
                 "UPLOAD_OVER",
                 "This upload has ended and its link is no longer valid. Retry with a new idempotency key.",
                 "The first response to this idempotency key had an upload link. The link was wiped when the upload ended or its connection was deleted. The job shows how it ended.",
+            ),
+            Self::JobNotFailed => spec(
+                StatusCode::CONFLICT,
+                "JOB_NOT_FAILED",
+                "Only a failed upload can be retried.",
+                "The job is in progress, completed or cancelled. Nothing was started.",
+            ),
+            Self::JobNotRetryable => spec(
+                StatusCode::CONFLICT,
+                "JOB_NOT_RETRYABLE",
+                "This upload cannot be retried. Create another upload.",
+                "Its request is no longer kept (`retention.failed_request_days`), or the client sends its bytes. Nothing was started.",
+            ),
+            Self::JobAlreadyRetried => spec(
+                StatusCode::CONFLICT,
+                "JOB_ALREADY_RETRIED",
+                "This upload was retried before.",
+                "`jobId` is the job that repeats it. If that one fails, retry that one.",
             ),
             Self::BodyTooLarge => spec(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -346,6 +370,9 @@ impl Code {
             }
             if self == Self::VersionConflict {
                 object.insert("currentVersion".to_owned(), json!(2));
+            }
+            if self == Self::JobAlreadyRetried {
+                object.insert("jobId".to_owned(), json!("019c1234-5678-7abc-8def-0123456789ab"));
             }
             if self == Self::NotReady {
                 let message = "The service is not ready: database: cannot be written.";

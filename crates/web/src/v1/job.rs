@@ -1,6 +1,6 @@
 //! The JSON of jobs, for responses, lists, event streams and webhooks.
 
-use domain::job::{Completed, Job, JobState, WaitingFor};
+use domain::job::{Completed, Job, JobId, JobState, WaitingFor};
 use domain::secret::Secret;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -87,6 +87,10 @@ struct JobDataOut<'a> {
     /// When the current step started.
     #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:03.711Z")]
     updated_date: String,
+    /// The failed job that this one repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "uuid", example = "019c1234-0000-7abc-8def-0123456789ab")]
+    retry_of: Option<&'a str>,
     /// The state of the webhook: `none` (not requested), `waiting`, `delivered` or `given-up`.
     #[schema(pattern = "^(none|waiting|delivered|given-up)$", example = "none")]
     webhook: &'static str,
@@ -124,6 +128,7 @@ impl<'a> From<&'a Job> for JobOut<'a> {
                 connection_id: job.connection_id.as_str(),
                 created_date: job.created_at.to_string(),
                 updated_date: job.updated_at.to_string(),
+                retry_of: job.retry_of.as_ref().map(JobId::as_str),
                 webhook,
             },
         }
@@ -190,6 +195,7 @@ pub(crate) mod tests {
             updated_at: Timestamp::from_millis(2_500),
             version: 1,
             source: SourceKind::Url,
+            retry_of: None,
             facts: Some(SourceFacts { length: 200, validator: None, marks: None, fetch: Fetch::Ranged }),
             state,
             bytes_per_second: None,

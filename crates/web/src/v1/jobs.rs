@@ -1,4 +1,4 @@
-//! The handlers of jobs: reading, listing and cancelling uploads.
+//! The handlers of jobs: reading, listing, cancelling and retrying uploads.
 
 use app::JobFilter;
 use axum::Json;
@@ -14,13 +14,14 @@ use utoipa::IntoParams;
 
 use super::connections::path_param;
 use super::job::{JobOut, JobsOut};
+use super::upload::AcceptedUploadOut;
 use crate::Shared;
 use crate::auth::Authenticated;
 use crate::error::{Code, Problem};
 use crate::openapi;
 use crate::page_key::{PageKey, page_key_text};
 use crate::query::{NoQuery, Query};
-use crate::replay::json_with_capacity;
+use crate::replay::{ReplayableResponse, json_with_capacity};
 
 /// Approximate size of a job in JSON.
 const JOB_BYTES: usize = 640;
@@ -144,6 +145,37 @@ pub(crate) async fn cancel_job(
 ) -> Result<Response, Problem> {
     shared.app.cancel_upload(&caller, &job_id(id)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Retry an upload
+///
+/// Queues a failed upload again as a new job with the same request, as long as the service keeps that request (7 days,
+/// unless configured otherwise). A job can be retried once; the new job can be retried if it fails, too. A video that the
+/// failed job left at Vimeo stays there.
+#[utoipa::path(
+    post, path = "/v1/jobs/{jobId}/retry", operation_id = "retry_job", tag = "Uploads",
+    security(("apiKey" = ["uploads:write"])),
+    params(openapi::JobIdPath),
+    responses(
+        (status = 202, description = "A new job was queued.", body = AcceptedUploadOut,
+            headers(("Location" = String, description = "The path of the new job.")),
+            links(
+                ("get" = (operation_id = "get_job", parameters(("jobId" = "$response.body#/data/jobId")))),
+                ("watch" = (operation_id = "watch_job", parameters(("jobId" = "$response.body#/data/jobId")))),
+                ("cancel" = (operation_id = "cancel_job", parameters(("jobId" = "$response.body#/data/jobId")))),
+            ),
+        ),
+        openapi::RetryErrors,
+    ),
+)]
+pub(crate) async fn retry_job(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let retry = shared.app.retry_upload(&caller, &job_id(id)?).await?;
+    Ok(ReplayableResponse::upload_accepted(&shared.settings.base_path, &retry).into_response())
 }
 
 /// The job in the path. An invalid ID is not found.

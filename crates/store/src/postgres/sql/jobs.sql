@@ -3,7 +3,7 @@
 
 -- name: find_job
 SELECT
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -12,10 +12,17 @@ FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id;
 
+-- name: find_retry
+-- The job that repeats this one.
+SELECT job_id
+FROM jobs
+WHERE account_id = :account_id
+    AND retry_of = :job_id;
+
 -- name: find_stored_job
 -- One statement, so that the job, its MAC and its request are of one moment.
 SELECT
-    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.updated_at, j.version, j.state,
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.updated_at, j.version, j.state,
     j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
     j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
     j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
@@ -45,7 +52,7 @@ WHERE account_id = :account_id
 -- name: list_jobs
 -- By keyset: a search in the index and a scan from there, at any depth.
 SELECT
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -66,7 +73,7 @@ LIMIT :limit;
 
 -- name: list_jobs_of_connection
 SELECT
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -183,8 +190,9 @@ WITH clock AS (
         AND c.connection_id = :connection_id
     FOR KEY SHARE
 ), inserted AS (
+    -- A job is retried once.
     INSERT INTO jobs (
-        account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+        account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
         validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
         deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
         warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -192,7 +200,7 @@ WITH clock AS (
         lease_until, fence)
     SELECT
         input.account_id, input.job_id, input.connection_id, input.source, input.created_at,
-        input.updated_at, input.version, input.state, input.total_bytes, input.validator,
+        input.retry_of, input.updated_at, input.version, input.state, input.total_bytes, input.validator,
         input.source_marks, input.fetching, input.sent_bytes, input.bytes_per_second, input.video_number,
         input.orphan_number, input.deadline_at, input.probes, input.restarts, input.ending, input.kept,
         input.vimeo_link, input.player_link, input.failure_code, input.failure_message, input.warnings,
@@ -205,6 +213,7 @@ WITH clock AS (
     CROSS JOIN jsonb_populate_record(NULL::jobs, :job::text::jsonb) AS input
     WHERE checks.is_active
         AND checks.is_held
+    ON CONFLICT DO NOTHING
     RETURNING account_id, job_id
 ), sealed AS (
     INSERT INTO job_secrets (account_id, job_id, part, wrapped_key, envelope)
@@ -227,12 +236,16 @@ WITH clock AS (
     FROM inserted
     WHERE :event_id::text IS NOT NULL
 )
-SELECT is_active, is_held, EXISTS (SELECT 1 FROM inserted) AS is_inserted
+SELECT
+    is_active, is_held, EXISTS (SELECT 1 FROM connection) AS is_connected,
+    EXISTS (SELECT 1 FROM inserted) AS is_inserted
 FROM checks;
 
 -- name: update_job
 -- With a :fence, the lease must be held. Without, the job must have the :version, and its lease is taken from the worker that
--- has it. :replaced_part, :wrapped_key and :envelope are arrays, :wiped_part too. :event_id is NULL if there is no audit event.
+-- has it. :replaced_part, :wrapped_key and :envelope are arrays, :wiped_part and :retained_part too. :event_id is NULL if there is
+-- no audit event. A part is retained while the connection exists, which is locked before the job, so that its deletion either
+-- comes first or finds the part.
 -- A write of a secret also writes the job's row, so that concurrent writes conflict.
 WITH clock AS (
     SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
@@ -246,6 +259,13 @@ WITH clock AS (
         AND r.answer IS NULL
         AND NOT r.is_released
     FOR UPDATE
+), connection AS (
+    SELECT c.account_id
+    FROM connections AS c
+    WHERE c.account_id = :account_id
+        AND c.connection_id = :connection_id
+        AND cardinality(:retained_part::text[]) > 0
+    FOR KEY SHARE
 ), checks AS (
     SELECT
         CASE
@@ -261,6 +281,7 @@ WITH clock AS (
                 AND (k.expires_at IS NULL OR k.expires_at > clock.now))
         END AS is_active,
         :operation::text IS NULL OR EXISTS (SELECT 1 FROM held) AS is_held,
+        EXISTS (SELECT 1 FROM connection) AS is_connected,
         clock.now
     FROM clock
 ), updated AS (
@@ -311,7 +332,7 @@ WITH clock AS (
             THEN j.version = :version
             ELSE j.fence = :fence::bigint AND j.lease_until > checks.now
             END
-    RETURNING j.account_id, j.job_id
+    RETURNING j.account_id, j.job_id, j.updated_at, checks.is_connected
 ), replaced AS (
     INSERT INTO job_secrets (account_id, job_id, part, wrapped_key, envelope)
     SELECT updated.account_id, updated.job_id, input.part, input.wrapped_key, input.envelope
@@ -321,13 +342,22 @@ WITH clock AS (
     ORDER BY input.part COLLATE "C"
     ON CONFLICT (account_id, job_id, part) DO UPDATE SET
         wrapped_key = excluded.wrapped_key,
-        envelope = excluded.envelope
+        envelope = excluded.envelope,
+        kept_since = NULL
 ), wiped AS (
     DELETE FROM job_secrets AS s
     USING updated
     WHERE s.account_id = :account_id
         AND s.job_id = updated.job_id
-        AND s.part = ANY (:wiped_part::text[])
+        AND (s.part = ANY (:wiped_part::text[])
+            OR s.part = ANY (:retained_part::text[]) AND NOT updated.is_connected)
+), retained AS (
+    UPDATE job_secrets AS s SET kept_since = updated.updated_at
+    FROM updated
+    WHERE s.account_id = :account_id
+        AND s.job_id = updated.job_id
+        AND s.part = ANY (:retained_part::text[])
+        AND updated.is_connected
 ), completed AS (
     UPDATE idempotency_records AS r SET
         answer = :answer,
@@ -397,7 +427,7 @@ WHERE j.account_id = :account_id
         WHERE running.has_ended = (j.due_class = 2)
             AND running.connection_id = j.connection_id) < :per_connection::bigint
 RETURNING
-    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.updated_at, j.version, j.state,
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.updated_at, j.version, j.state,
     j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
     j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
     j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
@@ -530,6 +560,17 @@ WITH input AS (
             AND j.due_class < 2
         ORDER BY j.account_id, j.job_id
         FOR UPDATE OF j) AS ordered
+), wiped AS (
+    -- What failed jobs kept for a retry.
+    DELETE FROM job_secrets AS s
+    USING jobs AS j, input
+    WHERE s.account_id = ANY (:accounts::text[])
+        AND j.account_id = ANY (:accounts::text[])
+        AND j.account_id = input.account_id
+        AND j.connection_id = input.connection_id
+        AND s.account_id = j.account_id
+        AND s.job_id = j.job_id
+        AND s.kept_since IS NOT NULL
 )
 UPDATE jobs AS j SET
     is_connection_deleted = true,

@@ -1,6 +1,6 @@
 -- name: find_job
 SELECT
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -9,10 +9,17 @@ FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id;
 
+-- name: find_retry
+-- The job that repeats this one.
+SELECT job_id
+FROM jobs
+WHERE account_id = :account_id
+    AND retry_of = :job_id;
+
 -- name: find_stored_job
 -- One statement, so that the job, its MAC and its request are of one moment. A missing sealing key is read as a wiped one.
 SELECT
-    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.updated_at, j.version, j.state,
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.updated_at, j.version, j.state,
     j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
     j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
     j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
@@ -36,7 +43,7 @@ WHERE account_id = :account_id
 
 -- name: list_jobs
 SELECT
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -57,7 +64,7 @@ LIMIT :limit;
 
 -- name: list_jobs_of_connection
 SELECT
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
@@ -135,14 +142,15 @@ WHERE account_id = :account_id
 
 -- name: insert_job
 INSERT INTO jobs (
-    account_id, job_id, connection_id, source, created_at, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
     webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, row_mac, due_at, lease_until,
     fence)
 VALUES (
-    :account_id, :job_id, :connection_id, :source, :created_at, :updated_at, :version, :state, :total_bytes,
+    :account_id, :job_id, :connection_id, :source, :created_at, :retry_of, :updated_at, :version, :state,
+    :total_bytes,
     :validator, :source_marks, :fetching, :sent_bytes, :bytes_per_second, :video_number, :orphan_number,
     :deadline_at, :probes, :restarts, :ending, :kept, :vimeo_link, :player_link, :failure_code,
     :failure_message, :warnings, :undeleted, :unconfirmed_since, :retry_count, :last_progress_at,
@@ -286,6 +294,18 @@ WHERE rowid IN (
 INSERT INTO job_secrets (account_id, job_id, part, sealing_key_id, envelope)
 VALUES (:account_id, :job_id, :part, :sealing_key_id, :envelope);
 
+-- name: retain_request
+-- While the connection exists: no other one can use the request.
+UPDATE job_secrets SET kept_since = :kept_since
+WHERE account_id = :account_id
+    AND job_id = :job_id
+    AND part = 'request'
+    AND EXISTS (
+        SELECT 1
+        FROM connections
+        WHERE account_id = :account_id
+            AND connection_id = :connection_id);
+
 -- name: delete_secret
 DELETE FROM job_secrets
 WHERE account_id = :account_id
@@ -333,6 +353,33 @@ WHERE rowid IN (
         AND j.due_at IS NOT NULL
         AND j.due_class < 2
         AND (s.part <> 'request' OR j.webhook <> 'waiting'));
+
+-- In the next two: the requests that the failed jobs of a deleted connection kept for a retry.
+
+-- name: wipe_kept_sealing_keys_of_connection
+UPDATE sealing_keys SET
+    wrapped_key = zeroblob(60)
+WHERE sealing_key_id IN (
+    SELECT s.sealing_key_id
+    FROM job_secrets AS s INDEXED BY job_secrets_kept_by_account
+    CROSS JOIN jobs AS j
+        ON j.account_id = s.account_id
+        AND j.job_id = s.job_id
+    WHERE s.account_id = :account_id
+        AND s.kept_since IS NOT NULL
+        AND j.connection_id = :connection_id);
+
+-- name: delete_kept_secrets_of_connection
+DELETE FROM job_secrets
+WHERE rowid IN (
+    SELECT s.rowid
+    FROM job_secrets AS s INDEXED BY job_secrets_kept_by_account
+    CROSS JOIN jobs AS j
+        ON j.account_id = s.account_id
+        AND j.job_id = s.job_id
+    WHERE s.account_id = :account_id
+        AND s.kept_since IS NOT NULL
+        AND j.connection_id = :connection_id);
 
 -- name: wipe_sealing_keys_of_account
 -- Of its first jobs.

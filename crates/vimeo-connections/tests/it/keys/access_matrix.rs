@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 22] = [
+const MATRIX: [(&str, Needs, u16, u16); 23] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -49,6 +49,8 @@ const MATRIX: [(&str, Needs, u16, u16); 22] = [
     ("GET /v1/jobs/{jobId}", Scope("uploads:read"), 200, 404),
     ("DELETE /v1/jobs/{jobId}", Scope("uploads:write"), 204, 404),
     ("GET /v1/jobs/{jobId}/events", Scope("uploads:read"), 200, 404),
+    // It has not failed.
+    ("POST /v1/jobs/{jobId}/retry", Scope("uploads:write"), 409, 404),
     ("POST /v1/webhook-secret", Scope("webhooks:manage"), 201, 201),
     ("GET /v1/api-keys", Scope("keys:manage"), 200, 200),
     ("POST /v1/api-keys", Scope("keys:manage"), 201, 201),

@@ -99,14 +99,13 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
-    // The jobs as they were before migration 9; there are none.
-    let jobs = include_str!("../../../../store/migrations/sqlite/0005_jobs.sql");
-    let (_, jobs) = jobs.split_once("CREATE TABLE jobs").unwrap();
-    let (jobs, _) = jobs.split_once("CREATE TABLE job_secrets").unwrap();
-    let refusals = include_str!("../../../../store/migrations/sqlite/0006_refusals.sql");
-    let marks = include_str!("../../../../store/migrations/sqlite/0007_source_marks.sql");
-    let revert = "DELETE FROM schema_migrations WHERE number = 9; DROP TABLE jobs";
-    database.execute_batch(&format!("{revert}; CREATE TABLE jobs{jobs}{refusals}{marks}")).unwrap();
+    let revert = "DROP TABLE sweeps;
+        DROP INDEX jobs_by_retried; DROP INDEX jobs_by_end;
+        DROP INDEX job_secrets_by_kept; DROP INDEX job_secrets_kept_by_account;
+        ALTER TABLE jobs DROP COLUMN retry_of;
+        ALTER TABLE job_secrets DROP COLUMN kept_since;
+        DELETE FROM schema_migrations WHERE number = 11;";
+    database.execute_batch(revert).unwrap();
 }
 
 pub(crate) fn open_database(directory: &Path) -> rusqlite::Connection {
