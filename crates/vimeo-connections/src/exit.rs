@@ -5,6 +5,8 @@ use std::io;
 
 use app::{BackupError, EngineMigrationError, OpenError, RestoreError, StartError};
 
+use crate::cli::UsageError;
+use crate::client::{ClientError, TargetError};
 use crate::config::ConfigError;
 use crate::prepare::PrepareError;
 use crate::serve::ServeError;
@@ -16,10 +18,14 @@ use crate::wiring::WiringError;
 pub(crate) enum ExitStatus {
     /// Any other failure.
     Failure,
-    /// The database cannot be used now; a later restart may help.
-    DatabaseUnavailable,
+    /// The command line is not valid.
+    Usage,
+    /// The database or the remote service cannot be used now; later it may.
+    Unavailable,
     /// The state of the database is unknown, or it was migrated away. A restart recovers it or reports where it is.
     DatabaseFailed,
+    /// The remote service does not accept the API key, or the key lacks a scope.
+    NotPermitted,
     /// The configuration, or a file that it names, must be changed first; a restart does not help.
     Misconfigured,
     /// A second signal, or shutdown took too long.
@@ -30,8 +36,10 @@ impl ExitStatus {
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Failure => 1,
-            Self::DatabaseUnavailable => 69,
+            Self::Usage => 2,
+            Self::Unavailable => 69,
             Self::DatabaseFailed => 70,
+            Self::NotPermitted => 77,
             Self::Misconfigured => 78,
             Self::Interrupted => 130,
         }
@@ -56,8 +64,10 @@ Exit status:
   0    done
   1    failed for another reason
   2    the command line is not valid
-  69   the database cannot be used now: unreachable, locked, read-only, full or damaged
+  69   the database cannot be used now: unreachable, locked, read-only, full or damaged; or the
+       remote service: unreachable, overloaded or limiting requests
   70   serve: the state of the database is unknown, or it was migrated away; restart
+  77   the remote service does not accept the API key, or the key lacks a scope
   78   the configuration, or a file that it names, must be changed first
   130  interrupted, or not stopped in time (143 after SIGTERM: upload)";
 
@@ -79,6 +89,9 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
         error.downcast_ref::<E>().map(HasExitStatus::exit_status)
     }
     of::<ConfigError>(error)
+        .or_else(|| of::<UsageError>(error))
+        .or_else(|| of::<TargetError>(error))
+        .or_else(|| of::<ClientError>(error))
         .or_else(|| of::<WiringError>(error))
         .or_else(|| of::<PrepareError>(error))
         .or_else(|| of::<ServeError>(error))
@@ -98,7 +111,7 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
         })
         .or_else(|| match error.downcast_ref()? {
             app::Error::StoreUnavailable(_) | app::Error::Overloaded | app::Error::OutcomeUnknown => {
-                Some(ExitStatus::DatabaseUnavailable)
+                Some(ExitStatus::Unavailable)
             }
             _ => None,
         })
@@ -131,7 +144,7 @@ impl HasExitStatus for StartError {
         match self {
             Self::WrongKeyring { .. } => ExitStatus::Misconfigured,
             Self::Open(error) => error.exit_status(),
-            Self::ServiceSecret | Self::Store(_) => ExitStatus::DatabaseUnavailable,
+            Self::ServiceSecret | Self::Store(_) => ExitStatus::Unavailable,
         }
     }
 }
@@ -156,7 +169,7 @@ impl HasExitStatus for OpenError {
             | Self::ReadOnly(_)
             | Self::Damaged { .. }
             | Self::Server(_)
-            | Self::Engine(_) => ExitStatus::DatabaseUnavailable,
+            | Self::Engine(_) => ExitStatus::Unavailable,
         }
     }
 }
@@ -246,8 +259,11 @@ mod tests {
 
     #[test]
     fn the_help_names_every_status() {
-        use ExitStatus::{DatabaseFailed, DatabaseUnavailable, Failure, Interrupted, Misconfigured};
-        for status in [Failure, DatabaseUnavailable, DatabaseFailed, Misconfigured, Interrupted] {
+        use ExitStatus::{
+            DatabaseFailed, Failure, Interrupted, Misconfigured, NotPermitted, Unavailable, Usage,
+        };
+        for status in [Failure, Usage, Unavailable, DatabaseFailed, NotPermitted, Misconfigured, Interrupted]
+        {
             let line = format!("\n  {:<5}", status.code());
             assert!(HELP.contains(&line), "{status:?}");
         }

@@ -5,6 +5,7 @@
 
 mod certificates;
 mod cli;
+mod client;
 mod config;
 mod exit;
 mod hardening;

@@ -57,8 +57,8 @@ pub(crate) enum WiringError {
     Open(#[from] app::OpenError),
 }
 
-/// The `User-Agent` header of requests to Vimeo.
-const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
+/// The `User-Agent` header of requests.
+pub(crate) const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
 
 /// Opens the service for `serve`, with verification as configured and with uploads.
 pub(crate) async fn open_for_serving(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {

@@ -14,6 +14,9 @@ use crate::v1::connection::{ConnectionOut, KNOWN_FIELDS, read_change, read_draft
 
 /// Fields of a credentials file.
 static CREDENTIAL_FIELDS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
+/// Fields that clients set.
+const CLIENT_FIELDS: [&str; 6] =
+    ["name", "description", "enabled", "clientIdentifier", "clientSecret", "accessToken"];
 /// Required columns of a table of connections.
 const REQUIRED_COLUMNS: [&str; 4] = ["name", "clientIdentifier", "clientSecret", "accessToken"];
 
@@ -122,6 +125,39 @@ impl ConnectionRecord {
         })
     }
 
+    /// The fields that clients set, and for an update its version, as the body of a request. Wiped on drop.
+    pub fn to_body(&self, version: Option<u64>) -> Zeroizing<Vec<u8>> {
+        let texts = self.0.iter().map(|(name, value)| match value {
+            // An escaped character has at most six bytes. The capacity is never exceeded, which would leave a copy.
+            Json::Text(text) => name.len() + 6 * text.len() + 6,
+            _ => name.len() + 16,
+        });
+        let mut body = Zeroizing::new(Vec::with_capacity(texts.sum::<usize>() + 64));
+        body.push(b'{');
+        for (name, value) in self.0.iter().filter(|(name, _)| CLIENT_FIELDS.contains(&name.as_str())) {
+            let value = match value {
+                Json::Null => Value::Null,
+                Json::Bool(value) => Value::Bool(*value),
+                Json::Text(text) => Value::Text(text),
+                // Valid for no field.
+                _ => continue,
+            };
+            if body.len() > 1 {
+                body.push(b',');
+            }
+            // Writing texts to memory does not fail.
+            let _ = serde_json::to_writer(&mut *body, name);
+            body.push(b':');
+            let _ = serde_json::to_writer(&mut *body, &value);
+        }
+        if let Some(version) = version {
+            let comma = if body.len() > 1 { "," } else { "" };
+            body.extend_from_slice(format!("{comma}\"version\":{version}").as_bytes());
+        }
+        body.push(b'}');
+        body
+    }
+
     /// Converts the record to a draft of a new connection, or returns all its errors.
     pub fn into_draft(self, unknown: UnknownFields) -> Result<ConnectionDraft, RecordErrors> {
         let (draft, _) = read_draft(self.0, unknown);
@@ -134,6 +170,15 @@ impl ConnectionRecord {
         let (change, _) = read_change(self.0, UnknownFields::Reject);
         Ok(change?)
     }
+}
+
+/// A value of a field that clients set.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value<'a> {
+    Null,
+    Bool(bool),
+    Text(&'a str),
 }
 
 fn read_cell(column: &str, cell: Zeroizing<String>) -> Json {
@@ -191,6 +236,23 @@ mod tests {
             "name must contain only letters, digits, spaces, hyphens and underscores; enabled is required; \
              clientIdentifier is required; clientSecret must contain only visible ASCII characters, without spaces or \
              line breaks; accessToken is required; accesToken is not a known field; did you mean accessToken?"
+        );
+    }
+
+    #[test]
+    fn a_record_is_sent_with_the_fields_that_clients_set() {
+        let text = r#"{"name":"a\u0022b","notes":"x","enabled":false,"description":null,"version":7,"accessToken":"t"}"#;
+        let record = ConnectionRecord::parse(text.as_bytes()).unwrap();
+        let sent = |version| String::from_utf8(record.to_body(version).to_vec()).unwrap();
+        assert_eq!(sent(None), r#"{"name":"a\"b","enabled":false,"description":null,"accessToken":"t"}"#);
+        assert_eq!(
+            sent(Some(3)),
+            r#"{"name":"a\"b","enabled":false,"description":null,"accessToken":"t","version":3}"#
+        );
+        let empty = ConnectionRecord::default();
+        assert_eq!(
+            (&**empty.to_body(None), &**empty.to_body(Some(1))),
+            (&b"{}"[..], &br#"{"version":1}"#[..])
         );
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Problem {
     pub(crate) retry_after_seconds: Option<u64>,
     /// The current version of the connection, for a version conflict.
     pub(crate) current_version: Option<u64>,
-    /// The job that repeats the one in the request.
+    /// The job that repeats the one in the request, or the job of an upload that has ended.
     pub(crate) job_id: Option<Box<JobId>>,
     /// The checks, if one of them failed.
     pub(crate) checks: Vec<CheckOut>,
@@ -169,7 +169,9 @@ impl From<Error> for Problem {
             Error::UploadRefused(failure) => {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
             }
-            Error::UploadOver { .. } => Code::UploadOver.into(),
+            Error::UploadOver { job_id } => {
+                Self { job_id: Some(Box::new(job_id)), ..Code::UploadOver.into() }
+            }
             Error::CredentialsRejected(problems) => {
                 Self { fields: credential_errors(&problems), ..Code::InvalidVimeoCredentials.into() }
             }

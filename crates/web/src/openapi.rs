@@ -284,7 +284,7 @@ fn problem_schema() -> Value {
                 },
             },
             "currentVersion": { "type": "integer", "minimum": 1, "description": "The connection's current version." },
-            "jobId": { "type": "string", "format": "uuid", "description": "The job that repeats the one in the request." },
+            "jobId": { "type": "string", "format": "uuid", "description": "The job that repeats the one in the request, or the job of an upload that has ended." },
             "checks": {
                 "type": "array",
                 "description": "Every check of readiness.",

@@ -1,19 +1,23 @@
 //! `connections`.
 
+mod operations;
+mod view;
+
 use std::process::ExitCode;
 
-use app::{App, Caller, IntegrityFailure};
+use app::{App, IntegrityFailure};
 use clap::{Args, Subcommand};
-use domain::account::Label;
-use domain::connection::{Availability, Connection, ConnectionChange, ConnectionName};
-use domain::id::ConnectionId;
-use domain::page::PageLimit;
+use domain::connection::Availability;
 use serde_json::json;
+use web::UnknownFields;
+use web::connection_json::ConnectionRecord;
 
+use super::backend::{AccountArg, Backend, Place};
 use super::confirmation::Confirmation;
-use super::error_messages::to_message;
 use super::{BoxError, Format, drafts, imports, output};
-use crate::config::Config;
+
+pub(super) use operations::COLLECTION;
+pub(super) use view::ConnectionView;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -95,20 +99,6 @@ impl Command {
     }
 }
 
-/// The account of the connections.
-#[derive(Args)]
-pub(super) struct AccountArg {
-    /// The account's name
-    #[arg(long, value_parser = Label::parse)]
-    account: Label,
-}
-
-impl AccountArg {
-    pub(super) async fn caller(&self, app: &App) -> Result<Caller, BoxError> {
-        Ok(Caller::operator_for(&app.find_account(&self.account).await?))
-    }
-}
-
 /// The connection.
 #[derive(Args)]
 pub(super) struct ConnectionArg {
@@ -119,175 +109,96 @@ pub(super) struct ConnectionArg {
 }
 
 impl ConnectionArg {
-    async fn find(&self, app: &App) -> Result<(Caller, Connection), BoxError> {
-        self.account.find(app, &self.connection).await
+    async fn find<'a>(&self, place: Place<'a>) -> Result<(Backend<'a>, ConnectionView), BoxError> {
+        let backend = self.account.open(place).await?;
+        let found = backend.find_connection(&self.connection).await?;
+        Ok((backend, found))
     }
 }
 
-impl AccountArg {
-    /// The connection with this ID or name.
-    pub(super) async fn find(
-        &self,
-        app: &App,
-        identifier_or_name: &str,
-    ) -> Result<(Caller, Connection), BoxError> {
-        let caller = self.caller(app).await?;
-        if let Some(id) = ConnectionId::parse(identifier_or_name) {
-            match app.find_connection(&caller, &id).await {
-                Ok(connection) => return Ok((caller, connection)),
-                Err(app::Error::ConnectionNotFound) => {}
-                Err(error) => return Err(to_message(error)),
-            }
-        }
-        let named = match ConnectionName::parse(identifier_or_name) {
-            Ok(name) => app.find_connection_by_name(&caller, &name).await.map_err(to_message)?,
-            Err(_) => None,
-        };
-        // The argument is not echoed: it may be a secret pasted in the wrong place.
-        named.map(|connection| (caller, connection)).ok_or_else(|| {
-            let account = &self.account;
-            format!(
-                "the account {account} has no connection with this ID or name; \
-                 `vimeo-connections connections list --account {account}` shows them"
-            )
-            .into()
-        })
-    }
-}
-
-pub(super) async fn run(app: &App, config: &Config, command: Command) -> Result<ExitCode, BoxError> {
+/// `unknown`: how to treat unknown fields of imported files.
+pub(super) async fn run(
+    place: Place<'_>,
+    unknown: UnknownFields,
+    command: Command,
+) -> Result<ExitCode, BoxError> {
     match command {
-        Command::List { account, format } => list(app, &account.caller(app).await?, &format).await,
+        Command::List { account, format } => {
+            let all = account.open(place).await?.list_connections().await?;
+            if format.json {
+                return output::print_json(&all.iter().map(|view| &view.json).collect::<Vec<_>>());
+            }
+            let rows: Vec<_> = all.iter().map(ConnectionView::row).collect();
+            output::print_table(
+                &["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"],
+                &rows,
+            )
+        }
         Command::Show { connection, format } => {
-            let (_, connection) = connection.find(app).await?;
-            if format.json { print_connection(&connection) } else { output::print(&to_lines(&connection)) }
+            let (_, connection) = connection.find(place).await?;
+            if format.json {
+                return output::print_json(&connection.json);
+            }
+            output::print(&output::to_lines(&connection.lines()))
         }
         Command::Create { account, new, format } => {
-            let connection = drafts::create(app, &account.caller(app).await?, new).await?;
-            print_result("Created", &connection, &format)
+            let backend = account.open(place).await?;
+            let created = backend.create_connection(new.into_record()?).await?;
+            print_result("Created", &created, &format)
         }
         Command::Update { connection, changes, format } => {
-            let (caller, before) = connection.find(app).await?;
-            let connection = drafts::update(app, &caller, &before, changes).await?;
-            print_result("Updated", &connection, &format)
+            let (backend, before) = connection.find(place).await?;
+            let updated = backend.update_connection(&before, changes.into_record()?).await?;
+            print_result("Updated", &updated, &format)
         }
         Command::Enable { connection, format } => {
-            set_availability(app, &connection, Availability::Enabled, &format).await
+            set_availability(place, &connection, Availability::Enabled, &format).await
         }
         Command::Disable { connection, format } => {
-            set_availability(app, &connection, Availability::Disabled, &format).await
+            set_availability(place, &connection, Availability::Disabled, &format).await
         }
         Command::Delete { connection, confirmation, format } => {
-            let (caller, connection) = connection.find(app).await?;
-            let name = connection.name.as_str();
-            confirmation.ask(&format!("deleting the connection {name} ({})", connection.id), name)?;
-            app.delete_connection(&caller, &connection.id).await.map_err(to_message)?;
+            let (backend, connection) = connection.find(place).await?;
+            let label = connection.label();
+            confirmation.ask(&format!("deleting the connection {label}"), connection.name())?;
+            backend.delete_connection(&connection).await?;
             if format.json {
-                let id = connection.id.as_str();
-                return output::print_json(&json!({ "connectionId": id, "status": "deleted" }));
+                return output::print_json(&json!({ "connectionId": connection.id(), "status": "deleted" }));
             }
-            output::print(&format!("Deleted the connection {name} ({}).", connection.id))
+            output::print(&format!("Deleted the connection {label}."))
         }
         Command::Import { account, import, format } => {
-            imports::run(app, account.caller(app).await?, &import, config.unknown_fields, &format).await
+            imports::run(account.open(place).await?, &import, unknown, &format).await
         }
-        Command::Check { format } => check(app, &format).await,
+        Command::Check { format } => check(place.database()?, &format).await,
     }
-}
-
-async fn list(app: &App, caller: &Caller, format: &Format) -> Result<ExitCode, BoxError> {
-    let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let page = app.list_connections(caller, after.as_ref(), PageLimit::MAX).await.map_err(to_message)?;
-        after = page.items.last().map(|last| last.id.clone());
-        all.extend(page.items);
-        if page.next.is_none() {
-            break;
-        }
-    }
-    if format.json {
-        return output::print_json(&all.iter().map(web::connection_json::present).collect::<Vec<_>>());
-    }
-    let rows: Vec<_> = all
-        .iter()
-        .map(|connection| {
-            vec![
-                connection.name.as_str().to_owned(),
-                connection.id.to_string(),
-                availability_text(connection.availability).to_owned(),
-                connection.client_identifier.as_str().to_owned(),
-                connection.version.to_string(),
-                connection.updated_at.to_string(),
-            ]
-        })
-        .collect();
-    output::print_table(&["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"], &rows)
 }
 
 async fn set_availability(
-    app: &App,
+    place: Place<'_>,
     connection: &ConnectionArg,
     to: Availability,
     format: &Format,
 ) -> Result<ExitCode, BoxError> {
-    let (caller, before) = connection.find(app).await?;
-    let status = availability_text(to);
-    if before.availability == to {
+    let (backend, before) = connection.find(place).await?;
+    let (status, done) = if to.is_enabled() { ("enabled", "Enabled") } else { ("disabled", "Disabled") };
+    if before.is_enabled() == to.is_enabled() {
         if format.json {
-            return print_connection(&before);
+            return output::print_json(&before.json);
         }
-        let name = before.name.as_str();
-        return output::print(&format!("The connection {name} ({}) is {status} already.", before.id));
+        return output::print(&format!("The connection {} is {status} already.", before.label()));
     }
-    let change = ConnectionChange { availability: Some(to), ..ConnectionChange::none(before.version) };
-    let connection = app.update_connection(&caller, before.id.as_str(), change).await.map_err(to_message)?;
-    print_result(if to.is_enabled() { "Enabled" } else { "Disabled" }, &connection, format)
+    let mut record = ConnectionRecord::default();
+    record.add_availability(to);
+    let updated = backend.update_connection(&before, record).await?;
+    print_result(done, &updated, format)
 }
 
-fn print_result(done: &str, connection: &Connection, format: &Format) -> Result<ExitCode, BoxError> {
+fn print_result(done: &str, connection: &ConnectionView, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        return print_connection(connection);
+        return output::print_json(&connection.json);
     }
-    let name = connection.name.as_str();
-    output::print(&format!("{done} the connection {name} ({}).", connection.id))
-}
-
-fn print_connection(connection: &Connection) -> Result<ExitCode, BoxError> {
-    output::print_json(&web::connection_json::present(connection))
-}
-
-fn to_lines(connection: &Connection) -> String {
-    let mut lines = vec![
-        ("name", connection.name.as_str().to_owned()),
-        ("connection", connection.id.to_string()),
-        ("status", availability_text(connection.availability).to_owned()),
-        ("client identifier", connection.client_identifier.as_str().to_owned()),
-        ("created", connection.created_at.to_string()),
-        ("updated", connection.updated_at.to_string()),
-        ("version", connection.version.to_string()),
-    ];
-    if let Some(description) = &connection.description {
-        lines.insert(1, ("description", on_one_line(description.as_str())));
-    }
-    let lines: Vec<_> = lines.into_iter().map(|(title, text)| format!("{title:<17}  {text}")).collect();
-    lines.join("\n")
-}
-
-/// A text without line breaks, control characters and direction overrides.
-fn on_one_line(text: &str) -> String {
-    let is_unsafe = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-    };
-    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
-}
-
-fn availability_text(availability: Availability) -> &'static str {
-    match availability {
-        Availability::Enabled => "enabled",
-        Availability::Disabled => "disabled",
-    }
+    output::print(&format!("{done} the connection {}.", connection.label()))
 }
 
 async fn check(app: &App, format: &Format) -> Result<ExitCode, BoxError> {

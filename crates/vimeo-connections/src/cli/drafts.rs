@@ -1,15 +1,12 @@
 //! `connections create` and `connections update`: arguments become a record, which follows the rules of the API.
 
-use app::{App, Caller, Outcome};
 use clap::Args;
-use domain::connection::{Availability, Connection};
-use web::UnknownFields;
+use domain::connection::Availability;
 use web::connection_json::ConnectionRecord;
 use zeroize::Zeroizing;
 
 use super::BoxError;
 use super::credentials::{self, CredentialsArg, PromptedSecret};
-use super::error_messages::to_message;
 
 /// A new connection.
 #[derive(Args)]
@@ -55,48 +52,44 @@ pub(super) struct Changes {
     credentials: CredentialsArg,
 }
 
-/// Creates a connection.
-pub(super) async fn create(app: &App, caller: &Caller, new: NewConnection) -> Result<Connection, BoxError> {
-    let mut record = new.credentials.read()?;
-    add(&mut record, "name", Some(new.name))?;
-    add(&mut record, "description", new.description)?;
-    add(&mut record, "clientIdentifier", new.client_identifier)?;
-    record.add_availability(Availability::from_enabled(!new.disabled));
-    if new.credentials.credentials.is_none() {
-        credentials::ask(&mut record, &[PromptedSecret::ClientSecret, PromptedSecret::AccessToken])?;
-    }
-    let draft = record.into_draft(UnknownFields::Reject)?;
-    match app.create_connection(caller, draft, None).await.map_err(to_message)? {
-        Outcome::Fresh(connection) => Ok(connection),
-        Outcome::Replayed(_) => Err("the connection already exists".into()),
+impl NewConnection {
+    /// All fields. Prompts for the secrets unless a file has them.
+    pub(super) fn into_record(self) -> Result<ConnectionRecord, BoxError> {
+        let mut record = self.credentials.read()?;
+        add(&mut record, "name", Some(self.name))?;
+        add(&mut record, "description", self.description)?;
+        add(&mut record, "clientIdentifier", self.client_identifier)?;
+        record.add_availability(Availability::from_enabled(!self.disabled));
+        if self.credentials.credentials.is_none() {
+            credentials::ask(&mut record, &[PromptedSecret::ClientSecret, PromptedSecret::AccessToken])?;
+        }
+        Ok(record)
     }
 }
 
-/// Updates a connection, unless it has changed since it was read.
-pub(super) async fn update(
-    app: &App,
-    caller: &Caller,
-    before: &Connection,
-    changes: Changes,
-) -> Result<Connection, BoxError> {
-    let mut record = changes.credentials.read()?;
-    add(&mut record, "name", changes.name)?;
-    add(&mut record, "description", changes.description)?;
-    add(&mut record, "clientIdentifier", changes.client_identifier)?;
-    if changes.clear_description {
-        record.clear_description();
+impl Changes {
+    /// The fields that change. Prompts for secrets if requested.
+    pub(super) fn into_record(self) -> Result<ConnectionRecord, BoxError> {
+        let mut record = self.credentials.read()?;
+        add(&mut record, "name", self.name)?;
+        add(&mut record, "description", self.description)?;
+        add(&mut record, "clientIdentifier", self.client_identifier)?;
+        if self.clear_description {
+            record.clear_description();
+        }
+        let secrets = [
+            self.ask_client_secret.then_some(PromptedSecret::ClientSecret),
+            self.ask_access_token.then_some(PromptedSecret::AccessToken),
+        ];
+        let secrets: Vec<_> = secrets.into_iter().flatten().collect();
+        credentials::ask(&mut record, &secrets)?;
+        if record.is_empty() {
+            return Err(
+                "there is nothing to change; see `vimeo-connections connections update --help`".into()
+            );
+        }
+        Ok(record)
     }
-    let secrets = [
-        changes.ask_client_secret.then_some(PromptedSecret::ClientSecret),
-        changes.ask_access_token.then_some(PromptedSecret::AccessToken),
-    ];
-    let secrets: Vec<_> = secrets.into_iter().flatten().collect();
-    credentials::ask(&mut record, &secrets)?;
-    if record.is_empty() {
-        return Err("there is nothing to change; see `vimeo-connections connections update --help`".into());
-    }
-    let change = record.into_change(before.version)?;
-    app.update_connection(caller, before.id.as_str(), change).await.map_err(to_message)
 }
 
 fn add(record: &mut ConnectionRecord, field: &str, text: Option<String>) -> Result<(), BoxError> {

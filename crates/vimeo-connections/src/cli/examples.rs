@@ -50,7 +50,34 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("keys import", &["vimeo-connections keys import --account acme --name website < key.txt"]),
     ("keys list", &["vimeo-connections keys list", "vimeo-connections keys list --account acme --json"]),
-    ("keys revoke", &["vimeo-connections keys revoke key_7t1b8z4d0c6q2v9x1k3m"]),
+    (
+        "keys rename",
+        &[
+            "vimeo-connections keys rename website --to shop --account acme",
+            "vimeo-connections keys rename website --to shop --profile production",
+        ],
+    ),
+    (
+        "keys rotate",
+        &[
+            "vimeo-connections keys rotate website --account acme",
+            "vimeo-connections keys rotate website --overlap-seconds 3600 --profile production",
+        ],
+    ),
+    (
+        "keys revoke",
+        &[
+            "vimeo-connections keys revoke key_7t1b8z4d0c6q2v9x1k3m",
+            "vimeo-connections keys revoke website --profile production",
+        ],
+    ),
+    (
+        "keys inspect",
+        &[
+            "vimeo-connections keys inspect < found.txt",
+            "vimeo-connections keys inspect --revoke --profile production < found.txt",
+        ],
+    ),
     (
         "connections",
         &[
@@ -62,10 +89,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "connections list",
         &[
             "vimeo-connections connections list --account acme",
-            "vimeo-connections connections list --account acme --json",
+            "vimeo-connections connections list --profile production --json",
         ],
     ),
-    ("connections show", &["vimeo-connections connections show films --account acme"]),
+    (
+        "connections show",
+        &[
+            "vimeo-connections connections show films --account acme",
+            "vimeo-connections connections show films --profile production",
+        ],
+    ),
     (
         "connections create",
         &[
@@ -101,7 +134,43 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "upload",
         &[
             "vimeo-connections upload film.mp4 --account acme --connection films --view unlisted",
+            "vimeo-connections upload film.mp4 --profile production --connection films",
             "vimeo-connections upload https://media.example.com/film.mp4 --account acme --connection films",
+        ],
+    ),
+    (
+        "jobs",
+        &[
+            "vimeo-connections jobs list --account acme --status in-progress",
+            "vimeo-connections jobs watch 019c1234-5678-7abc-8def-0123456789ab --profile production",
+        ],
+    ),
+    (
+        "jobs list",
+        &[
+            "vimeo-connections jobs list --account acme --status failed --created-after 2026-01-31T00:00:00Z",
+            "vimeo-connections jobs list --profile production --connection films --limit 10 --json",
+        ],
+    ),
+    ("jobs show", &["vimeo-connections jobs show 019c1234-5678-7abc-8def-0123456789ab --account acme"]),
+    (
+        "jobs watch",
+        &["vimeo-connections jobs watch 019c1234-5678-7abc-8def-0123456789ab --profile production"],
+    ),
+    (
+        "jobs retry",
+        &[
+            "vimeo-connections jobs retry 019c1234-5678-7abc-8def-0123456789ab --account acme",
+            "vimeo-connections jobs retry 019c1234-5678-7abc-8def-0123456789ab --profile production",
+        ],
+    ),
+    ("jobs cancel", &["vimeo-connections jobs cancel 019c1234-5678-7abc-8def-0123456789ab --account acme"]),
+    (
+        "status",
+        &[
+            "vimeo-connections status",
+            "vimeo-connections status --profile production",
+            "VIMEO_CONNECTIONS_API_KEY=… vimeo-connections status --url https://videos.example.com --json",
         ],
     ),
     ("move", &["vimeo-connections move --from sqlite:vimeo-connections.db"]),

@@ -1,5 +1,7 @@
 //! `connections import`: each line of a file becomes a connection or is reported as an error.
 
+mod remote;
+
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,11 +11,11 @@ use std::time::Duration;
 use app::{App, Caller, Error, Outcome, SameCredentials};
 use clap::{Args, ValueEnum};
 use domain::connection::{Availability, ConnectionDraft};
-use domain::id::ConnectionId;
 use serde::Serialize;
 use web::UnknownFields;
 use web::connection_json::{self, ConnectionRecord, rejected_credentials};
 
+use super::backend::Backend;
 use super::error_messages::to_message;
 use super::lines::Lines;
 use super::rows::Rows;
@@ -62,9 +64,9 @@ struct Entry {
 /// The result for one line.
 #[derive(Clone)]
 enum RowOutcome {
-    Imported(ConnectionId),
-    /// With the earlier line that has the same connection, if any.
-    AlreadyExists(ConnectionId, Option<u64>),
+    Imported(String),
+    /// With a remark.
+    AlreadyExists(String, Option<String>),
     Rejected(String),
     NotAttempted(String),
 }
@@ -94,8 +96,7 @@ struct ReportOut {
 }
 
 pub(super) async fn run(
-    app: &App,
-    caller: Caller,
+    backend: Backend<'_>,
     import: &FileToImport,
     unknown: UnknownFields,
     format: &Format,
@@ -107,7 +108,7 @@ pub(super) async fn run(
         Kind::Jsonl => Entries::Objects(lines),
         Kind::Csv => Entries::table(lines, unknown).map_err(|error| format!("{what}: {error}"))?,
     };
-    let mut importer = Importer { app, caller, unknown, names: HashMap::new(), stopped: None };
+    let mut importer = Importer { backend, unknown, names: HashMap::new(), stopped: None };
     let mut report = ReportOut::default();
     loop {
         // If the rest of the file cannot be read, the imported lines are reported nevertheless.
@@ -175,8 +176,7 @@ impl<R: Read> Entries<R> {
 
 /// State across lines.
 struct Importer<'a> {
-    app: &'a App,
-    caller: Caller,
+    backend: Backend<'a>,
     unknown: UnknownFields,
     /// The first line that imported a name.
     names: HashMap<String, u64>,
@@ -191,6 +191,7 @@ impl Importer<'_> {
             Err(error) => return RowOutcome::Rejected(error),
         };
         record.add_availability(Availability::Enabled);
+        let body = record.to_body(None);
         let draft = match record.into_draft(self.unknown) {
             Ok(draft) => draft,
             Err(errors) => return RowOutcome::Rejected(errors.to_string()),
@@ -199,7 +200,13 @@ impl Importer<'_> {
             return RowOutcome::NotAttempted(why.clone());
         }
         let name = draft.name.unique_part().to_owned();
-        match self.store(entry.line, draft).await {
+        let stored = match &self.backend {
+            Backend::Database { app, caller, .. } => {
+                self.store(app, caller, entry.line, draft).await.map_err(to_message)
+            }
+            Backend::Service(client) => self.send(client, entry.line, &draft, body).await,
+        };
+        match stored {
             Ok(outcome) => {
                 if matches!(outcome, RowOutcome::Imported(_) | RowOutcome::AlreadyExists(..)) {
                     self.names.entry(name).or_insert(entry.line);
@@ -207,41 +214,40 @@ impl Importer<'_> {
                 outcome
             }
             Err(error) => {
-                let why = output::with_causes(&*to_message(error));
                 self.stopped = Some(format!("the import stopped at line {}", entry.line));
-                RowOutcome::NotAttempted(why)
+                RowOutcome::NotAttempted(output::with_causes(&*error))
             }
         }
     }
 
     /// The result for a draft. An error means that further lines would fail as well.
-    async fn store(&self, line: u64, draft: ConnectionDraft) -> Result<RowOutcome, Error> {
-        match self.app.compare_credentials(&self.caller, &draft).await? {
+    async fn store(
+        &self,
+        app: &App,
+        caller: &Caller,
+        line: u64,
+        draft: ConnectionDraft,
+    ) -> Result<RowOutcome, Error> {
+        match app.compare_credentials(caller, &draft).await? {
             Some(SameCredentials::Yes(stored)) => {
-                return Ok(RowOutcome::AlreadyExists(
-                    stored.id,
-                    self.names.get(draft.name.unique_part()).copied(),
-                ));
+                let earlier = self.names.get(draft.name.unique_part());
+                let remark = earlier.map(|line| format!("the same as line {line}"));
+                return Ok(RowOutcome::AlreadyExists(stored.id.to_string(), remark));
             }
             Some(SameCredentials::No(_)) => return Ok(self.name_taken(&draft)),
             None => {}
         }
         let name_taken = self.name_taken(&draft);
-        let create = |draft| self.app.create_connection(&self.caller, draft, None);
+        let create = |draft| app.create_connection(caller, draft, None);
         let created = match create(draft.clone()).await {
             Err(Error::VimeoUnavailable { retry_after_seconds }) => {
-                let wait = Duration::from_secs(retry_after_seconds).min(WAIT_MAX);
-                output::status(&format!(
-                    "Vimeo could not be reached; line {line} is retried in {} s.",
-                    wait.as_secs()
-                ));
-                tokio::time::sleep(wait).await;
+                wait("Vimeo could not be reached", line, retry_after_seconds).await;
                 create(draft).await
             }
             created => created,
         };
         match created {
-            Ok(Outcome::Fresh(connection)) => Ok(RowOutcome::Imported(connection.id)),
+            Ok(Outcome::Fresh(connection)) => Ok(RowOutcome::Imported(connection.id.to_string())),
             Err(Error::CredentialsRejected(problems)) => Ok(RowOutcome::Rejected(format!(
                 "Vimeo refused the credentials: {}",
                 rejected_credentials(&problems)
@@ -260,6 +266,13 @@ impl Importer<'_> {
     }
 }
 
+/// Waits before a line is retried.
+async fn wait(why: &str, line: u64, seconds: u64) {
+    let wait = Duration::from_secs(seconds).min(WAIT_MAX);
+    output::status(&format!("{why}; line {line} is retried in {} s.", wait.as_secs()));
+    tokio::time::sleep(wait).await;
+}
+
 impl ReportOut {
     fn add(
         &mut self,
@@ -276,10 +289,8 @@ impl ReportOut {
         };
         *count += 1;
         let (connection_id, reason) = match outcome {
-            RowOutcome::Imported(id) => (Some(id.to_string()), None),
-            RowOutcome::AlreadyExists(id, earlier) => {
-                (Some(id.to_string()), earlier.map(|line| format!("the same as line {line}")))
-            }
+            RowOutcome::Imported(id) => (Some(id), None),
+            RowOutcome::AlreadyExists(id, remark) => (Some(id), remark),
             RowOutcome::Rejected(reason) | RowOutcome::NotAttempted(reason) => (None, Some(reason)),
         };
         if format.json {

@@ -1,6 +1,7 @@
 //! `keys`.
 
 mod inspect;
+mod remote;
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -15,10 +16,17 @@ use domain::scope::{Scope, Scopes};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::backend::UsageError;
 use super::{BoxError, Format, output};
 use crate::prepare::parse_key;
 use inspect::Revoke;
 
+pub(super) use remote::run as run_remotely;
+
+const COLUMNS: [&str; 8] =
+    ["KEY ID", "ACCOUNT", "NAME", "ENDS IN", "STATUS", "SCOPES", "EXPIRES", "LAST USED"];
+const KEY_IN_HISTORY: &str = "that is a key, and it is now in your shell's history: revoke it with \
+                              `vimeo-connections keys inspect --revoke`, which reads it from standard input";
 /// Limit for a key on standard input.
 const INPUT_MAX_BYTES: u64 = 4096;
 
@@ -99,9 +107,9 @@ pub(super) struct KeySelector {
 
 #[derive(Args)]
 pub(super) struct NewKey {
-    /// The account's name
+    /// The account's name; required for the database, and not for a remote service
     #[arg(long, value_parser = Label::parse)]
-    account: Label,
+    account: Option<Label>,
     /// A name for the key
     #[arg(long, value_parser = Label::parse, default_value = "api key")]
     name: Label,
@@ -116,13 +124,13 @@ pub(super) struct NewKey {
 pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
     match command {
         Command::Create { options, format } => {
-            let account = app.find_account(&options.account).await?;
+            let account = options.find_account(app).await?;
             let caller = Caller::operator_for(&account);
             let created = app.create_api_key(&caller, options.into()).await?;
             show_new(app, &account, &created, &format).await
         }
         Command::Import { options, format } => {
-            let account = app.find_account(&options.account).await?;
+            let account = options.find_account(app).await?;
             let plain = read_key()?;
             let key = app.import_api_key(&account, &plain, options.into()).await?;
             if format.json {
@@ -162,14 +170,18 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
     }
 }
 
+impl NewKey {
+    async fn find_account(&self, app: &App) -> Result<Account, BoxError> {
+        Ok(app.find_account(self.account.as_ref().ok_or(UsageError::AccountMissing)?).await?)
+    }
+}
+
 /// The key that a selector names, and its account.
 async fn select(app: &App, selector: &KeySelector) -> Result<(Account, ApiKey), BoxError> {
     let KeySelector { key: wanted, account } = selector;
     // An error about an unknown name would show the key.
     if wanted.contains(KEY_PREFIX) {
-        return Err("that is a key, and it is now in your shell's history: revoke it with \
-                    `vimeo-connections keys inspect --revoke`, which reads it from standard input"
-            .into());
+        return Err(KEY_IN_HISTORY.into());
     }
     let accounts = match account {
         Some(name) => vec![app.find_account(name).await?],
@@ -290,10 +302,7 @@ async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<Exit
     if format.json {
         return output::print_json(&json!(items));
     }
-    output::print_table(
-        &["KEY ID", "ACCOUNT", "NAME", "ENDS IN", "STATUS", "SCOPES", "EXPIRES", "LAST USED"],
-        &rows,
-    )
+    output::print_table(&COLUMNS, &rows)
 }
 
 /// A key in JSON: the object of the API, and its account.

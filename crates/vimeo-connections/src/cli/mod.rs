@@ -1,6 +1,7 @@
 //! The command line.
 
 mod accounts;
+mod backend;
 mod backups;
 mod confirmation;
 mod connections;
@@ -11,11 +12,13 @@ mod error_messages;
 mod examples;
 mod exports;
 mod imports;
+mod jobs;
 mod keys;
 mod lines;
 pub(crate) mod output;
 mod pages;
 mod rows;
+mod status;
 mod uploads;
 
 use std::path::{Path, PathBuf};
@@ -29,10 +32,15 @@ use seal::keyring::Keyring;
 use seal::keyring_file;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
+use web::UnknownFields;
 
+use crate::client::{self, ApiClient, ServiceArguments, Target};
 use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat};
 use crate::prepare::{self, InUse};
 use crate::{exit, serve, telemetry, wiring};
+
+use backend::Place;
+pub(crate) use backend::UsageError;
 
 /// What `--version` shows.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SOURCE_COMMIT"), ")");
@@ -47,6 +55,8 @@ pub(crate) struct Arguments {
     /// Configuration file [default: ./vimeo-connections.toml if it exists]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    service: ServiceArguments,
     #[command(subcommand)]
     command: Command,
 }
@@ -95,6 +105,11 @@ enum AccountCommand {
     Connections(connections::Command),
     /// Upload a file or URL through a connection; rerun to resume
     Upload(uploads::Arguments),
+    /// List, watch, cancel and retry uploads as jobs
+    #[command(subcommand)]
+    Jobs(jobs::Command),
+    /// Show whether the service works, and what is in it
+    Status(status::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -128,25 +143,36 @@ pub(crate) fn parse() -> Arguments {
 
 /// Runs a command.
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
-    let configuration = arguments.config.as_deref();
-    match arguments.command {
+    let Arguments { config, service, command } = arguments;
+    let (environment, variables) = Environment::from_process();
+    match command {
         Command::Pages(command) => pages::run(&command),
-        Command::Serve => Box::pin(serve(configuration)).await,
+        Command::Serve => {
+            service.reject(&variables, "serve")?;
+            Box::pin(serve(config.as_deref(), environment)).await
+        }
         Command::OfDatabase(command) => {
-            let (config, layers) = Config::load(configuration, Environment::from_process())?;
+            service.reject(&variables, command.name())?;
+            let (config, layers) = Config::load(config.as_deref(), environment)?;
             start_log(&config)?;
             run_on_database(&config, &layers, command).await
         }
-        Command::OfAccount(command) => {
-            let (config, _) = Config::load(configuration, Environment::from_process())?;
-            start_log(&config)?;
-            run_on_account(&config, *command).await
-        }
+        Command::OfAccount(command) => match client::choose(&service, variables)? {
+            Target::Database => {
+                let (config, _) = Config::load(config.as_deref(), environment)?;
+                start_log(&config)?;
+                run_on_account(&config, *command).await
+            }
+            Target::Service(client) => {
+                telemetry::start(LogFormat::Pretty, LevelFilter::WARN, Duration::ZERO)?;
+                run_on_service(&client, *command).await
+            }
+        },
     }
 }
 
-async fn serve(configuration: Option<&Path>) -> Result<ExitCode, BoxError> {
-    match Config::load(configuration, Environment::from_process()) {
+async fn serve(configuration: Option<&Path>, environment: Environment) -> Result<ExitCode, BoxError> {
+    match Config::load(configuration, environment) {
         Ok((config, _)) => {
             telemetry::start(config.log_format, config.log_level, config.log_repeat)?;
             serve::run(&config).await?;
@@ -197,13 +223,50 @@ async fn run_on_account(config: &Config, command: AccountCommand) -> Result<Exit
         AccountCommand::Connections(command) => {
             if command.takes_credentials() {
                 return administer_with_vimeo(config, async |app| {
-                    connections::run(app, config, command).await
+                    connections::run(Place::Database(app), config.unknown_fields, command).await
                 })
                 .await;
             }
-            administer(config, async |app| connections::run(app, config, command).await).await
+            administer(config, async |app| {
+                connections::run(Place::Database(app), config.unknown_fields, command).await
+            })
+            .await
         }
         AccountCommand::Upload(arguments) => Box::pin(uploads::run(config, arguments)).await,
+        AccountCommand::Jobs(command) => {
+            administer(config, async |app| jobs::run(Place::Database(app), command).await).await
+        }
+        AccountCommand::Status(arguments) => {
+            administer(config, async |app| status::of_database(app, config, &arguments).await).await
+        }
+    }
+}
+
+/// On a remote service, through its API.
+async fn run_on_service(client: &ApiClient, command: AccountCommand) -> Result<ExitCode, BoxError> {
+    let place = Place::Service(client);
+    match command {
+        AccountCommand::Keys(command) => keys::run_remotely(client, command).await,
+        // The service decides about unknown fields; those of a file are ignored.
+        AccountCommand::Connections(command) => connections::run(place, UnknownFields::Ignore, command).await,
+        AccountCommand::Upload(arguments) => Box::pin(uploads::run_remotely(client, arguments)).await,
+        AccountCommand::Jobs(command) => jobs::run(place, command).await,
+        AccountCommand::Status(arguments) => status::of_service(client, &arguments).await,
+    }
+}
+
+impl DatabaseCommand {
+    /// Its name on the command line.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Migrate => "migrate",
+            Self::Backup(_) => "backup",
+            Self::Restore(_) => "restore",
+            Self::Config(_) => "config",
+            Self::Accounts(_) => "accounts",
+            Self::Move(_) => "move",
+        }
     }
 }
 

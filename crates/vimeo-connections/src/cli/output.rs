@@ -38,6 +38,22 @@ pub(crate) fn print_table(header: &[&str], rows: &[Vec<String>]) -> Result<ExitC
     print(&lines.join("\n"))
 }
 
+/// A text without line breaks, control characters and direction overrides.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let is_unsafe = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    };
+    text.chars().map(|c| if is_unsafe(c) { ' ' } else { c }).collect()
+}
+
+/// Titles and texts, one line each.
+pub(crate) fn to_lines(lines: &[(&str, String)]) -> String {
+    let lines: Vec<_> =
+        lines.iter().map(|(title, text)| format!("{title:<17}  {}", on_one_line(text))).collect();
+    lines.join("\n")
+}
+
 /// Prints a status message on standard error.
 pub(crate) fn status(text: &str) {
     // If standard error is closed, there is nowhere to report to.

@@ -5,9 +5,12 @@ mod file;
 mod interrupts;
 mod once;
 mod progress;
-mod report;
+mod remote;
+pub(super) mod report;
+mod sending;
 mod settings;
 mod watching;
+mod wire;
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -16,24 +19,27 @@ use std::sync::Arc;
 
 use app::{App, Caller, Error};
 use clap::Args;
-use domain::connection::Connection;
 use domain::id::ConnectionId;
-use domain::job::{Job, JobId};
+use domain::job::JobId;
 use domain::upload::UploadSettings;
 use thiserror::Error as ThisError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::connections::AccountArg;
+use super::backend::{AccountArg, Backend, Place, UsageError};
+use super::jobs::JobView;
 use super::{BoxError, Format, error_messages, output};
 use crate::config::Config;
 use crate::wiring;
 use file::{FileToSend, ReadFault, SendingFile};
-use interrupts::Interrupts;
 use once::{Started, begin_file, begin_url};
-use progress::Progress;
 use settings::SettingsArguments;
 use watching::watch;
+
+pub(super) use interrupts::Interrupts;
+pub(super) use progress::Progress;
+pub(super) use remote::run as run_remotely;
+pub(super) use report::Uploaded;
 
 const RERUN: &str = "Run the same command again to resume";
 
@@ -78,7 +84,7 @@ enum Stay {
 /// Interrupted by Ctrl-C.
 #[derive(Debug, Clone, Copy, ThisError)]
 #[error("interrupted")]
-struct Stopped;
+pub(super) struct Stopped;
 
 /// Where the bytes come from.
 enum Source {
@@ -111,12 +117,13 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     let app = wiring::open_for_uploading(config, tasks.clone()).await?;
     let progress = Progress::new();
     let result = async {
-        let (caller, connection): (Caller, Connection) =
-            arguments.of.find(&app, &arguments.connection).await?;
+        let backend = arguments.of.open(Place::Database(&app)).await?;
+        let Backend::Database { caller, .. } = &backend else { return Err(UsageError::NeedsDatabase.into()) };
+        let connection = backend.find_connection(&arguments.connection).await?;
         let context = UploadContext {
             app: &app,
-            caller: &caller,
-            connection: &connection.id,
+            caller,
+            connection: &ConnectionId::from_stored(connection.id().to_owned()),
             is_working: config.uploads.is_working,
             tasks: &tasks,
             stopping: &interrupts.stopping,
@@ -147,9 +154,9 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
 /// The result.
 enum Ended {
     /// The job has ended.
-    Now(Box<Job>),
+    Now(Box<JobView>),
     /// It was completed by an earlier run.
-    Before(Box<Job>),
+    Before(Box<JobView>),
     /// The service has accepted it.
     Taken(JobId),
 }
@@ -197,12 +204,12 @@ async fn upload_file(
     let name = settings.name.clone().or_else(|| file.video_name());
     let settings = UploadSettings { name, ..settings };
     let id = match begin_file(context, &file, settings, again).await? {
-        Started::Completed(job) => return Ok(Ended::Before(job)),
+        Started::Completed(job) => return Ok(Ended::Before(Box::new(JobView::of(&job)?))),
         Started::InProgress(id) => id,
     };
     let sending = Arc::new(SendingFile::new(file, context.tasks.clone(), context.progress.clone()));
     match watch(context, &id, Some(&sending)).await {
-        Ok(job) => Ok(Ended::Now(Box::new(job))),
+        Ok(job) => Ok(Ended::Now(Box::new(JobView::of(&job)?))),
         Err(error) => match error.downcast::<ReadFault>().map(|fault| *fault) {
             Ok(ReadFault::Changed) => Err(cancel_changed(context, &id).await),
             Ok(ReadFault::Unreadable(error)) => {
@@ -233,9 +240,12 @@ async fn upload_url(
 ) -> Result<Ended, BoxError> {
     let url = context.app.check_address(url).map_err(|fault| format!("the address {fault}"))?;
     match begin_url(context, &url, settings, again).await? {
-        Started::Completed(job) => Ok(Ended::Before(job)),
+        Started::Completed(job) => Ok(Ended::Before(Box::new(JobView::of(&job)?))),
         Started::InProgress(id) if stay == Stay::UntilItIsTaken => Ok(Ended::Taken(id)),
-        Started::InProgress(id) => watch(context, &id, None).await.map(|job| Ended::Now(Box::new(job))),
+        Started::InProgress(id) => {
+            let job = watch(context, &id, None).await?;
+            Ok(Ended::Now(Box::new(JobView::of(&job)?)))
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use super::file::{self, Entry};
 use super::keys::{KEYS, Key, variable};
@@ -11,19 +13,53 @@ use super::{ConfigError, LogFormat};
 
 pub(super) const PREFIX: &str = "VIMEO_CONNECTIONS_";
 
+/// Selects a remote service for a command. Not a configuration key.
+pub(crate) const URL_VARIABLE: &str = "VIMEO_CONNECTIONS_URL";
+/// The API key for it.
+pub(crate) const API_KEY_VARIABLE: &str = "VIMEO_CONNECTIONS_API_KEY";
+/// Also a configuration key.
+const CA_FILE_VARIABLE: &str = "VIMEO_CONNECTIONS_CA_FILE";
+
 /// Environment variables with the service's prefix.
 pub(crate) struct Environment(Vec<(String, String)>);
 
+/// What commands on a remote service take from the environment. Empty variables count as not set.
+#[derive(Default)]
+pub(crate) struct ClientVariables {
+    pub(crate) url: Option<String>,
+    pub(crate) api_key: Option<Zeroizing<String>>,
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The user's directory of configuration.
+    pub(crate) config_home: Option<PathBuf>,
+}
+
+impl ClientVariables {
+    fn take(environment: &mut Environment, config_home: Option<PathBuf>) -> Self {
+        let mut take = |name: &str| {
+            let at = environment.0.iter().position(|(found, _)| found == name)?;
+            Some(environment.0.swap_remove(at).1).filter(|value| !value.trim().is_empty())
+        };
+        let (url, api_key) = (take(URL_VARIABLE), take(API_KEY_VARIABLE).map(Zeroizing::new));
+        let ca_file = environment.0.iter().find(|(name, _)| name == CA_FILE_VARIABLE);
+        let ca_file = ca_file.map(|(_, value)| value.trim()).filter(|value| !value.is_empty());
+        Self { url, api_key, ca_file: ca_file.map(PathBuf::from), config_home }
+    }
+}
+
 impl Environment {
-    /// Those of this process.
+    /// Those of this process: the configuration of the service, and what selects a remote one.
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
-    pub(crate) fn from_process() -> Self {
+    pub(crate) fn from_process() -> (Self, ClientVariables) {
+        let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let config_home = path("XDG_CONFIG_HOME").or_else(|| path("HOME").map(|home| home.join(".config")));
         let ours = std::env::vars_os().filter_map(|(name, value)| {
             let name = name.into_string().ok().filter(|name| name.starts_with(PREFIX))?;
             // A value that is not Unicode is replaced by one that no key accepts.
             Some((name, value.into_string().unwrap_or_else(|_| "\u{fffd}".to_owned())))
         });
-        Self(ours.collect())
+        let mut environment = Self(ours.collect());
+        let client = ClientVariables::take(&mut environment, config_home);
+        (environment, client)
     }
 
     #[cfg(test)]

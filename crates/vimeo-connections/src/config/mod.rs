@@ -29,9 +29,10 @@ use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, Cors, UnknownFields};
 
 pub(crate) use keys::DEFAULT_BASE_PATH;
-pub(crate) use layers::{Environment, Layers, Source};
+pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
 pub(crate) use listener::ListenerConfig;
 pub(crate) use page::markdown;
+pub(crate) use roots::client_tls;
 pub(crate) use uploads::UploadsConfig;
 
 /// The validated configuration.

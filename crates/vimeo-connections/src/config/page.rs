@@ -12,7 +12,8 @@ pub(crate) fn markdown() -> String {
          Built-in defaults, then the file (`--config PATH`, else `./vimeo-connections.toml` if it exists), then the\n\
          environment; later ones take precedence. A key with a dot is in a section of the file (`[vimeo]`,\n\
          `base_url = …`). Unknown keys and variables are errors. `vimeo-connections config check` shows the effective\n\
-         values and where they come from.\n\n\
+         values and where they come from. `VIMEO_CONNECTIONS_URL` and `VIMEO_CONNECTIONS_API_KEY` are not keys: they make\n\
+         commands work on a remote service (see [cli.md](cli.md)); `serve` refuses the first and ignores the second.\n\n\
          | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
     );
     for key in KEYS {

@@ -21,6 +21,14 @@ const SYSTEM_BUNDLES: [&str; 7] = [
     "/usr/local/share/certs/ca-root-nss.crt", // FreeBSD
 ];
 
+/// TLS configuration for a client that trusts the certificates in `ca_file`, else the system's; `None` if there are none.
+pub(crate) fn client_tls(ca_file: Option<&Path>) -> Result<Option<ClientConfig>, String> {
+    match ca_file {
+        Some(path) => of_file(path).map(Some),
+        None => Ok(of_system()),
+    }
+}
+
 /// TLS configuration for clients that trust the certificates in `ca_file`, all of which must be valid.
 pub(super) fn of_file(path: &Path) -> Result<ClientConfig, String> {
     let read = |error: &dyn std::fmt::Display| format!("{} cannot be read: {error}", path.display());

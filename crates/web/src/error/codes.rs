@@ -211,7 +211,7 @@ impl Code {
                 StatusCode::CONFLICT,
                 "UPLOAD_OVER",
                 "This upload has ended and its link is no longer valid. Retry with a new idempotency key.",
-                "The first response to this idempotency key had an upload link. The link was wiped when the upload ended or its connection was deleted. The job shows how it ended.",
+                "The first response to this idempotency key had an upload link. The link was wiped when the upload ended or its connection was deleted. `jobId` names the job, which shows how it ended.",
             ),
             Self::JobNotFailed => spec(
                 StatusCode::CONFLICT,

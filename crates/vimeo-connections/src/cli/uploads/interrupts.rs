@@ -15,14 +15,14 @@ const EXIT_INTERRUPTED: u8 = 130;
 const EXIT_TERMINATED: u8 = 143;
 
 /// Listens for signals until dropped.
-pub(super) struct Interrupts {
-    pub(super) stopping: CancellationToken,
+pub(in crate::cli) struct Interrupts {
+    pub(in crate::cli) stopping: CancellationToken,
     code: Arc<AtomicU8>,
     _listener: JoinSet<()>,
 }
 
 impl Interrupts {
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(in crate::cli) fn listen() -> io::Result<Self> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (stopping, code) = (CancellationToken::new(), Arc::new(AtomicU8::new(EXIT_INTERRUPTED)));
@@ -45,7 +45,7 @@ impl Interrupts {
     }
 
     /// The exit status after an interruption.
-    pub(super) fn code(&self) -> u8 {
+    pub(in crate::cli) fn code(&self) -> u8 {
         self.code.load(Ordering::Relaxed)
     }
 }

@@ -15,10 +15,10 @@ use super::{Again, Stopped, UploadContext, file::FileToSend, to_message};
 use crate::cli::BoxError;
 
 /// How many times the same upload can be started again while stored responses are kept.
-const TIMES: u32 = 20;
+pub(super) const TIMES: u32 = 20;
 /// How long an interrupted run may still hold the request, and how often that is checked.
-const HELD_FOR: Duration = Duration::from_secs(RESERVATION_SECONDS.unsigned_abs() + 5);
-const HELD_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const HELD_FOR: Duration = Duration::from_secs(RESERVATION_SECONDS.unsigned_abs() + 5);
+pub(super) const HELD_PAUSE: Duration = Duration::from_secs(1);
 
 /// The result of a request with one key.
 enum Asked<T> {
@@ -39,7 +39,7 @@ pub(super) enum Started<T> {
 }
 
 /// A request: the name of its key, and the body that is compared.
-struct Wanted {
+pub(super) struct Wanted {
     name: String,
     body: String,
 }
@@ -50,7 +50,7 @@ const ENCODING: &str = "vimeo-connections cli upload, version 1";
 const NAME_BYTES: usize = 16;
 
 impl Wanted {
-    fn new(connection: &str, source: &str, settings: &UploadSettings) -> Self {
+    pub(super) fn new(connection: &str, source: &str, settings: &UploadSettings) -> Self {
         // The name must not depend on the password, because it is stored in plain text; only a keyed hash of the body
         // is stored.
         let body = encode(connection, source, settings);
@@ -59,7 +59,7 @@ impl Wanted {
         Self { name, body: format!("{body}{}", password.unwrap_or_default()) }
     }
 
-    fn key(&self, time: u32) -> Result<IdempotencyKey, BoxError> {
+    pub(super) fn key(&self, time: u32) -> Result<IdempotencyKey, BoxError> {
         let name = if time == 1 { self.name.clone() } else { format!("{}-{time}", self.name) };
         Ok(IdempotencyKey::parse(&name)?)
     }
@@ -108,7 +108,7 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     encoded
 }
 
-fn digest(text: &str) -> String {
+pub(super) fn digest(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
 
@@ -218,10 +218,13 @@ async fn begin<T>(
             Err(error) => return Err(to_message(error)),
         }
     }
-    Err(format!(
-        "this upload was already started {TIMES} times within a day; wait a day, or change a setting"
-    )
-    .into())
+    Err(started_too_often())
+}
+
+/// No further key is left.
+pub(super) fn started_too_often() -> BoxError {
+    format!("this upload was already started {TIMES} times within a day; wait a day, or change a setting")
+        .into()
 }
 
 async fn ask_patiently<T>(

@@ -4,10 +4,11 @@ use std::io::{self, IsTerminal as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::job::{Job, JobState, WaitingFor};
+use domain::job::JobPhase;
 use indicatif::{BinaryBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
+use crate::cli::jobs::JobView;
 use crate::cli::output;
 
 /// Minimum time between two lines.
@@ -22,7 +23,7 @@ const SPINNER: &str = "{spinner} {msg} {elapsed}";
 
 /// The progress display. Clones share it.
 #[derive(Debug, Clone)]
-pub(super) struct Progress(Arc<Shown>);
+pub(in crate::cli) struct Progress(Arc<Shown>);
 
 #[derive(Debug)]
 struct Shown {
@@ -45,7 +46,7 @@ struct Said {
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    pub(in crate::cli) fn new() -> Self {
         let is_bar = io::stderr().is_terminal();
         let target = if is_bar { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target).with_style(style(SPINNER));
@@ -64,12 +65,12 @@ impl Progress {
     }
 
     /// A step without a measurable progress.
-    pub(super) fn phase(&self, phase: &'static str) {
+    pub(in crate::cli) fn phase(&self, phase: &'static str) {
         self.change(phase, None);
     }
 
     /// Bytes are sent from this offset on. Earlier bytes do not count for the rate.
-    pub(super) fn sending_from(&self, offset: u64, total: u64) {
+    pub(in crate::cli) fn sending_from(&self, offset: u64, total: u64) {
         {
             let mut said = self.said();
             (said.is_own, said.is_limited) = (true, false);
@@ -78,7 +79,7 @@ impl Progress {
     }
 
     /// Whether other uploads of the account or the connection have to end first.
-    pub(super) fn set_limited(&self, is_limited: bool) {
+    pub(in crate::cli) fn set_limited(&self, is_limited: bool) {
         self.said().is_limited = is_limited;
     }
 
@@ -89,46 +90,51 @@ impl Progress {
     }
 
     /// The bytes up to `offset` have been sent.
-    pub(super) fn sent(&self, offset: u64) {
+    pub(in crate::cli) fn sent(&self, offset: u64) {
         self.0.bar.set_position(offset);
         self.say_line();
     }
 
     /// Shows the state of the job.
-    pub(super) fn show(&self, job: &Job) {
-        self.show_state(&job.state, job.waiting_for);
+    pub(in crate::cli) fn show(&self, job: &JobView) {
+        let waiting_for_vimeo = job.is_waiting_for_vimeo();
+        match job.phase() {
+            Some(phase) => self.show_phase(phase, job.bytes(), waiting_for_vimeo),
+            None => self.phase("working"),
+        }
     }
 
-    fn show_state(&self, state: &JobState, waiting_for: Option<WaitingFor>) {
-        match state {
-            JobState::Queued(_) => self.phase("waiting for its turn"),
-            JobState::Creating(_) => self.phase("creating the video at Vimeo"),
-            JobState::Uploading(_) if self.said().is_limited => self.phase(LIMITED),
+    fn show_phase(&self, phase: JobPhase, bytes: Option<(u64, u64)>, is_waiting_for_vimeo: bool) {
+        match (phase, bytes) {
+            (JobPhase::Queued, _) => self.phase("waiting for its turn"),
+            (JobPhase::Creating, _) => self.phase("creating the video at Vimeo"),
+            (JobPhase::Uploading, _) if self.said().is_limited => self.phase(LIMITED),
             // The job is updated later than this command's own numbers.
-            JobState::Uploading(uploading) if self.is_own() => {
-                if self.0.bar.position() >= uploading.size {
+            (JobPhase::Uploading, Some((_, size))) if self.is_own() => {
+                if self.0.bar.position() >= size {
                     self.phase("waiting for Vimeo to confirm the last byte");
-                } else if waiting_for == Some(WaitingFor::Vimeo) {
+                } else if is_waiting_for_vimeo {
                     self.phase("waiting to resume: the connection to Vimeo was lost");
                 }
             }
-            JobState::Uploading(uploading) => {
+            (JobPhase::Uploading, Some((sent, size))) => {
                 if self.is_sending() {
-                    self.sent(uploading.sent);
+                    self.sent(sent);
                 } else {
-                    self.measure_from(uploading.sent, uploading.size);
+                    self.measure_from(sent, size);
                 }
             }
-            JobState::Configuring(_) => self.phase("making the settings"),
-            JobState::Transcoding(_) => self.phase("waiting for Vimeo to make it playable"),
-            JobState::Publishing(_) => self.phase("opening the video to its viewers"),
-            JobState::CleaningUp(_) => self.phase("deleting what is at Vimeo"),
-            JobState::Completed(_) | JobState::Failed(_) | JobState::Cancelled(_) => self.end(),
+            (JobPhase::Uploading, None) => self.phase("sending"),
+            (JobPhase::Configuring, _) => self.phase("making the settings"),
+            (JobPhase::Transcoding, _) => self.phase("waiting for Vimeo to make it playable"),
+            (JobPhase::Publishing, _) => self.phase("opening the video to its viewers"),
+            (JobPhase::CleaningUp, _) => self.phase("deleting what is at Vimeo"),
+            (JobPhase::Completed | JobPhase::Failed | JobPhase::Cancelled, _) => self.end(),
         }
     }
 
     /// Stops the display.
-    pub(super) fn end(&self) {
+    pub(in crate::cli) fn end(&self) {
         self.0.bar.finish_and_clear();
     }
 
@@ -211,13 +217,10 @@ fn style(template: &'static str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use domain::job::Uploading;
-    use domain::video::VideoNumber;
-
     use super::*;
 
-    fn sending(sent: u64) -> JobState {
-        JobState::Uploading(Uploading { video: VideoNumber::from_stored(76), size: 1_000, sent, restarts: 0 })
+    fn show(progress: &Progress, sent: u64) {
+        progress.show_phase(JobPhase::Uploading, Some((sent, 1_000)), false);
     }
 
     #[tokio::test]
@@ -226,7 +229,7 @@ mod tests {
         progress.sending_from(0, 1_000);
         progress.sent(1_000);
         for sent in [0, 500] {
-            progress.show_state(&sending(sent), None);
+            show(&progress, sent);
             assert_eq!(progress.0.bar.position(), 1_000);
             assert!(!progress.is_sending(), "a phase without a measure is shown");
         }
@@ -236,7 +239,7 @@ mod tests {
     async fn what_a_service_sends_is_shown_as_its_job_says() {
         let progress = Progress::new();
         for sent in [0, 500, 1_000, 0] {
-            progress.show_state(&sending(sent), None);
+            show(&progress, sent);
             assert_eq!((progress.0.bar.position(), progress.is_sending()), (sent, true));
         }
     }

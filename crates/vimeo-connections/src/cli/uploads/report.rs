@@ -2,30 +2,30 @@
 
 use std::process::ExitCode;
 
-use domain::job::{Job, JobId, JobState};
+use domain::job::{JobId, JobStatus};
 use serde_json::json;
 
+use crate::cli::jobs::JobView;
 use crate::cli::{BoxError, Format, output};
 
 /// The run that uploaded it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Uploaded {
+pub(in crate::cli) enum Uploaded {
     Now,
     Before,
 }
 
 /// Prints the result of a job: the video on standard output, problems on standard error.
-pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<ExitCode, BoxError> {
+pub(in crate::cli) fn tell(job: &JobView, uploaded: Uploaded, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        output::print(&String::from_utf8_lossy(&web::job_object(job, None)))?;
+        output::print(&job.json.to_string())?;
     }
-    for warning in &job.all_warnings() {
+    for warning in job.warnings() {
         output::status(&format!("Warning: {warning}"));
     }
-    match &job.state {
-        JobState::Completed(completed) => {
-            let place =
-                if completed.link.is_empty() { completed.video.to_string() } else { completed.link.clone() };
+    match job.status() {
+        Some(JobStatus::Completed) => {
+            let place = job.place();
             let sentence = match uploaded {
                 Uploaded::Now => format!("Uploaded: the video is at {place}"),
                 Uploaded::Before => format!(
@@ -34,21 +34,21 @@ pub(super) fn tell(job: &Job, uploaded: Uploaded, format: &Format) -> Result<Exi
             };
             if format.json { Ok(ExitCode::SUCCESS) } else { output::print(&sentence) }
         }
-        JobState::Failed(failed) => {
-            let (message, code) = (job.failure_message().unwrap_or_default(), failed.failure.code.as_str());
+        Some(JobStatus::Failed) => {
+            let (message, code) = job.failure();
             output::status(&format!("The upload failed: {message} ({code})"));
             Ok(ExitCode::FAILURE)
         }
-        JobState::Cancelled(_) => {
+        Some(JobStatus::Cancelled) => {
             output::status("The upload was cancelled.");
             Ok(ExitCode::FAILURE)
         }
-        _ => Err("the upload has not ended".into()),
+        Some(JobStatus::InProgress) | None => Err("the upload has not ended".into()),
     }
 }
 
 /// Prints that the service has accepted the job; as JSON, what the API returns.
-pub(super) fn tell_taken(id: &JobId, format: &Format) -> Result<ExitCode, BoxError> {
+pub(in crate::cli) fn tell_taken(id: &JobId, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
         return output::print_json(&json!({ "success": true, "data": { "jobId": id.as_str() } }));
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::file::SendingFile;
 use super::{Stopped, UploadContext, to_message};
 use crate::cli::BoxError;
+use crate::cli::jobs::JobView;
 
 /// How often the job is read.
 const LOOK_PAUSE: Duration = Duration::from_millis(500);
@@ -46,7 +47,7 @@ async fn look(
         match context.app.find_job(context.caller, id).await {
             Ok(job) => {
                 failed = 0;
-                context.progress.show(&job);
+                context.progress.show(&JobView::of(&job)?);
                 if job.state.has_ended() {
                     return Ok(job);
                 }

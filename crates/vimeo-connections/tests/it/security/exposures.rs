@@ -110,6 +110,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "hashed, to distinguish URLs",
     ),
     (
+        "vimeo-connections/src/cli/uploads/wire.rs",
+        r#"add("password", password.as_ref().map(|password| json!(password.as_secret().expose())));"#,
+        "sent to the remote service in a body",
+    ),
+    (
+        "vimeo-connections/src/client/http.rs",
+        r#"let mut header = HeaderValue::from_str(key.expose()).unwrap_or_else(|_| HeaderValue::from_static(""));"#,
+        "sent to the remote service in a header",
+    ),
+    (
         "vimeo/src/session.rs",
         "self.client.request_built(method, path).bearer_auth(self.token.expose())",
         "sent to Vimeo in a header",

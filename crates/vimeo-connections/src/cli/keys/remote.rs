@@ -1,0 +1,278 @@
+//! `keys` on a remote service, through its API. The account is that of the API key.
+
+use std::process::ExitCode;
+
+use domain::api_key::{KEY_PREFIX, PlainKey};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::{Command, KEY_IN_HISTORY, KeySelector, NewKey, read_input};
+use crate::cli::backend::UsageError;
+use crate::cli::output::on_one_line;
+use crate::cli::{BoxError, Format, output};
+use crate::client::{ApiClient, Call};
+use crate::prepare::parse_key;
+
+const COLLECTION: [&str; 2] = ["v1", "api-keys"];
+const UNAUTHORIZED: &str = "UNAUTHORIZED";
+
+/// A key as the API presents it.
+#[derive(Debug, Clone)]
+struct KeyView {
+    json: Value,
+    fields: Fields,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    key_id: String,
+    name: String,
+    last_four: String,
+    status: String,
+    scopes: Vec<String>,
+    expires_date: Option<String>,
+    last_used_date: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageIn {
+    items: Vec<Value>,
+    next_page_key: Option<String>,
+}
+
+/// The response to `/v1/whoami`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IdentityIn {
+    account_id: String,
+    account_name: String,
+    key_id: String,
+    key_name: String,
+    scopes: Vec<String>,
+    expires_date: Option<String>,
+}
+
+impl KeyView {
+    /// With the account, as on the database.
+    fn parse(mut json: Value, account: &IdentityIn) -> Result<Self, serde_json::Error> {
+        let fields = Fields::deserialize(&json)?;
+        if let Some(object) = json.as_object_mut() {
+            object.insert("account".to_owned(), json!(account.account_name));
+            object.insert("accountId".to_owned(), json!(account.account_id));
+        }
+        Ok(Self { json, fields })
+    }
+
+    fn row(&self, account: &IdentityIn) -> Vec<String> {
+        let fields = &self.fields;
+        let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
+        let cells = [
+            fields.key_id.clone(),
+            account.account_name.clone(),
+            fields.name.clone(),
+            format!("…{}", fields.last_four),
+            fields.status.clone(),
+            fields.scopes.join(","),
+            date(&fields.expires_date),
+            date(&fields.last_used_date),
+        ];
+        cells.iter().map(|cell| on_one_line(cell)).collect()
+    }
+}
+
+pub(in crate::cli) async fn run(client: &ApiClient, command: Command) -> Result<ExitCode, BoxError> {
+    match command {
+        Command::Create { options, format } => create(client, options, &format).await,
+        Command::Import { .. } => Err(UsageError::NeedsDatabase.into()),
+        Command::List { account, format } => {
+            if account.is_some() {
+                return Err(UsageError::AccountUnused.into());
+            }
+            let (account, keys) = list(client).await?;
+            if format.json {
+                return output::print_json(&json!(keys.iter().map(|key| &key.json).collect::<Vec<_>>()));
+            }
+            let rows: Vec<_> = keys.iter().map(|key| key.row(&account)).collect();
+            output::print_table(&super::COLUMNS, &rows)
+        }
+        Command::Rename { key, to, format } => {
+            let key = select(client, &key).await?;
+            let body = json!({ "name": to.as_str() });
+            let renamed = send(client, Method::PATCH, &[&key.fields.key_id], Some(&body)).await?;
+            if format.json {
+                return output::print_json(&KeyView::parse(renamed, &whoami(client).await?)?.json);
+            }
+            output::print(&format!("Renamed the key {} to {to}.", on_one_line(&key.fields.key_id)))
+        }
+        Command::Rotate { key, overlap_seconds, expires_in_days, format } => {
+            let key = select(client, &key).await?;
+            let mut body = json!({ "overlapSeconds": overlap_seconds });
+            add(&mut body, "expiresInDays", expires_in_days.map(|days| json!(days)));
+            let created = send(client, Method::POST, &[&key.fields.key_id, "rotate"], Some(&body)).await?;
+            show_new(created, &whoami(client).await?, &format)
+        }
+        Command::Revoke { key, format } => {
+            let key = select(client, &key).await?;
+            revoke(client, &key.fields.key_id).await?;
+            let Fields { key_id, name, last_four, .. } = &key.fields;
+            if format.json {
+                return output::print_json(&json!({ "keyId": key_id, "status": "revoked" }));
+            }
+            output::print(&on_one_line(&format!("Revoked the key {key_id} ({name}, ends in {last_four}).")))
+        }
+        Command::Inspect { revoke, format } => inspect(client, revoke, &format).await,
+    }
+}
+
+async fn create(client: &ApiClient, options: NewKey, format: &Format) -> Result<ExitCode, BoxError> {
+    if options.account.is_some() {
+        return Err(UsageError::AccountUnused.into());
+    }
+    let account = whoami(client).await?;
+    let mut body = json!({ "name": options.name.as_str() });
+    let scopes: Vec<_> = options.scopes.iter().map(|scope| scope.as_str()).collect();
+    add(&mut body, "scopes", (!scopes.is_empty()).then(|| json!(scopes)));
+    add(&mut body, "expiresInDays", options.expires_in_days.map(|days| json!(days)));
+    let created = send(client, Method::POST, &[], Some(&body)).await?;
+    show_new(created, &account, format)
+}
+
+fn add(body: &mut Value, field: &str, value: Option<Value>) {
+    if let (Some(object), Some(value)) = (body.as_object_mut(), value) {
+        object.insert(field.to_owned(), value);
+    }
+}
+
+/// Prints a new key. It is shown only this once.
+fn show_new(created: Value, account: &IdentityIn, format: &Format) -> Result<ExitCode, BoxError> {
+    let mut view = KeyView::parse(created, account)?;
+    if format.json {
+        if let Some(object) = view.json.as_object_mut() {
+            object.shift_remove("status");
+        }
+        return output::print_json(&view.json);
+    }
+    let key = view.json.get("key").and_then(Value::as_str).ok_or("the service returned no key")?;
+    output::print(&format!(
+        "{}\n\nThis is the key {} of {}, shown only once: only a keyed hash of it is stored.",
+        on_one_line(key),
+        on_one_line(&view.fields.key_id),
+        on_one_line(&account.account_name)
+    ))
+}
+
+async fn whoami(client: &ApiClient) -> Result<IdentityIn, BoxError> {
+    Ok(client.send(Call::get(&["v1", "whoami"])).await?.json()?)
+}
+
+async fn send(
+    client: &ApiClient,
+    method: Method,
+    below: &[&str],
+    body: Option<&Value>,
+) -> Result<Value, BoxError> {
+    let path = [&COLLECTION[..], below].concat();
+    let mut call = Call::new(method, &path);
+    if let Some(body) = body {
+        call = call.body(Zeroizing::new(serde_json::to_vec(body)?));
+    }
+    Ok(client.send(call).await?.json()?)
+}
+
+async fn revoke(client: &ApiClient, id: &str) -> Result<(), BoxError> {
+    let path = [&COLLECTION[..], &[id]].concat();
+    client.send(Call::new(Method::DELETE, &path)).await?;
+    Ok(())
+}
+
+/// The account and its keys, oldest first.
+async fn list(client: &ApiClient) -> Result<(IdentityIn, Vec<KeyView>), BoxError> {
+    let account = whoami(client).await?;
+    let (mut all, mut key) = (Vec::new(), None);
+    loop {
+        let page: PageIn = client.send(Call::get(&COLLECTION).query("nextPageKey", key)).await?.json()?;
+        for item in page.items {
+            all.push(KeyView::parse(item, &account)?);
+        }
+        key = page.next_page_key;
+        if key.is_none() {
+            return Ok((account, all));
+        }
+    }
+}
+
+/// The key with this ID or name. Of several with one name, the active one is meant.
+async fn select(client: &ApiClient, selector: &KeySelector) -> Result<KeyView, BoxError> {
+    if selector.account.is_some() {
+        return Err(UsageError::AccountUnused.into());
+    }
+    let wanted = &selector.key;
+    // An error about an unknown name would show the key.
+    if wanted.contains(KEY_PREFIX) {
+        return Err(KEY_IN_HISTORY.into());
+    }
+    let (_, keys) = list(client).await?;
+    if let Some(key) = keys.iter().find(|key| key.fields.key_id == *wanted) {
+        return Ok(key.clone());
+    }
+    let mut named: Vec<_> = keys.into_iter().filter(|key| key.fields.name == *wanted).collect();
+    if named.len() > 1 && named.iter().any(|key| key.fields.status == "active") {
+        named.retain(|key| key.fields.status == "active");
+    }
+    match (named.pop(), named.len()) {
+        (None, _) => {
+            Err(format!("no key has the ID or name {wanted}; `vimeo-connections keys list` shows them")
+                .into())
+        }
+        (Some(key), 0) => Ok(key),
+        _ => Err(format!("several keys are called {wanted}; name one by its ID").into()),
+    }
+}
+
+/// Asks the service whose a key on standard input is. It does not say why it does not accept a key.
+async fn inspect(client: &ApiClient, is_revoking: bool, format: &Format) -> Result<ExitCode, BoxError> {
+    let plain: Option<PlainKey> = parse_key(&read_input()?).ok();
+    let identity = match &plain {
+        None => None,
+        Some(plain) => match client.with_key(plain).send(Call::get(&["v1", "whoami"])).await {
+            Ok(answer) => Some(answer.json::<IdentityIn>()?),
+            Err(error) if error.code() == Some(UNAUTHORIZED) => None,
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let Some(identity) = identity else {
+        if format.json {
+            output::print_json(&json!({ "known": false }))?;
+        } else {
+            output::print("The service does not accept this as a key: it is unknown, expired or revoked.")?;
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    if is_revoking {
+        revoke(client, &identity.key_id).await?;
+    }
+    let status = if is_revoking { "revoked" } else { "active" };
+    if format.json {
+        return output::print_json(&json!({
+            "keyId": identity.key_id,
+            "name": identity.key_name,
+            "status": status,
+            "scopes": identity.scopes,
+            "expiresDate": identity.expires_date,
+            "account": identity.account_name,
+            "accountId": identity.account_id,
+            "known": true,
+        }));
+    }
+    output::print(&output::to_lines(&[
+        ("key", format!("{} ({})", identity.key_name, identity.key_id)),
+        ("account", format!("{} ({})", identity.account_name, identity.account_id)),
+        ("status", status.to_owned()),
+        ("scopes", identity.scopes.join(", ")),
+        ("expires", identity.expires_date.unwrap_or_else(|| "never".to_owned())),
+    ]))
+}

@@ -1,0 +1,61 @@
+//! The settings of a video as the API takes them.
+
+use domain::upload::{Domain, Folder, Privacy, UploadSettings};
+use serde_json::{Map, Value, json};
+
+/// The body of a request for an upload. The same settings have the same bytes in every run. Contains the password.
+pub(super) fn body(source: Value, settings: &UploadSettings) -> Value {
+    let UploadSettings {
+        name,
+        description,
+        privacy,
+        password,
+        embed_domains,
+        content_rating,
+        folder,
+        license,
+        locale,
+        thumbnail_at,
+    } = settings;
+    let mut body = Map::new();
+    body.insert("source".to_owned(), source);
+    let mut add = |field: &str, value: Option<Value>| {
+        body.extend(value.map(|value| (field.to_owned(), value)));
+    };
+    let texts = |texts: Vec<&str>| (!texts.is_empty()).then(|| json!(texts));
+    add("name", name.as_ref().map(|name| json!(name.as_str())));
+    add("description", description.as_ref().map(|text| json!(text.as_str())));
+    match folder {
+        Some(Folder::Number(number)) => add("folder_uri", Some(json!(number.to_string()))),
+        Some(Folder::Named(name)) => add("folder_name", Some(json!(name.as_str()))),
+        None => {}
+    }
+    add("content_rating", texts(content_rating.iter().map(|rating| rating.as_str()).collect()));
+    add("privacy", privacy_object(*privacy));
+    add("password", password.as_ref().map(|password| json!(password.as_secret().expose())));
+    add("embed_domains", texts(embed_domains.iter().map(Domain::as_str).collect()));
+    add("license", license.map(|license| json!(license.as_str())));
+    add("locale", locale.as_ref().map(|locale| json!(locale.as_str())));
+    add("thumbnail_time", thumbnail_at.map(|moment| seconds(moment.as_millis())));
+    Value::Object(body)
+}
+
+fn privacy_object(privacy: Privacy) -> Option<Value> {
+    let Privacy { view, embed, comments, is_downloadable, is_addable } = privacy;
+    let mut object = Map::new();
+    let mut add = |field: &str, value: Option<Value>| {
+        object.extend(value.map(|value| (field.to_owned(), value)));
+    };
+    add("view", view.map(|view| json!(view.as_str())));
+    add("embed", embed.map(|embed| json!(embed.as_str())));
+    add("comments", comments.map(|comments| json!(comments.as_str())));
+    add("download", is_downloadable.map(|is_downloadable| json!(is_downloadable)));
+    add("add", is_addable.map(|is_addable| json!(is_addable)));
+    (!object.is_empty()).then_some(Value::Object(object))
+}
+
+/// Whole seconds as an integer.
+#[expect(clippy::cast_precision_loss, reason = "at most a day of milliseconds")]
+fn seconds(millis: u64) -> Value {
+    if millis.is_multiple_of(1_000) { json!(millis / 1_000) } else { json!(millis as f64 / 1_000.0) }
+}
