@@ -69,7 +69,8 @@ impl VimeoOutcome {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    /// Its name, as a label.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::RateLimited => "rate_limited",

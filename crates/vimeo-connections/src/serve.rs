@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::{CertificateCheck, RequestIds, Transport};
+use web::{CertificateCheck, RequestIds, RequestSpans, Transport};
 use zeroize::Zeroizing;
 
 use crate::certificates::{self, Validity};
@@ -108,7 +108,14 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     background_tasks.close();
     // The time that remains after the requests, so that both together stay within the limit.
     let requested_at = stopping.borrow().unwrap_or_else(Instant::now);
-    if tokio::time::timeout_at(requested_at + config.shutdown, background_tasks.wait()).await.is_err() {
+    close(&app, &background_tasks, requested_at + config.shutdown).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for background work and closes the database, both until `deadline`.
+async fn close(app: &App, background_tasks: &TaskTracker, deadline: Instant) {
+    if tokio::time::timeout_at(deadline, background_tasks.wait()).await.is_err() {
         tracing::warn!(
             "background work did not finish in time: tokens that were created to check \
              credentials may not be revoked"
@@ -119,14 +126,12 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         let _ = app.store_api_key_uses().await;
         app.close().await;
     };
-    if tokio::time::timeout_at(requested_at + config.shutdown, closing).await.is_err() {
+    if tokio::time::timeout_at(deadline, closing).await.is_err() {
         // The writer may be waiting for another process's lock. Its pending writes are unacknowledged, and a restart
         // recovers them.
         tracing::error!("the database could not be closed in time");
         exit::now(ExitStatus::Interrupted.code());
     }
-    tracing::info!("stopped");
-    Ok(())
 }
 
 /// Logs what an operator needs to know first.
@@ -159,6 +164,7 @@ fn settings(
         client_address: config.client_address.clone(),
         cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
+        request_spans: RequestSpans::from_fn(telemetry::traces::request_span),
         certificate,
         stopping,
     }

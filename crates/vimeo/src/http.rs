@@ -8,6 +8,8 @@ use reqwest::header::{ACCEPT, HeaderMap, WWW_AUTHENTICATE};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 use zeroize::Zeroizing;
 
 use crate::Client;
@@ -95,11 +97,13 @@ pub(crate) async fn send_checked(
 /// recorded in metrics.
 pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, SendFailure> {
     let started = Instant::now();
-    let result = send_unrecorded(request, timeout).await;
+    let span = tracing::debug_span!(target: "otlp", "vimeo.request", otel.kind = "client", outcome = Empty);
+    let result = send_unrecorded(request, timeout).instrument(span.clone()).await;
     let outcome = match &result {
         Ok(response) => VimeoOutcome::of_status(response.status.as_u16()),
         Err(failure) => failed_outcome(&failure.error),
     };
+    span.record("outcome", outcome.as_str());
     metrics::record_vimeo_request(VimeoEndpoint::Api, outcome);
     metrics::record_vimeo_duration(started.elapsed());
     if let Some((remaining, limit)) = result.as_ref().ok().and_then(ApiResponse::rate_limit_left) {

@@ -8,6 +8,7 @@ use domain::connection::Credentials;
 use domain::secret::Secret;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout_at};
+use tracing::Instrument as _;
 
 use crate::Client;
 use crate::http::TransportError;
@@ -128,14 +129,16 @@ impl Client {
     ) -> Result<(), VerifyError> {
         let (mut reply, result) = oneshot::channel();
         let (client, credentials, requirements) = (self.clone(), credentials.clone(), requirements.clone());
-        self.tasks.spawn(async move {
+        // In the trace of the request, whose caller waits for it.
+        let checking = async move {
             let result = tokio::select! {
                 result = client.check(&credentials, &requirements) => result,
                 () = reply.closed() => return,
             };
             // The caller may have dropped the future.
             let _ = reply.send(result);
-        });
+        };
+        self.tasks.spawn(checking.in_current_span());
         result.await.unwrap_or(Err(VerifyError::Unknown(TransportError::Unreachable)))
     }
 

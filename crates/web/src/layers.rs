@@ -14,7 +14,7 @@ use domain::id::ApiKeyId;
 use domain::time::Timestamp;
 use futures_util::FutureExt as _;
 use metrics::{RequestInFlight, RequestLabels, record_request};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::auth::CallerSlot;
 use crate::client_address::ClientIp;
@@ -37,18 +37,26 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let client = shared.settings.client_address.of_request(&request);
     request.extensions_mut().insert(ClientIp(client));
     let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
+    let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
+    let trace = if is_probe(&route) {
+        Span::none()
+    } else {
+        (shared.settings.request_spans.0)(request.headers(), method_label(request.method()), &route)
+    };
     let mut log = RequestLog {
         client,
-        route: request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned(),
+        route,
         method: request.method().clone(),
         started_at: shared.clock.now(),
         caller,
         status: None,
         clock: shared.clock.clone(),
         _in_flight: RequestInFlight::start(),
+        trace: trace.clone(),
     };
     let (request, drain) = body_drain::split(request);
     let span = tracing::info_span!("request", request_id = %id);
+    trace.record("request_id", &*id);
     let handled = async move {
         tracing::debug!(method = %log.method, route = log.route, "started");
         let rejection = match check_host(request.version(), request.headers()) {
@@ -72,7 +80,7 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         }
         with_common_headers(response, &id, shared.settings.transport)
     };
-    handled.instrument(span).await
+    handled.instrument(trace).instrument(span).await
 }
 
 /// The client's own ID, if it is safe to log and echo; else a new one.
@@ -129,6 +137,7 @@ struct RequestLog {
     status: Option<StatusCode>,
     clock: app::Clock,
     _in_flight: RequestInFlight,
+    trace: Span,
 }
 
 impl Drop for RequestLog {
@@ -139,6 +148,10 @@ impl Drop for RequestLog {
             route: &self.route,
             status: self.status.as_ref().map_or("aborted", StatusCode::as_str),
         };
+        self.trace.record("http.response.status_code", labels.status);
+        if labels.status.starts_with('5') {
+            self.trace.record("otel.status_code", "ERROR");
+        }
         record_request(labels, Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
         let caller = self.caller.0.get();
         // `tracing` requires constant levels.

@@ -32,7 +32,9 @@ use app::{App, Clock};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
+use axum::http::HeaderMap;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -60,6 +62,8 @@ pub struct Settings {
     pub cors: Cors,
     /// Generates request IDs.
     pub request_ids: RequestIds,
+    /// Starts the spans of traces.
+    pub request_spans: RequestSpans,
     /// Checks the certificate of the listener, if it has one.
     pub certificate: Option<CertificateCheck>,
     /// Cancelled at shutdown; ends long responses such as event streams.
@@ -102,6 +106,26 @@ impl RequestIds {
 impl std::fmt::Debug for RequestIds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("RequestIds")
+    }
+}
+
+/// Starts the span of a request in a trace. It is disabled if traces are not exported.
+#[derive(Clone)]
+pub struct RequestSpans(Arc<StartSpan>);
+
+type StartSpan = dyn Fn(&HeaderMap, &str, &str) -> Span + Send + Sync;
+
+impl RequestSpans {
+    /// Uses this function of the headers, the method and the route. The fields `otel.status_code`, `http.response.status_code`
+    /// and `request_id` are recorded when they are known.
+    pub fn from_fn(start: impl Fn(&HeaderMap, &str, &str) -> Span + Send + Sync + 'static) -> Self {
+        Self(Arc::new(start))
+    }
+}
+
+impl std::fmt::Debug for RequestSpans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RequestSpans")
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 
 use super::connector::Connector;
 use super::write_runner;
@@ -89,7 +90,7 @@ impl WriteQueues {
                 write_runner::complete(&writer, vec![pending]).await;
             }
         });
-        answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+        answer.instrument(write_span()).await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
     /// Accepts no more writes, and completes those that wait. The queues must be closed first.
@@ -98,6 +99,11 @@ impl WriteQueues {
         self.tasks.close();
         self.tasks.wait().await;
     }
+}
+
+/// The span of a write in a trace.
+fn write_span() -> Span {
+    tracing::debug_span!(target: "otlp", "store.write")
 }
 
 type Answer<W> = oneshot::Receiver<Result<<W as Write>::Answer, Error>>;
@@ -130,7 +136,7 @@ impl<W: BatchWrite> Queue<W> {
         if !is_sent {
             return Err(Error::Unavailable("the store is closed".into()));
         }
-        answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+        answer.instrument(write_span()).await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
     pub(super) fn close(&self) {

@@ -11,6 +11,7 @@ use std::time::Instant;
 use rusqlite::hooks::Action;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument as _;
 
 use super::checkpoints::{Checkpointer, Notify};
 use super::{accounts, database_file, engine_migration, sealing_keys};
@@ -116,7 +117,8 @@ impl Writer {
                 mpsc::error::TrySendError::Closed(_) => Error::Unavailable("the writer has stopped".into()),
             },
         )?;
-        answer.await.unwrap_or(Err(Error::OutcomeUnknown))
+        let span = tracing::debug_span!(target: "otlp", "store.write");
+        answer.instrument(span).await.unwrap_or(Err(Error::OutcomeUnknown))
     }
 
     /// The number of writes in the queue.

@@ -164,7 +164,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
                 run_on_account(&config, *command).await
             }
             Target::Service(client) => {
-                telemetry::start(LogFormat::Pretty, LevelFilter::WARN, Duration::ZERO)?;
+                telemetry::start(LogFormat::Pretty, LevelFilter::WARN, Duration::ZERO, None)?;
                 run_on_service(&client, *command).await
             }
         },
@@ -174,13 +174,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
 async fn serve(configuration: Option<&Path>, environment: Environment) -> Result<ExitCode, BoxError> {
     match Config::load(configuration, environment) {
         Ok((config, _)) => {
-            telemetry::start(config.log_format, config.log_level, config.log_repeat)?;
-            serve::run(&config).await?;
+            telemetry::start(config.log_format, config.log_level, config.log_repeat, config.traces.as_ref())?;
+            let result = serve::run(&config).await;
+            telemetry::traces::finish().await;
+            result?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
             // Report the error in the configured log format, whatever else is wrong.
-            telemetry::start(error.log_format, LevelFilter::OFF, Duration::ZERO)?;
+            telemetry::start(error.log_format, LevelFilter::OFF, Duration::ZERO, None)?;
             Err(error.into())
         }
     }
@@ -188,7 +190,8 @@ async fn serve(configuration: Option<&Path>, environment: Environment) -> Result
 
 /// The output of a command is its result; the log contains only problems.
 fn start_log(config: &Config) -> Result<(), BoxError> {
-    Ok(telemetry::start(LogFormat::Pretty, config.log_level.min(LevelFilter::WARN), Duration::ZERO)?)
+    let level = config.log_level.min(LevelFilter::WARN);
+    Ok(telemetry::start(LogFormat::Pretty, level, Duration::ZERO, None)?)
 }
 
 async fn run_on_database(

@@ -367,6 +367,18 @@ pub(crate) const KEYS: &[Key] = &[
         "A repeated warning or error is logged once, and then counted in one line per this period; 0: every one is logged.",
     ),
     key(
+        "otlp.endpoint",
+        Kind::Text,
+        "",
+        "Base URL of a receiver of OpenTelemetry traces (OTLP, protobuf over HTTP), such as `http://127.0.0.1:4318`; `/v1/traces` is appended. A request with a `traceparent` header continues its trace. Not set: no traces.",
+    ),
+    key(
+        "otlp.sample_percent",
+        Kind::Number { least: 0, most: 100 },
+        "100",
+        "Part of the traces that start here and are exported. A trace that a client started is exported if the client says so.",
+    ),
+    key(
         "metrics.listen",
         Kind::Text,
         "",

@@ -11,6 +11,7 @@ mod page;
 mod retention;
 mod roots;
 mod scopes;
+mod traces;
 mod uploads;
 
 use std::fmt::Write as _;
@@ -33,6 +34,7 @@ pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, 
 pub(crate) use listener::ListenerConfig;
 pub(crate) use page::markdown;
 pub(crate) use roots::client_tls;
+pub(crate) use traces::TracesConfig;
 pub(crate) use uploads::UploadsConfig;
 
 /// The validated configuration.
@@ -42,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) listener: ListenerConfig,
     /// Where metrics are served, if they are.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Where traces are exported to, if they are.
+    pub(crate) traces: Option<TracesConfig>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) base_path: String,
     pub(crate) cors: Cors,
@@ -184,6 +188,7 @@ impl Reader<'_> {
             listen: listen?,
             listener: self.listener()?,
             metrics_listen: self.metrics_listen(),
+            traces: self.traces(tls_client.as_ref()),
             tls,
             base_path: base_path?,
             cors: cors?,

@@ -4,6 +4,7 @@
 mod json;
 mod queue;
 mod repeat_filter;
+pub(crate) mod traces;
 
 use std::any::Any;
 use std::fs::File;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, JsonFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
@@ -22,7 +24,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::LogFormat;
+use crate::config::{LogFormat, TracesConfig};
 use json::JsonLine;
 use queue::Queue;
 use repeat_filter::{RepeatFilter, Repeated};
@@ -54,8 +56,13 @@ impl Log {
     }
 }
 
-/// Starts logging, including panics. Failures that repeat within `repeat_window` are counted.
-pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Duration) -> io::Result<()> {
+/// Starts logging, including panics, and the export of traces. Failures that repeat within `repeat_window` are counted.
+pub(crate) fn start(
+    format: LogFormat,
+    level: LevelFilter,
+    repeat_window: Duration,
+    otlp: Option<&TracesConfig>,
+) -> io::Result<()> {
     // A descriptor of its own: the writer may block, and must not hold the lock of `io::stderr`.
     let output = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let report = match format {
@@ -71,15 +78,35 @@ pub(crate) fn start(format: LogFormat, level: LevelFilter, repeat_window: Durati
     let targets =
         Targets::new().with_default(libraries).with_targets(OWN_TARGETS.map(|target| (target, level)));
     let targets = targets.with_targets(SILENT_TARGETS.map(|target| (target, LevelFilter::OFF)));
-    let lines = tracing_subscriber::fmt::layer().with_writer(move || queue.clone());
-    let registry = tracing_subscriber::registry().with(targets);
+    let tracer = otlp.map(traces::start).transpose().map_err(io::Error::other)?;
+    // The type of a layer depends on what is below it.
+    macro_rules! install {
+        (|$lines:ident| $layer:expr) => {{
+            match tracer {
+                None => {
+                    let $lines = tracing_subscriber::fmt::layer().with_writer(move || queue.clone());
+                    // One filter for all is the fastest.
+                    tracing_subscriber::registry().with(targets).with($layer).init();
+                }
+                Some(tracer) => {
+                    let $lines = tracing_subscriber::fmt::layer().with_writer(move || queue.clone());
+                    let only_traces = Targets::new().with_target(traces::TARGET, LevelFilter::DEBUG);
+                    let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false);
+                    let spans = spans.with_threads(false).with_level(false).with_target(false);
+                    let spans = spans.with_tracked_inactivity(false);
+                    let lines = $layer.with_filter(targets.with_target(traces::TARGET, LevelFilter::OFF));
+                    tracing_subscriber::registry().with(lines).with(spans.with_filter(only_traces)).init();
+                }
+            }
+        }};
+    }
     match format {
         LogFormat::Json => {
-            registry.with(lines.fmt_fields(JsonFields::new()).event_format(Deduplicated(JsonLine))).init();
+            install!(|lines| lines.fmt_fields(JsonFields::new()).event_format(Deduplicated(JsonLine)));
         }
         LogFormat::Pretty => {
             let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-            registry.with(lines.with_ansi(is_terminal).event_format(Deduplicated(Format::default()))).init();
+            install!(|lines| lines.with_ansi(is_terminal).event_format(Deduplicated(Format::default())));
         }
     }
     std::panic::set_hook(Box::new(|panic| {

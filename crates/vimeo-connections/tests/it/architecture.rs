@@ -48,7 +48,9 @@ const ALLOWED_DEPENDENCIES: [(&str, &[&str]); 11] = [
 
 /// Libraries that only these crates may use. `bench` compares with servers and a database of its own, and talks to the
 /// service over HTTP alone.
-const PINNED_LIBRARIES: [(&str, &[&str]); 18] = [
+const PINNED_LIBRARIES: [(&str, &[&str]); 20] = [
+    ("opentelemetry", &["vimeo-connections"]),
+    ("tracing-opentelemetry", &["vimeo-connections"]),
     ("prometheus", &["metrics"]),
     ("rusqlite", &["store"]),
     ("tokio-postgres", &["store", "bench"]),

@@ -17,6 +17,7 @@ use domain::time::Timestamp;
 use domain::video::VideoNumber;
 use egress::{SourceProgress, Spooled};
 use seal::Randomness;
+use tracing::Instrument as _;
 use vimeo::UploadLink;
 
 use super::lease::TransferCounter;
@@ -76,6 +77,12 @@ impl StepContext<'_> {
 
 /// Runs the step of the job's state; `None` if the job has ended.
 pub(super) async fn run(context: &StepContext<'_>, memory: &mut Memory) -> Option<StepOutcome> {
+    let (job, state) = (&context.job.id, context.job.state.as_str());
+    let span = tracing::debug_span!(target: "otlp", "upload.step", %job, state);
+    run_state(context, memory).instrument(span).await
+}
+
+async fn run_state(context: &StepContext<'_>, memory: &mut Memory) -> Option<StepOutcome> {
     Some(match context.job.state.clone() {
         JobState::Queued(queued) => create::begin(context, memory, queued).await,
         JobState::Creating(creating) => create::create(context, memory, creating).await,

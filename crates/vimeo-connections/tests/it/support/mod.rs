@@ -16,6 +16,7 @@ pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod migration;
 pub(crate) mod monitoring;
+pub(crate) mod otlp;
 pub(crate) mod patroni;
 pub(crate) mod ports;
 pub(crate) mod postgres;
