@@ -153,7 +153,7 @@ impl App {
 
     async fn exists_error(&self, row: &ApiKeyRow) -> Result<ImportError, Error> {
         let existing = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await?;
-        let (existing, _) = existing.ok_or(Error::OutcomeUnknown)?;
+        let existing = existing.ok_or(Error::OutcomeUnknown)?.row;
         let account = self.store.find_account(&existing.key.account_id).await?;
         let account =
             account.map_or_else(|| existing.key.account_id.to_string(), |account| account.name.to_string());

@@ -7,13 +7,16 @@ use domain::account::Account;
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::ApiKeyId;
+use domain::limits::AccountLimits;
 use domain::page::PageLimit;
 use domain::scope::Scope;
 use domain::time::Timestamp;
+use store::FoundApiKey;
 
 use crate::audit::AuditContext;
 use crate::cache::Cached;
-use crate::{App, Caller, Error};
+use crate::limits::failed_keys::Attempt;
+use crate::{App, Caller, CallerRates, Error};
 
 /// An authenticated account and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,10 +27,22 @@ pub struct Identity {
     pub key: ApiKey,
 }
 
+/// The caller of a request, and how many requests it may send.
+#[derive(Debug, Clone)]
+pub struct Authentication {
+    /// The caller.
+    pub caller: Caller,
+    /// Its buckets; nothing was taken from them yet.
+    pub rates: Arc<CallerRates>,
+}
+
 /// A key whose row was verified.
 #[derive(Debug, Clone)]
 pub(crate) struct VerifiedKey {
     key: Arc<ApiKey>,
+    /// The limits of its account.
+    limits: AccountLimits,
+    rates: Arc<CallerRates>,
     /// When the row was read, by the clock of the database.
     read_at: Timestamp,
 }
@@ -42,34 +57,75 @@ pub struct ApiKeyPage {
 }
 
 impl App {
-    /// Authenticates a request. [`Error::Unauthorized`] for every reason to refuse it.
-    pub async fn authenticate(&self, key: &PlainKey, remote: Option<IpAddr>) -> Result<Caller, Error> {
+    /// Authenticates a request. [`Error::Unauthorized`] for every reason to refuse it; [`Error::TooManyFailedKeys`] if there
+    /// were too many such requests from this address, before the database is asked.
+    pub async fn authenticate(
+        &self,
+        key: &PlainKey,
+        remote: Option<IpAddr>,
+    ) -> Result<Authentication, Error> {
         let hash = self.service_keys.hash_api_key(key);
-        let verified = self.api_keys.find(&hash, async || self.find_verified_key(&hash).await).await?;
-        let Cached { value: VerifiedKey { key, read_at }, age } = verified.ok_or(Error::Unauthorized)?;
+        let cached = self.api_keys.cached(&hash);
+        let is_known = cached.is_some() || self.failed_keys.was_valid(&hash);
+        let attempt = if is_known { None } else { Some(self.count_failed_key(remote)?) };
+        let found = match cached {
+            Some(cached) => Some(cached),
+            None => match self.api_keys.find(&hash, async || self.find_verified_key(&hash).await).await {
+                Ok(found) => found,
+                Err(error) => {
+                    if let Some(attempt) = attempt {
+                        attempt.take_back();
+                    }
+                    return Err(error);
+                }
+            },
+        };
         // The database's clock, advanced by the age of the cached row: a key never remains valid past its expiry.
-        if key.status(read_at.plus(age)) != KeyStatus::Active {
+        let found = found
+            .filter(|Cached { value, age }| value.key.status(value.read_at.plus(*age)) == KeyStatus::Active);
+        let Some(Cached { value: VerifiedKey { key, limits, rates, .. }, .. }) = found else {
+            if attempt.is_none() {
+                self.failed_keys.forget(&hash);
+                self.count_failed_key(remote)?;
+            }
             return Err(Error::Unauthorized);
+        };
+        if let Some(attempt) = attempt {
+            attempt.take_back();
+            self.failed_keys.remember(hash);
         }
         let actor = Actor::ApiKey { key_id: key.id.clone(), remote };
-        Ok(Caller {
+        let caller = Caller {
             account_id: key.account_id.clone(),
             actor,
             scopes: key.scopes(),
             expires_at: key.expires_at,
-        })
+            limits,
+        };
+        Ok(Authentication { caller, rates })
+    }
+
+    /// Counts a request without a well-formed key. [`Error::TooManyFailedKeys`].
+    pub fn refuse_key(&self, remote: Option<IpAddr>) -> Error {
+        self.count_failed_key(remote).err().unwrap_or(Error::Unauthorized)
+    }
+
+    fn count_failed_key(&self, remote: Option<IpAddr>) -> Result<Attempt, Error> {
+        self.failed_keys.attempt(remote).map_err(Error::TooManyFailedKeys)
     }
 
     /// Reads a key, if its row verifies.
     async fn find_verified_key(&self, hash: &HashedKey) -> Result<Option<VerifiedKey>, Error> {
         let found = self.store.find_api_key_by_hash(hash, self.clock.now()).await?;
-        let verified = found.filter(|(row, _)| self.verify_row(row));
-        if let Some((row, read_at)) = &verified
-            && row.key.status(*read_at) == KeyStatus::Active
-        {
-            self.api_key_uses.record(&row.key.id, *read_at);
-        }
-        Ok(verified.map(|(row, read_at)| VerifiedKey { key: Arc::new(row.key), read_at }))
+        let verified = found.filter(|found| self.verify_row(&found.row));
+        Ok(verified.map(|FoundApiKey { row, limits, read_at }| {
+            if row.key.status(read_at) == KeyStatus::Active {
+                self.api_key_uses.record(&row.key.id, read_at);
+            }
+            let limits = limits.over(&self.limits.account);
+            let rates = Arc::new(self.rates.of(&row.key, &limits));
+            VerifiedKey { key: Arc::new(row.key), limits, rates, read_at }
+        }))
     }
 
     /// The caller's account and key.
@@ -96,7 +152,7 @@ impl App {
     pub async fn find_api_key(&self, plain: &PlainKey) -> Result<Option<ApiKey>, Error> {
         let hash = self.service_keys.hash_api_key(plain);
         let found = self.store.find_api_key_by_hash(&hash, self.clock.now()).await?;
-        Ok(found.map(|(row, _)| row).filter(|row| self.verify_row(row)).map(|row| row.key))
+        Ok(found.map(|found| found.row).filter(|row| self.verify_row(row)).map(|row| row.key))
     }
 
     /// An account's keys with their status, oldest first.

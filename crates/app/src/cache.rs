@@ -107,7 +107,8 @@ impl<K: Clone + Eq + Hash, V: Clone> SingleFlightCache<K, V> {
         Lookup::Leader(InFlight { cache: self, key: Some(key.clone()), _closed_when_done: closed_when_done })
     }
 
-    fn cached(&self, key: &K) -> Option<Cached<V>> {
+    /// The cached value.
+    pub(crate) fn cached(&self, key: &K) -> Option<Cached<V>> {
         self.entries().by_key.get(key).and_then(Entry::cached)
     }
 }

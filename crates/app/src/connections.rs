@@ -12,7 +12,7 @@ use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
 use seal::CryptoError;
 use seal::envelope::{AccountKey, AssociatedData};
-use store::{ConnectionUpdate, NewConnection};
+use store::{ConnectionUpdate, Counted, NewConnection};
 
 use crate::audit::AuditContext;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
@@ -71,6 +71,19 @@ impl App {
         {
             return Err(Error::ConnectionNameExists);
         }
+        let limit = caller.limits.connections;
+        let place = self.usage.reserve(&*self.store, account, Counted::Connections, limit).await?;
+        place.settle(self.insert_new_connection(caller, draft, complete).await)
+    }
+
+    /// Verifies, seals and stores a connection whose name was free.
+    async fn insert_new_connection(
+        &self,
+        caller: &Caller,
+        draft: ConnectionDraft,
+        complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
+    ) -> Result<Connection, Error> {
+        let account = &caller.account_id;
         self.verify(&draft.credentials).await?;
         let id = self.next_id();
         let created_at = id.at();

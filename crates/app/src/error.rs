@@ -1,10 +1,13 @@
 //! The errors of operations, sorted by what the client does next.
 
 use domain::job::{Failure, JobId, NotRetryable};
+use domain::limits::Limit;
 use domain::scope::Scope;
 use store::BoxError;
 use thiserror::Error;
 use vimeo::CredentialProblem;
+
+use crate::RateReport;
 
 /// Why an operation failed. The comments say what to do next.
 #[derive(Debug, Error)]
@@ -30,6 +33,17 @@ pub enum Error {
     /// Request an earlier expiry.
     #[error("the key would be valid for longer than the key that creates it")]
     ExpiryBeyondCreator,
+    /// Retry later: too many requests with invalid keys came from this address.
+    #[error("there were too many requests with invalid keys")]
+    TooManyFailedKeys(RateReport),
+    /// Delete something, wait until something ends, or ask the operator for a higher limit.
+    #[error("the account has reached its limit of {value} for {limit}")]
+    LimitReached {
+        /// The limit.
+        limit: Limit,
+        /// Its value.
+        value: u64,
+    },
     /// Choose another name.
     #[error("the account has a connection of this name")]
     ConnectionNameExists,
@@ -122,8 +136,10 @@ impl Error {
             Self::UploadRefused(_) => Some("UPLOAD_REFUSED"),
             Self::UploadOver { .. } => Some("UPLOAD_OVER"),
             Self::CredentialsRejected(_) => Some("INVALID_VIMEO_CREDENTIALS"),
+            Self::LimitReached { .. } => Some("LIMIT_REACHED"),
             Self::Unauthorized
             | Self::ExpiryBeyondCreator
+            | Self::TooManyFailedKeys(_)
             | Self::VimeoUnavailable { .. }
             | Self::Overloaded
             | Self::StoreUnavailable(_)

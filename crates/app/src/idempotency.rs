@@ -7,10 +7,11 @@ use domain::id::AccountId;
 use domain::idempotency::{
     IdempotencyKey, Operation, OperationId, Reservation, ReserveRequest, Reserved, StoredResponse,
 };
-use store::{Completion, Store};
+use store::{Completion, Counted, Store};
 use tokio_util::task::TaskTracker;
 
 use crate::audit::AuditContext;
+use crate::limits::usage::Place;
 use crate::{App, Caller, Clock, Error};
 
 /// The idempotency of a request: its key, and how its response is stored.
@@ -96,6 +97,7 @@ impl App {
         key: &IdempotencyKey,
         content: &[u8],
     ) -> Result<Claim, Error> {
+        let place = self.reserve_record(caller, operation, key).await?;
         let mac = self.service_keys.hash_request_body(&caller.account_id, operation, content);
         let operation_id = OperationId(self.randomness.bytes());
         let request = ReserveRequest { operation_id, operation, key: key.clone(), mac, at: self.clock.now() };
@@ -103,6 +105,7 @@ impl App {
         let account = caller.account_id.clone();
         // In a task of its own: if the client disconnects meanwhile, the guard is dropped there, which releases the key.
         let claiming = self.tasks.spawn(async move {
+            let _place = place;
             match store.reserve_idempotency_key(&account, &request).await? {
                 Reserved::Acquired(reservation) => {
                     let reservation = Some(reservation);
@@ -119,6 +122,23 @@ impl App {
                 self.open_answer(&caller.account_id, key, &response).await.map(Claim::Replay)
             }
             (claim, _) => Ok(claim),
+        }
+    }
+
+    /// Reserves a place for the record of a key. A key that has a record needs none: its request may be a repetition.
+    async fn reserve_record(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Place>, Error> {
+        let (account, limit) = (&caller.account_id, caller.limits.idempotency_records);
+        match self.usage.reserve(&*self.store, account, Counted::IdempotencyRecords, limit).await {
+            Err(error @ Error::LimitReached { .. }) => {
+                let is_known = self.store.has_idempotency_record(account, operation, key).await?;
+                if is_known { Ok(None) } else { Err(error) }
+            }
+            reserved => reserved.map(Some),
         }
     }
 }

@@ -19,6 +19,7 @@ mod exports;
 mod idempotency;
 mod integrity;
 mod job_readings;
+mod limits;
 mod readiness;
 mod retention;
 mod start;
@@ -33,6 +34,7 @@ use domain::account::Account;
 use domain::api_key::HashedKey;
 use domain::audit::Actor;
 use domain::id::{AccountId, ApiKeyId};
+use domain::limits::AccountLimits;
 use domain::scope::Scopes;
 use domain::time::Timestamp;
 
@@ -41,11 +43,16 @@ use api_keys::VerifiedKey;
 use cache::SingleFlightCache;
 use context::Context;
 use job_readings::JobReadings;
+use limits::failed_keys::FailedKeys;
+use limits::rates::Rates;
+use limits::streams::Streams;
+use limits::usage::Usage;
+use limits::waiting::Waiting;
 use readiness::Readiness;
 
 pub use accounts::AccountError;
 pub use api_key_changes::{ImportError, KeyOptions, NewApiKey, RotateOptions, WeakKeys};
-pub use api_keys::{ApiKeyPage, Identity};
+pub use api_keys::{ApiKeyPage, Authentication, Identity};
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
@@ -59,6 +66,10 @@ pub use engine_migration::migrate_engine;
 pub use error::Error;
 pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
+pub use limits::LimitSettings;
+pub use limits::operations::ShownLimits;
+pub use limits::rates::{CallerRates, RatePolicy, RateReport, RateState};
+pub use limits::streams::StreamPermit;
 pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
@@ -100,16 +111,24 @@ pub struct Caller {
     pub scopes: Scopes,
     /// Until when; `None`: without limit.
     pub expires_at: Option<Timestamp>,
+    /// The limits of its account.
+    pub limits: AccountLimits,
 }
 
 impl Caller {
-    /// The operator, acting for an account on the command line.
+    /// The operator, acting for an account on the command line, without limits.
     pub fn operator_for(account: &Account) -> Self {
         Self::operator(account.id.clone())
     }
 
     pub(crate) fn operator(account_id: AccountId) -> Self {
-        Self { account_id, actor: Actor::Operator, scopes: Scopes::ALL, expires_at: None }
+        Self {
+            account_id,
+            actor: Actor::Operator,
+            scopes: Scopes::ALL,
+            expires_at: None,
+            limits: AccountLimits::NONE,
+        }
     }
 
     /// The ID of the caller's API key, if it has one.
@@ -128,6 +147,12 @@ pub struct App {
     api_keys: SingleFlightCache<HashedKey, VerifiedKey>,
     api_key_uses: ApiKeyUses,
     weak_keys: WeakKeys,
+    limits: LimitSettings,
+    rates: Rates,
+    failed_keys: FailedKeys,
+    usage: Usage,
+    streams: Streams,
+    waiting: Waiting,
     readiness: Readiness,
     job_readings: JobReadings,
     /// `None` in a process that does not execute uploads.

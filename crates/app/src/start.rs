@@ -15,9 +15,14 @@ use crate::api_key_uses::ApiKeyUses;
 use crate::cache::SingleFlightCache;
 use crate::context::Context;
 use crate::job_readings::JobReadings;
+use crate::limits::failed_keys::FailedKeys;
+use crate::limits::rates::Rates;
+use crate::limits::streams::Streams;
+use crate::limits::usage::Usage;
+use crate::limits::waiting::Waiting;
 use crate::readiness::Readiness;
 use crate::uploads::{UploadSetup, Uploads};
-use crate::{App, Clock, Verification, WeakKeys};
+use crate::{App, Clock, LimitSettings, Verification, WeakKeys};
 
 /// A warning is logged if the clock is behind the newest stored ID by more than this.
 const CLOCK_SKEW_WARN_SECONDS: i64 = 60;
@@ -37,6 +42,8 @@ pub struct Setup {
     pub migrations: Migrations,
     /// Whether weak keys may be imported.
     pub weak_keys: WeakKeys,
+    /// The configured limits of clients.
+    pub limits: LimitSettings,
     /// Whether credentials are verified.
     pub verification: Verification,
     /// The clock.
@@ -172,6 +179,12 @@ impl App {
             api_keys: SingleFlightCache::new(),
             api_key_uses: ApiKeyUses::default(),
             weak_keys: setup.weak_keys,
+            limits: setup.limits,
+            rates: Rates::new(),
+            failed_keys: FailedKeys::per_minute(setup.limits.failed_keys_per_minute),
+            usage: Usage::default(),
+            streams: Streams::default(),
+            waiting: Waiting::default(),
             readiness: Readiness::default(),
             job_readings: JobReadings::default(),
             uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),

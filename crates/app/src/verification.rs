@@ -19,7 +19,10 @@ impl App {
     /// Verifies credentials, unless verification is off.
     pub(crate) async fn verify(&self, credentials: &Credentials) -> Result<(), Error> {
         let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
-        match client.verify(credentials, requirements).await {
+        let waits = self.waiting.begin();
+        let verified = client.verify(credentials, requirements).await;
+        drop(waits);
+        match verified {
             Ok(()) => Ok(()),
             Err(VerifyError::Rejected(problems)) => Err(Error::CredentialsRejected(problems)),
             Err(VerifyError::Unknown(error)) => {

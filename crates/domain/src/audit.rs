@@ -38,6 +38,8 @@ pub enum Action {
     RevokeApiKey,
     /// Deleted an account with everything in it.
     DeleteAccount,
+    /// Changed the limits of an account.
+    UpdateAccountLimits,
     /// Created a connection.
     CreateConnection,
     /// Updated a connection.
@@ -58,7 +60,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -66,6 +68,7 @@ impl Action {
         Self::RotateApiKey,
         Self::RevokeApiKey,
         Self::DeleteAccount,
+        Self::UpdateAccountLimits,
         Self::CreateConnection,
         Self::UpdateConnection,
         Self::DeleteConnection,
@@ -86,6 +89,7 @@ impl Action {
             Self::RotateApiKey => "rotate_api_key",
             Self::RevokeApiKey => "revoke_api_key",
             Self::DeleteAccount => "delete_account",
+            Self::UpdateAccountLimits => "update_account_limits",
             Self::CreateConnection => "create_connection",
             Self::UpdateConnection => "update_connection",
             Self::DeleteConnection => "delete_connection",

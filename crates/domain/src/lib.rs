@@ -11,6 +11,8 @@ pub mod id;
 pub mod idempotency;
 pub mod job;
 mod key_strength;
+pub mod limits;
+pub mod network;
 pub mod page;
 pub mod scope;
 pub mod secret;

@@ -14,6 +14,7 @@ mod inspection;
 mod job_counts;
 mod job_rows;
 mod jobs;
+mod limits;
 mod migrations;
 mod postgres;
 mod retention;
@@ -50,6 +51,7 @@ pub use jobs::{
     Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRelease,
     LeaseRenewal, LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob, WebhookSecretRow, Work,
 };
+pub use limits::{Counted, FoundApiKey, Limits};
 pub use retention::{Expired, Retention, SweepLease};
 pub use traits::{
     AccountDeletion, Accounts, ApiKeys, Audit, Changed, Completion, ConnectionUpdate, Connections,
@@ -59,7 +61,7 @@ pub use url::DatabaseUrl;
 use url::Location;
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 11;
+pub const APPLICATION_SCHEMA: u32 = 12;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

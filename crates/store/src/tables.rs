@@ -58,7 +58,9 @@ pub(crate) const TABLES: [Table; 10] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
-    account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes, },
+    account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes,
+    max_requests_per_minute Integer, max_key_requests_per_minute Integer, max_connections Integer,
+    max_jobs_in_progress Integer, max_idempotency_records Integer, max_event_streams Integer, },
     table! { api_keys by 1:
     api_key_id Text, account_id Text, name Text, key_hash Bytes, last_four Text, created_at Integer,
     expires_at Integer, revoked_at Integer, row_mac Bytes, scopes Text, created_by Text, rotated_from Text,

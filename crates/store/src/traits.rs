@@ -17,8 +17,9 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Deferral, DueJob, DueLimits, Error, Exports, JobCounts, JobFilter, JobUpdate,
-    LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, NewJob, Retention, StoredJob, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Deferral, DueJob, DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter,
+    JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewJob, Retention, StoredJob,
+    WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -27,6 +28,7 @@ pub trait Store:
     + Keyring
     + Accounts
     + ApiKeys
+    + Limits
     + Connections
     + Idempotency
     + Jobs
@@ -43,6 +45,7 @@ impl<S> Store for S where
         + Keyring
         + Accounts
         + ApiKeys
+        + Limits
         + Connections
         + Idempotency
         + Jobs
@@ -121,13 +124,13 @@ pub trait ApiKeys: Send + Sync {
         row: &ApiKeyRow,
         event: &AuditEvent,
     ) -> Result<(), Error>;
-    /// The key with this hash, whatever its state, and the instant of the lookup: by the database's clock where it has one,
-    /// so that a node whose clock is wrong does not accept an expired key; else `now`.
+    /// The key with this hash, whatever its state, with the limits of its account and the instant of the lookup: by the
+    /// database's clock where it has one, so that a node whose clock is wrong does not accept an expired key; else `now`.
     async fn find_api_key_by_hash(
         &self,
         hash: &HashedKey,
         now: Timestamp,
-    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error>;
+    ) -> Result<Option<FoundApiKey>, Error>;
     /// The key with this identifier, whatever its state.
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error>;
     /// The account's keys, oldest first.

@@ -81,13 +81,11 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let (stop, stopping) = watch::channel(None);
     let streams = CancellationToken::new();
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
-    let shutdown_signals =
-        ShutdownSignals { handle: handle.clone(), streams: streams.clone(), requested_at: stop };
-    watchers.spawn(stop_on_signal(signals, shutdown_signals, config.shutdown));
+    let stops = ShutdownSignals { handle: handle.clone(), streams: streams.clone(), requested_at: stop };
+    watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
     log_start(config, address);
     let hangups = signal(SignalKind::hangup())?;
-    let certificate = tls.as_ref().map(Tls::check);
-    let settings = settings(config, certificate, streams);
+    let settings = settings(config, tls.as_ref().map(Tls::check), streams);
     let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
     let guard = Guard::new(&config.listener, config.client_address.clone(), uploads);
     let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
@@ -162,6 +160,7 @@ fn settings(
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
         client_address: config.client_address.clone(),
+        concurrency: config.concurrency,
         cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
         request_spans: RequestSpans::from_fn(telemetry::traces::request_span),

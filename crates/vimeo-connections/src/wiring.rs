@@ -142,6 +142,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         postgres: config.postgres.clone(),
         migrations: Migrations::OnlyIfNew,
         weak_keys: config.weak_keys,
+        limits: config.limits,
         verification,
         clock: Clock::system(),
         randomness: Randomness::system(),

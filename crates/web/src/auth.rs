@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use app::Caller;
+use app::{Authentication, Caller, Error, RateReport};
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -20,23 +20,44 @@ const SUBJECT_MAX_CHARS: usize = 64;
 /// The authenticated caller of a request, whose key has the scope of the route.
 pub(crate) struct Authenticated(pub(crate) Caller);
 
-/// Lets the request's log line find the caller. Added to the request before routing.
+/// Lets the request's log line find the caller, and its response the rates. Added to the request before routing.
 #[derive(Clone, Default)]
-pub(crate) struct CallerSlot(pub(crate) Arc<OnceLock<Caller>>);
+pub(crate) struct CallerSlot(pub(crate) Arc<Slot>);
+
+/// What is known of a request's caller once it was authenticated.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) caller: OnceLock<Caller>,
+    /// The state of the rates after this request.
+    pub(crate) rates: OnceLock<RateReport>,
+}
 
 impl FromRequestParts<Shared> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
-        let key = presented_key(parts).ok_or(Code::Unauthorized)?;
         let client = parts.extensions.get::<ClientIp>().and_then(|client| client.0);
-        let caller = shared.app.authenticate(&key, client).await?;
-        if let Some(slot) = parts.extensions.get::<CallerSlot>() {
-            // Only one extractor sets it.
-            let _ = slot.0.set(caller.clone());
+        // Only one extractor sets its values.
+        let slot = parts.extensions.get::<CallerSlot>().map(|slot| slot.0.clone());
+        let authenticated = match presented_key(parts) {
+            Some(key) => shared.app.authenticate(&key, client).await,
+            None => Err(shared.app.refuse_key(client)),
+        };
+        if let (Some(slot), Err(Error::TooManyFailedKeys(report))) = (&slot, &authenticated) {
+            let _ = slot.rates.set(*report);
         }
+        let Authentication { caller, rates } = authenticated?;
+        let report = rates.take();
+        if let Some(slot) = slot {
+            let _ = slot.caller.set(caller.clone());
+            let _ = slot.rates.set(report);
+        }
+        // A request that lacks the scope counts too.
         check_scope(parts, shared, &caller).await?;
-        Ok(Self(caller))
+        match report.retry_after_seconds {
+            None => Ok(Self(caller)),
+            Some(seconds) => Err(Problem::rate_limited(seconds)),
+        }
     }
 }
 

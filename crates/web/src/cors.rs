@@ -16,6 +16,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::fields::IGNORED_FIELDS;
 use crate::headers::{IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, LAST_EVENT_ID};
 use crate::layers::REQUEST_ID;
+use crate::rate_headers::{RATE_LIMIT, RATE_LIMIT_POLICY};
 
 /// How long a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_mins(10);
@@ -81,6 +82,8 @@ impl Cors {
                     RETRY_AFTER,
                     IDEMPOTENT_REPLAYED,
                     IGNORED_FIELDS,
+                    RATE_LIMIT,
+                    RATE_LIMIT_POLICY,
                     REQUEST_ID,
                 ])
                 .max_age(MAX_AGE),

@@ -1,6 +1,9 @@
 //! Maps errors to responses. One table specifies all errors; `docs/errors.md` is generated from it.
 
 mod codes;
+mod examples;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 
@@ -11,6 +14,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::job::{JobId, NotRetryable};
+use domain::limits::Limit;
 use serde::Serialize;
 
 use crate::Shared;
@@ -48,10 +52,19 @@ pub(crate) struct Problem {
     pub(crate) retry_after_seconds: Option<u64>,
     /// The current version of the connection, for a version conflict.
     pub(crate) current_version: Option<u64>,
-    /// The job that repeats the one in the request, or the job of an upload that has ended.
-    pub(crate) job_id: Option<Box<JobId>>,
+    /// Boxed, because every handler's result contains a problem.
+    pub(crate) details: Option<Box<Details>>,
     /// The checks, if one of them failed.
     pub(crate) checks: Vec<CheckOut>,
+}
+
+/// What the response names beside its code.
+#[derive(Debug)]
+pub(crate) enum Details {
+    /// The job that repeats the one in the request, or the job of an upload that has ended.
+    Job(JobId),
+    /// The limit that is reached, and its value.
+    Limit(Limit, u64),
 }
 
 #[derive(Serialize)]
@@ -65,6 +78,10 @@ struct ProblemOut {
     current_version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     checks: Vec<CheckOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +96,7 @@ impl From<Code> for Problem {
             fields: Vec::new(),
             retry_after_seconds: None,
             current_version: None,
-            job_id: None,
+            details: None,
             checks: Vec::new(),
         }
     }
@@ -130,6 +147,21 @@ impl Problem {
         Self::retry(Code::Overloaded, OVERLOADED_RETRY_SECONDS)
     }
 
+    /// The key or its account has used up its requests.
+    pub(crate) fn rate_limited(retry_after_seconds: u64) -> Self {
+        Self::retry(Code::RateLimited, retry_after_seconds)
+    }
+
+    /// The account has reached a limit.
+    fn limit_reached(limit: Limit, value: u64) -> Self {
+        let message = examples::limit_message(limit, value);
+        Self {
+            message: Some(message),
+            details: Some(Box::new(Details::Limit(limit, value))),
+            ..Code::LimitReached.into()
+        }
+    }
+
     fn retry(code: Code, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..code.into() }
     }
@@ -150,6 +182,10 @@ impl From<Error> for Problem {
                 name: "expiresInDays".to_owned(),
                 errors: "must not exceed the expiry of the key that creates it".to_owned(),
             }]),
+            Error::TooManyFailedKeys(report) => {
+                Self::rate_limited(report.retry_after_seconds.unwrap_or(OVERLOADED_RETRY_SECONDS))
+            }
+            Error::LimitReached { limit, value } => Self::limit_reached(limit, value),
             Error::ConnectionNameExists => Code::ConnectionNameExists.into(),
             Error::VersionConflict { current } => {
                 Self { current_version: Some(current), ..Code::VersionConflict.into() }
@@ -164,13 +200,13 @@ impl From<Error> for Problem {
             Error::JobNotFound => Code::JobNotFound.into(),
             Error::JobNotRetryable(reason) => not_retryable(reason),
             Error::JobAlreadyRetried { job_id } => {
-                Self { job_id: Some(Box::new(job_id)), ..Code::JobAlreadyRetried.into() }
+                Self { details: Some(Box::new(Details::Job(job_id))), ..Code::JobAlreadyRetried.into() }
             }
             Error::UploadRefused(failure) => {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
             }
             Error::UploadOver { job_id } => {
-                Self { job_id: Some(Box::new(job_id)), ..Code::UploadOver.into() }
+                Self { details: Some(Box::new(Details::Job(job_id))), ..Code::UploadOver.into() }
             }
             Error::CredentialsRejected(problems) => {
                 Self { fields: credential_errors(&problems), ..Code::InvalidVimeoCredentials.into() }
@@ -228,12 +264,19 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let ErrorSpec { status, code, message, .. } = self.code.spec();
         let message = self.message.unwrap_or_else(|| message.to_owned());
+        let (job_id, limit) = match self.details.as_deref() {
+            None => (None, None),
+            Some(Details::Job(id)) => (Some(id.to_string()), None),
+            Some(Details::Limit(limit, value)) => (None, Some((*limit, *value))),
+        };
         let out = ProblemOut {
             code,
             message,
             fields: self.fields,
             current_version: self.current_version,
-            job_id: self.job_id.map(|id| id.to_string()),
+            job_id,
+            limit: limit.map(|(limit, _)| limit.as_str()),
+            value: limit.map(|(_, value)| value),
             checks: self.checks,
             request_id: None,
         };
@@ -273,6 +316,8 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
         fields: Vec::new(),
         current_version: None,
         job_id: None,
+        limit: None,
+        value: None,
         checks: Vec::new(),
         request_id,
     };
@@ -312,80 +357,4 @@ pub fn errors_markdown() -> String {
         let _ = writeln!(page, "| {} | `{code}` | {message} | {help} |", status.as_u16());
     }
     page
-}
-
-#[cfg(test)]
-mod tests {
-    use domain::job::{Failure, FailureCode};
-    use domain::scope::Scope;
-
-    use super::*;
-
-    #[test]
-    fn every_code_is_unique() {
-        let mut codes: Vec<_> = Code::ALL.iter().map(|code| code.spec().code).collect();
-        codes.sort_unstable();
-        codes.dedup();
-        assert_eq!(codes.len(), Code::ALL.len());
-    }
-
-    #[test]
-    fn a_message_names_the_first_error() {
-        let error =
-            |name: &str, errors: &str| FieldError { name: name.to_owned(), errors: errors.to_owned() };
-        for (errors, message) in [
-            (vec![], "The request body is not valid."),
-            (
-                vec![error("clientSecret", "is required")],
-                "The request body is not valid: clientSecret is required.",
-            ),
-            (
-                vec![
-                    error("nmae", "is not a known field; did you mean name?"),
-                    error("a", "x"),
-                    error("b", "x"),
-                ],
-                "The request body is not valid: nmae is not a known field; did you mean name? 2 more in `fields`.",
-            ),
-            (
-                vec![error("?", "is not a known field"), error("a", "x")],
-                "The request body is not valid: a name is not a known field. 1 more in `fields`.",
-            ),
-        ] {
-            assert_eq!(message_with_first_error(Code::InvalidRequestBody, &errors), message);
-        }
-        assert_eq!(
-            Problem::invalid_header("If-Match", "is wrong").message.unwrap(),
-            "A request header is not valid: If-Match is wrong."
-        );
-    }
-
-    #[test]
-    fn a_rejected_request_is_audited_with_the_code_the_client_sees() {
-        let errors = [
-            Error::Forbidden { missing: Scope::AuditRead },
-            Error::ApiKeyNotFound,
-            Error::ApiKeyNotActive,
-            Error::LastManagingKey,
-            Error::ConnectionNameExists,
-            Error::ConnectionNotFound,
-            Error::VersionConflict { current: 2 },
-            Error::IdempotencyKeyInUse,
-            Error::IdempotencyKeyReused,
-            Error::ConnectionDisabled,
-            Error::WebhookSecretMissing,
-            Error::JobNotFound,
-            Error::JobNotRetryable(NotRetryable::NotFailed),
-            Error::JobNotRetryable(NotRetryable::ClientUpload),
-            Error::JobNotRetryable(NotRetryable::NotKept),
-            Error::JobAlreadyRetried { job_id: JobId::from_stored(String::new()) },
-            Error::UploadRefused(Failure { code: FailureCode::VimeoRefused, message: String::new() }),
-            Error::UploadOver { job_id: JobId::from_stored(String::new()) },
-            Error::CredentialsRejected(vec![]),
-        ];
-        for error in errors {
-            let audited = error.audit_code();
-            assert_eq!(audited, Some(Problem::from(error).code.spec().code));
-        }
-    }
 }

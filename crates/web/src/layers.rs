@@ -19,8 +19,9 @@ use tracing::{Instrument as _, Span};
 use crate::auth::CallerSlot;
 use crate::client_address::ClientIp;
 use crate::error::{Code, Problem, internal_error};
+use crate::gate::Full;
 use crate::host::check_host;
-use crate::{OverCapacity, Settings, Shared, Transport, body_drain};
+use crate::{OverCapacity, Settings, Shared, Transport, body_drain, rate_headers};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
@@ -59,17 +60,25 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     trace.record("request_id", &*id);
     let handled = async move {
         tracing::debug!(method = %log.method, route = log.route, "started");
-        let rejection = match check_host(request.version(), request.headers()) {
-            Ok(()) if is_over_capacity && !is_probe(&log.route) => Some(Problem::overloaded()),
-            checked => checked.err(),
+        let admitted = match check_host(request.version(), request.headers()) {
+            Err(problem) => Err(problem),
+            Ok(()) if is_probe(&log.route) => Ok(None),
+            Ok(()) if is_over_capacity => Err(Problem::overloaded()),
+            Ok(()) => {
+                let admitted = shared.gate.admit(&log.method, shared.app.waiting_for_vimeo());
+                admitted.map(Some).map_err(|Full| Problem::overloaded())
+            }
         };
-        let mut response = match rejection {
-            None => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        let mut response = match admitted {
+            Ok(_admitted) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
                 Ok(response) => fill_router_error(response, &id),
                 Err(_) => internal_error(&id),
             },
-            Some(problem) => problem.into_response(),
+            Err(problem) => problem.into_response(),
         };
+        if let Some(report) = log.caller.0.rates.get() {
+            rate_headers::insert(response.headers_mut(), report);
+        }
         log.status = Some(response.status());
         drop(log);
         if let Some(drain) = drain {
@@ -153,7 +162,7 @@ impl Drop for RequestLog {
             self.trace.record("otel.status_code", "ERROR");
         }
         record_request(labels, Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
-        let caller = self.caller.0.get();
+        let caller = self.caller.0.caller.get();
         // `tracing` requires constant levels.
         macro_rules! write_line {
             ($level:ident) => {

@@ -13,6 +13,7 @@ mod cors;
 mod docs;
 mod error;
 mod fields;
+mod gate;
 mod headers;
 mod health;
 mod host;
@@ -22,6 +23,7 @@ mod metrics_page;
 mod openapi;
 mod page_key;
 mod query;
+mod rate_headers;
 mod replay;
 mod v1;
 
@@ -39,9 +41,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use access::AccessTable;
+use gate::Gate;
+
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
 pub use error::errors_markdown;
+pub use gate::ConcurrencyLimits;
 pub use health::CertificateCheck;
 pub use metrics_page::{MetricsPage, make_metrics_service};
 pub use v1::api_key::api_key_object;
@@ -58,6 +63,8 @@ pub struct Settings {
     pub unknown_fields: UnknownFields,
     /// How to determine a client's address.
     pub client_address: ClientAddress,
+    /// How many requests may be in progress at once.
+    pub concurrency: ConcurrencyLimits,
     /// Which origins may use the service from a browser.
     pub cors: Cors,
     /// Generates request IDs.
@@ -137,6 +144,7 @@ struct Shared {
     clock: Clock,
     /// What each route needs of its caller.
     access: Arc<AccessTable>,
+    gate: Arc<Gate>,
     /// The OpenAPI document, serialised.
     openapi: Bytes,
     /// The documentation page.
@@ -199,7 +207,8 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let access = Arc::new(AccessTable::of(&described));
     let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
     let cors = settings.cors.layer();
-    let shared = Shared { app, settings: Arc::new(settings), clock, access, openapi, docs };
+    let gate = Arc::new(Gate::new(settings.concurrency));
+    let shared = Shared { app, settings: Arc::new(settings), clock, access, gate, openapi, docs };
     let routes = routes.fallback(error::not_found);
     let routes = match cors {
         Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),

@@ -1,5 +1,6 @@
 //! The OpenAPI 3.1 description, generated from the routes and the table of errors.
 
+mod headers;
 mod parameters;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub(crate) use parameters::*;
 
 use crate::Shared;
 use crate::error::Code;
+use headers::{complete_headers, describe_rates, ignored_fields_header};
 
 /// The name of the error schema.
 const PROBLEM: &str = "Problem";
@@ -52,48 +54,48 @@ error_responses! {
     /// Errors of creating a connection.
     CreateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, Forbidden, RequestTimeout, ConnectionNameExists,
         IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType, InvalidVimeoCredentials, IdempotencyKeyReused,
-        InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
+        LimitReached, RateLimited, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of updating a connection.
     UpdateErrors: InvalidRequestBody, InvalidRequestHeader, Unauthorized, Forbidden, ConnectionNotFound, RequestTimeout,
         ConnectionNameExists, VersionConflict, BodyTooLarge, UnsupportedMediaType, InvalidVimeoCredentials,
-        InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
+        RateLimited, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of deleting a connection.
-    DeleteErrors: Unauthorized, Forbidden, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    DeleteErrors: Unauthorized, Forbidden, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of a list.
-    ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, Forbidden, InternalError, StoreUnavailable;
+    ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, Forbidden, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of getting a connection.
-    GetErrors: Unauthorized, Forbidden, ConnectionNotFound, InternalError, StoreUnavailable;
+    GetErrors: Unauthorized, Forbidden, ConnectionNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of reading something that always exists.
-    ReadErrors: InvalidQuery, Unauthorized, InternalError, StoreUnavailable;
+    ReadErrors: InvalidQuery, Unauthorized, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of creating an upload.
     UploadErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, Forbidden, ConnectionNotFound, RequestTimeout,
         ConnectionDisabled, WebhookSecretMissing, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
-        IdempotencyKeyReused, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
+        IdempotencyKeyReused, LimitReached, RateLimited, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of getting a job.
-    GetJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable;
+    GetJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of watching a job.
-    WatchJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable;
+    WatchJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of cancelling an upload.
-    CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of retrying an upload.
     RetryErrors: InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, ConnectionDisabled, WebhookSecretMissing,
-        JobNotFailed, JobNotRetryable, JobAlreadyRetried, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+        JobNotFailed, JobNotRetryable, JobAlreadyRetried, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating a webhook secret.
     SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
-        UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+        UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating an API key.
     CreateKeyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
-        UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+        UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of getting an API key.
-    GetKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, InternalError, StoreUnavailable;
+    GetKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of renaming an API key.
     RenameKeyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, RequestTimeout,
-        ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+        ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of rotating an API key.
     RotateKeyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, RequestTimeout,
-        ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+        ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of revoking an API key.
-    RevokeKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, LastManagingKey, InternalError,
+    RevokeKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, LastManagingKey, RateLimited, InternalError,
         StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of the readiness check.
     ReadyErrors: InternalError, NotReady;
@@ -166,6 +168,9 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
         if operation.get("security") == Some(&json!([{}])) {
             operation.insert("security".to_owned(), json!([]));
         }
+        if operation.get("security").is_none() {
+            describe_rates(operation);
+        }
         // Only the bodies of Part 1 may have unknown fields.
         let tag = operation.get("tags").and_then(|tags| tags.pointer("/0")).and_then(Value::as_str);
         let reports_ignored = operation.contains_key("requestBody") && tag == Some("Connections");
@@ -220,25 +225,6 @@ fn forbid_additional_properties(document: &mut Value) {
     }
 }
 
-/// Adds the headers of all responses, and marks headers that are always present.
-fn complete_headers(status: &str, response: &mut Value) {
-    let Some(response) = response.as_object_mut() else { return };
-    let headers = response.entry("headers").or_insert_with(|| json!({}));
-    let Some(headers) = headers.as_object_mut() else { return };
-    for (name, header) in headers.iter_mut() {
-        let is_always_there = match name.as_str() {
-            "Location" | "ETag" | "WWW-Authenticate" | "X-Accel-Buffering" => true,
-            "Retry-After" => status == "503",
-            _ => false,
-        };
-        if let Some(header) = header.as_object_mut().filter(|_| is_always_there) {
-            header.insert("required".to_owned(), json!(true));
-        }
-    }
-    headers.insert("X-Request-Id".to_owned(), request_id_header());
-    headers.insert("Cache-Control".to_owned(), cache_control_header());
-}
-
 fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     let items = paths.into_iter().flat_map(Map::values_mut).filter_map(Value::as_object_mut);
@@ -285,6 +271,8 @@ fn problem_schema() -> Value {
             },
             "currentVersion": { "type": "integer", "minimum": 1, "description": "The connection's current version." },
             "jobId": { "type": "string", "format": "uuid", "description": "The job that repeats the one in the request, or the job of an upload that has ended." },
+            "limit": { "type": "string", "description": "The limit that is reached." },
+            "value": { "type": "integer", "minimum": 1, "description": "The value of that limit." },
             "checks": {
                 "type": "array",
                 "description": "Every check of readiness.",
@@ -294,22 +282,6 @@ fn problem_schema() -> Value {
         },
         "additionalProperties": false,
     })
-}
-
-fn request_id_header() -> Value {
-    json!({
-        "description": "The request's own ID if it is `[A-Za-z0-9._-]{1,64}`, else a new one.",
-        "required": true,
-        "schema": { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
-    })
-}
-
-fn ignored_fields_header() -> Value {
-    json!({ "description": "Names of fields that were ignored, up to 20.", "schema": { "type": "string" } })
-}
-
-fn cache_control_header() -> Value {
-    json!({ "description": "Always `no-store`.", "required": true, "schema": { "type": "string", "const": "no-store" } })
 }
 
 /// This description

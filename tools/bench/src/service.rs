@@ -18,6 +18,9 @@ use crate::process::{Memory, Process, cpu_us};
 /// The path of connections.
 pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 const TIMEOUT: Duration = Duration::from_mins(1);
+const UNLIMITED: &str = "limits.requests_per_minute = 0\nlimits.key_requests_per_minute = 0\n\
+    limits.connections = 0\nlimits.jobs_in_progress = 0\nlimits.idempotency_records = 0\n\
+    limits.concurrent_reads = 0\nlimits.concurrent_writes = 0\n";
 
 /// The service's database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -74,11 +77,18 @@ fn write_configuration(plan: &Plan<'_>) -> Result<(), BenchError> {
     let verification = "vimeo.verification";
     let unverified =
         if plan.configuration.contains(verification) { "" } else { "vimeo.verification = \"off\"\n" };
+    let unlimited = if plan.configuration.contains("limits.") { "" } else { unlimited(plan.program)? };
     let configuration = format!(
-        "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\n{database}{unverified}{}",
+        "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\n{database}{unverified}{unlimited}{}",
         plan.configuration
     );
     Ok(fs::write(plan.directory.join("vimeo-connections.toml"), configuration)?)
+}
+
+/// Configuration that turns off the limits of one client, which a load exceeds; empty for an older binary, which has none.
+pub(crate) fn unlimited(program: &Path) -> Result<&'static str, BenchError> {
+    let said = std::process::Command::new(program).args(["accounts", "limits", "--help"]).output()?;
+    Ok(if said.status.success() { UNLIMITED } else { "" })
 }
 
 /// Runs one command of the service. Returns its output.

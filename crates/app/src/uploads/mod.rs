@@ -39,7 +39,8 @@ use domain::secret::Sealed;
 use domain::video::VideoNumber;
 use egress::{EgressUrl, UrlError};
 use store::{
-    Changed, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart, StoredJob,
+    Changed, Counted, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeasedJob, NewJob, SealedPart,
+    StoredJob,
 };
 use vimeo::UploadLink;
 
@@ -109,7 +110,7 @@ impl App {
                 _ => None,
             };
             let new = self.new_row(caller, job.clone(), sealed, JobStart::Queued);
-            self.store.insert_job(account, NewJob { completion, ..new }).await.map_err(of_connection)?;
+            self.insert_job(caller, NewJob { completion, ..new }).await?;
             uploads.wakeup.notify_one();
             Ok(job.id)
         })
@@ -133,7 +134,7 @@ impl App {
             let job = self.new_job(&connection, &request);
             let sealed = self.seal_request(&job, &request).await?;
             let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Leased(LEASE));
-            self.store.insert_job(account, new).await.map_err(of_connection)?;
+            self.insert_job(caller, new).await?;
             let row_mac = Some(self.mac_job(&job));
             let leased = LeasedJob { job, row_mac, fence: 1, request: Some(sealed), link: None };
             let idempotency = &idempotency;
@@ -144,7 +145,10 @@ impl App {
                 let completion = guard.completion(stored_responses::marker_of(&upload.job_id));
                 Ok(completion.map(|completion| LinkCompletion { completion, answer }))
             };
-            match create_link(&self.context, &uploads, leased, complete).await? {
+            let waits = self.waiting.begin();
+            let created = create_link(&self.context, &uploads, leased, complete).await;
+            drop(waits);
+            match created? {
                 LinkResult::Created(upload) => Ok(upload),
                 LinkResult::Refused(failure) => Err(Error::UploadRefused(failure)),
                 LinkResult::Unavailable { retry_after_seconds } => {
@@ -153,6 +157,14 @@ impl App {
             }
         })
         .await
+    }
+
+    /// Stores a new job, if the account may have one more in progress.
+    async fn insert_job(&self, caller: &Caller, new: NewJob) -> Result<(), Error> {
+        let (account, limit) = (&caller.account_id, caller.limits.jobs_in_progress);
+        let place = self.usage.reserve(&*self.store, account, Counted::JobsInProgress, limit).await?;
+        let inserted = self.store.insert_job(account, new).await;
+        place.settle(inserted.map_err(of_connection))
     }
 
     /// One of the caller's jobs.

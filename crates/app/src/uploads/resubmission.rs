@@ -2,7 +2,7 @@
 
 use domain::audit::Action;
 use domain::job::{Job, JobId, NotRetryable};
-use store::{JobStart, StoredJob};
+use store::{Counted, JobStart, StoredJob};
 
 use super::prepare::{self, PrepareError};
 use super::{UploadRequest, of_connection};
@@ -36,17 +36,20 @@ impl App {
         let job = Job { retry_of: Some(id.clone()), ..self.new_job(&connection, &request) };
         let sealed = self.seal_request(&job, &request).await?;
         let new = self.new_row(caller, job.clone(), sealed, JobStart::Queued);
+        let limit = caller.limits.jobs_in_progress;
+        let place = self.usage.reserve(&*self.store, account, Counted::JobsInProgress, limit).await?;
         match self.store.insert_job(account, new).await {
-            Ok(()) => {}
+            Ok(()) => drop(place),
             // Another request was first.
             Err(error @ store::Error::AlreadyRetried) => {
+                place.withdraw();
                 let retry = self.store.find_retry(account, id).await?;
                 return Err(match retry {
                     Some(job_id) => Error::JobAlreadyRetried { job_id },
                     None => error.into(),
                 });
             }
-            Err(error) => return Err(of_connection(error)),
+            Err(error) => place.settle(Err(of_connection(error)))?,
         }
         if let Some(uploads) = &self.uploads {
             uploads.wakeup.notify_one();

@@ -47,7 +47,8 @@ pub(crate) async fn scopes_creator_and_rotated_key_are_read_back_as_stored(db: &
         row.key.grant = grant;
         insert(&*store, &one, &row).await;
         assert_eq!(store.find_api_key(&row.key.id).await.unwrap().as_ref(), Some(&row));
-        assert_eq!(store.find_api_key_by_hash(&row.hash, at(7)).await.unwrap(), Some((row, at(7))));
+        let found = store.find_api_key_by_hash(&row.hash, at(7)).await.unwrap().unwrap();
+        assert_eq!((found.row, found.read_at), (row, at(7)));
     }
 }
 

@@ -6,6 +6,7 @@ use domain::account::Label;
 use domain::api_key::{HashedKey, RowMac};
 use domain::audit::{Actor, Outcome};
 use domain::id::AccountId;
+use domain::limits::LimitOverrides;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
 
 use super::TestDatabase;
@@ -13,7 +14,7 @@ use super::samples::{
     account, at, connection, event, insert_account, insert_connection, key_row, key_update, keyring_check,
     wrapped,
 };
-use crate::{ApiKeyUpdate, Changed, Error, NewConnection};
+use crate::{ApiKeyUpdate, Changed, Error, FoundApiKey, NewConnection};
 
 pub(crate) async fn an_account_is_found_by_id_and_by_name(db: &TestDatabase) {
     let store = db.open().await;
@@ -44,7 +45,8 @@ pub(crate) async fn a_key_is_found_by_its_hash_and_listed_under_its_account(db: 
     for (number, row) in [(11, &second), (12, &first)] {
         store.insert_api_key(&one, row, &event(&one, number, Actor::Operator, "key")).await.unwrap();
     }
-    assert_eq!(store.find_api_key_by_hash(&first.hash, at(7)).await.unwrap(), Some((first.clone(), at(7))));
+    let found = FoundApiKey { row: first.clone(), limits: LimitOverrides::default(), read_at: at(7) };
+    assert_eq!(store.find_api_key_by_hash(&first.hash, at(7)).await.unwrap(), Some(found));
     assert_eq!(store.find_api_key_by_hash(&HashedKey([7; 32]), at(7)).await.unwrap(), None);
     assert_eq!(store.find_api_key(&second.key.id).await.unwrap(), Some(second.clone()));
     assert_eq!(store.list_api_keys(&one).await.unwrap(), [first, second]);
@@ -60,7 +62,8 @@ pub(crate) async fn a_key_is_imported_once(db: &TestDatabase) {
     again.hash = row.hash.clone();
     let refused = store.insert_api_key(&two, &again, &event(&two, 12, Actor::Operator, "key")).await;
     assert!(matches!(refused, Err(Error::NameTaken)), "{refused:?}");
-    assert_eq!(store.find_api_key_by_hash(&row.hash, at(7)).await.unwrap(), Some((row, at(7))));
+    let found = store.find_api_key_by_hash(&row.hash, at(7)).await.unwrap().unwrap();
+    assert_eq!((found.row, found.read_at), (row, at(7)));
 }
 
 pub(crate) async fn a_revocation_needs_the_mac_that_was_read(db: &TestDatabase) {

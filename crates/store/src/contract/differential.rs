@@ -11,13 +11,16 @@ use domain::idempotency::{
     IdempotencyKey, Operation, OperationId, RESPONSE_TTL_SECONDS, RequestMac, Reservation, ReserveRequest,
     Reserved, StoredResponse,
 };
+use domain::limits::{Limit, LimitChange, LimitChanges};
 use domain::secret::{SealedCredentials, WrappedKey};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::differential_jobs::{self, JobOp, Known};
 use super::{TestDatabase, samples, test_database};
-use crate::{ApiKeyUpdate, Completion, ConnectionUpdate, Error, JobFilter, NewConnection, Store, Work};
+use crate::{
+    ApiKeyUpdate, Completion, ConnectionUpdate, Counted, Error, JobFilter, NewConnection, Store, Work,
+};
 
 /// The number of sequences, and the most operations in one.
 const SEQUENCES: u32 = 48;
@@ -40,6 +43,8 @@ enum Op {
     Wait { seconds: i64 },
     Sweep,
     List { account: u8, after: usize, limit: u32 },
+    SetLimit { account: u8, limit: usize, value: Option<u64> },
+    Count { account: u8, most: u64 },
     Job(JobOp),
 }
 
@@ -66,7 +71,11 @@ fn op() -> impl Strategy<Value = Op> {
         2 => prop::sample::select(vec![1, 29, 31, 3_600, RESPONSE_TTL_SECONDS]).prop_map(
             |seconds| Op::Wait { seconds }),
         1 => Just(Op::Sweep),
-        3 => (account, nth(), 0..5_u32).prop_map(|(account, after, limit)| Op::List { account, after, limit }),
+        3 => (account.clone(), nth(), 0..5_u32).prop_map(
+            |(account, after, limit)| Op::List { account, after, limit }),
+        1 => (account.clone(), 0..Limit::ALL.len(), prop::option::of(0..9_u64)).prop_map(
+            |(account, limit, value)| Op::SetLimit { account, limit, value }),
+        1 => (account, 0..9_u64).prop_map(|(account, most)| Op::Count { account, most }),
         24 => differential_jobs::op().prop_map(Op::Job),
     ]
 }
@@ -170,6 +179,23 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             let account = run.account(account);
             let (after, _) = run.nth(after);
             describe(store.list_connections(&account, Some(&after), limit).await)
+        }
+        Op::SetLimit { account, limit, value } => {
+            let account = run.account(account);
+            let event = run.event(&account, None);
+            let change = value.map_or(LimitChange::Reset, LimitChange::Set);
+            let mut changes = LimitChanges::default();
+            changes.set(Limit::ALL[limit], change);
+            describe(store.update_account_limits(&account, &changes, &event).await)
+        }
+        Op::Count { account, most } => {
+            let account = run.account(account);
+            let counted = [Counted::Connections, Counted::JobsInProgress, Counted::IdempotencyRecords];
+            let mut counts = Vec::new();
+            for counted in counted {
+                counts.push(describe(store.count_of_account(&account, counted, most).await));
+            }
+            counts.join(" ")
         }
         Op::Job(ref op) => differential_jobs::step(store, run, op).await,
         Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, run, op).await,
@@ -280,6 +306,7 @@ async fn observe(store: &dyn Store, run: &Run) -> Vec<String> {
     for number in 0..ACCOUNTS {
         let account = run.account(number);
         seen.push(describe(store.find_account(&account).await));
+        seen.push(describe(store.find_account_limits(&account).await));
         seen.push(describe(store.list_connections(&account, None, 1_000).await));
         seen.push(describe(store.list_connection_ids(&account, None, 1_000).await));
         seen.push(describe(store.list_api_keys(&account).await));

@@ -28,6 +28,16 @@ migrations! {
     a_target_with_rows_is_left_unchanged,
 }
 
+/// The columns that the migration of limits adds.
+const LIMIT_COLUMNS: [&str; 6] = [
+    "max_requests_per_minute",
+    "max_key_requests_per_minute",
+    "max_connections",
+    "max_jobs_in_progress",
+    "max_idempotency_records",
+    "max_event_streams",
+];
+
 async fn every_column_of_both_engines_is_copied(source: &TestDatabase, target: &TestDatabase) {
     source.open().await.close().await;
     target.open().await.close().await;
@@ -252,6 +262,9 @@ async fn a_target_with_rows_is_left_unchanged(source: &TestDatabase, target: &Te
     let scopes =
         "DROP COLUMN scopes, DROP COLUMN created_by, DROP COLUMN rotated_from, DROP COLUMN last_used_at";
     target.sql(&format!("ALTER TABLE api_keys {scopes}")).await;
+    for limit in LIMIT_COLUMNS {
+        target.sql(&format!("ALTER TABLE accounts DROP COLUMN {limit}")).await;
+    }
     target.sql("DELETE FROM schema_migrations WHERE number > 3").await;
     let refused = migrate_to(source, target).await;
     assert!(

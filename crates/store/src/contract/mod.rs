@@ -20,6 +20,7 @@ mod job_filter_cases;
 mod job_lease_cases;
 pub(crate) mod job_samples;
 mod job_secret_cases;
+mod limit_cases;
 mod node_cases;
 mod retention_cases;
 pub(crate) mod samples;
@@ -154,6 +155,11 @@ contract_suite! {
         the_deletion_of_an_account_runs_in_parts_and_can_be_resumed,
         an_account_that_is_being_deleted_accepts_no_connections,
         the_deletion_of_an_account_affects_no_other,
+    }
+    limit_cases {
+        the_limits_of_an_account_are_set_and_reset_one_by_one,
+        an_absent_account_has_no_limits,
+        the_things_of_an_account_are_counted_up_to_a_maximum,
     }
     connection_cases {
         an_update_replaces_its_fields_and_keeps_the_credentials,

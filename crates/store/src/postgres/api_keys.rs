@@ -16,10 +16,10 @@ use super::parameters::Parameters;
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
-use super::{Postgres, rows};
+use super::{Postgres, account_limits, rows};
 use crate::api_keys::{grant_columns, grant_from};
 use crate::sql::statement;
-use crate::{ApiKeyUpdate, ApiKeyUse, ApiKeys, Changed, Error, OtherManager};
+use crate::{ApiKeyUpdate, ApiKeyUse, ApiKeys, Changed, Error, FoundApiKey, OtherManager};
 
 const SQL: &str = include_str!("sql/api_keys.sql");
 const FIND: &str = statement(SQL, "find_api_key");
@@ -48,10 +48,16 @@ impl ApiKeys for Postgres {
         &self,
         hash: &HashedKey,
         now: Timestamp,
-    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
+    ) -> Result<Option<FoundApiKey>, Error> {
         let parameters: Parameters<'_> =
             &[("key_hash", &hash.0.as_slice()), ("now", &self.clock.or_the_servers(now))];
-        let read = |row: &Row| Ok((api_key_from(row)?, rows::instant(row, "looked_at")?));
+        let read = |row: &Row| {
+            Ok(FoundApiKey {
+                row: api_key_from(row)?,
+                limits: account_limits::overrides_from(row)?,
+                read_at: rows::instant(row, "looked_at")?,
+            })
+        };
         self.find(FIND_BY_HASH, parameters, read).await
     }
 

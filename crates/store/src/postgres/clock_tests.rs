@@ -44,8 +44,8 @@ async fn a_key_ends_when_the_server_says_so(db: &TestDatabase) {
         } else {
             assert!(matches!(result, Err(Error::KeyNotActive)), "{number}: {result:?}");
         }
-        let (_, looked_at) =
-            store.find_api_key_by_hash(&key.hash, now.plus_seconds(offset)).await.unwrap().unwrap();
+        let found = store.find_api_key_by_hash(&key.hash, now.plus_seconds(offset)).await.unwrap().unwrap();
+        let looked_at = found.read_at;
         assert!((now..now.plus_seconds(3_600)).contains(&looked_at), "{looked_at}");
     }
 }

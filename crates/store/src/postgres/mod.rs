@@ -3,6 +3,7 @@
 //! A few sessions read, each with many queries in flight; a few write, each one batch at a time. This process keeps no state
 //! of its own: any number of nodes may work on one database.
 
+mod account_limits;
 mod accounts;
 mod api_keys;
 mod audit_events;

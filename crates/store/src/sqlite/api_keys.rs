@@ -10,15 +10,16 @@ use domain::time::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
 use super::writer::WriteResult;
-use super::{Sqlite, accounts, audit_events, rows, statements};
+use super::{Sqlite, account_limits, accounts, audit_events, rows, statements};
 use crate::api_keys::{grant_columns, grant_from};
 use crate::sql::statement;
-use crate::{ApiKeyUpdate, ApiKeyUse, ApiKeys, Changed, Error, OtherManager};
+use crate::{ApiKeyUpdate, ApiKeyUse, ApiKeys, Changed, Error, FoundApiKey, OtherManager};
 
 const SQL: &str = include_str!("sql/api_keys.sql");
 const FIND: &str = statement(SQL, "find_api_key");
 const FIND_BY_HASH: &str = statement(SQL, "find_api_key_by_hash");
 const FIND_WITHOUT_SCOPES: &str = statement(SQL, "inspect_api_key_without_scopes");
+const INSPECT_BY_HASH: &str = statement(SQL, "inspect_api_key_by_hash");
 const LIST: &str = statement(SQL, "list_api_keys");
 const LIST_PAGE: &str = statement(SQL, "list_api_key_page");
 const IS_ACTIVE: &str = statement(SQL, "api_key_is_active");
@@ -44,9 +45,16 @@ impl ApiKeys for Sqlite {
         &self,
         hash: &HashedKey,
         now: Timestamp,
-    ) -> Result<Option<(ApiKeyRow, Timestamp)>, Error> {
-        let found = self.readers.read(|database| find_by_hash(database, hash))?;
-        Ok(found.map(|row| (row, now)))
+    ) -> Result<Option<FoundApiKey>, Error> {
+        let read = |row: &Row<'_>| {
+            Ok(FoundApiKey {
+                row: api_key_from(row)?,
+                limits: account_limits::overrides_from(row)?,
+                read_at: now,
+            })
+        };
+        let parameters = named_params! { ":key_hash": hash.0 };
+        self.readers.read(|database| statements::find(database, FIND_BY_HASH, parameters, read))
     }
 
     async fn find_api_key(&self, id: &ApiKeyId) -> Result<Option<ApiKeyRow>, Error> {
@@ -195,7 +203,7 @@ pub(super) fn delete_of_account(database: &Connection, account: &AccountId) -> r
 }
 
 pub(super) fn find_by_hash(database: &Connection, hash: &HashedKey) -> rusqlite::Result<Option<ApiKeyRow>> {
-    statements::find(database, FIND_BY_HASH, named_params! { ":key_hash": hash.0 }, api_key_from)
+    statements::find(database, INSPECT_BY_HASH, named_params! { ":key_hash": hash.0 }, api_key_from)
 }
 
 /// The same in a file whose schema is older than scopes.

@@ -2,6 +2,7 @@
 //!
 //! Reads run on the caller's thread: a point read takes microseconds, less than passing it to another thread.
 
+mod account_limits;
 mod accounts;
 mod api_keys;
 mod audit_events;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use app::App;
+use app::{App, ShownLimits};
 use clap::Subcommand;
 use domain::account::Label;
+use domain::limits::{LIMIT_MAX, Limit, LimitChange, LimitChanges};
 use serde_json::json;
 
 use super::confirmation::Confirmation;
@@ -45,6 +46,20 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Show the limits of an account, or change them; running services apply a change within a second
+    Limits {
+        /// The account's name
+        #[arg(value_parser = Label::parse)]
+        name: Label,
+        /// Set a limit for this account alone, such as connections=5000; 0 means no limit
+        #[arg(long = "set", value_name = "LIMIT=VALUE", value_parser = parse_limit)]
+        values: Vec<(Limit, u64)>,
+        /// Apply the configured limit again
+        #[arg(long, value_name = "LIMIT")]
+        reset: Vec<Limit>,
+        #[command(flatten)]
+        format: Format,
+    },
     /// List all accounts
     List {
         #[command(flatten)]
@@ -81,6 +96,15 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             let account = app.find_account(&name).await?;
             exports::export(app, &account, output).await
         }
+        Command::Limits { name, values, reset, format } => {
+            let account = app.find_account(&name).await?;
+            let changes = read_changes(&values, &reset)?;
+            let limits = match changes {
+                Some(changes) => app.update_account_limits(&account, &changes).await?,
+                None => app.find_account_limits(&account).await?,
+            };
+            show_limits(&limits, &format)
+        }
         Command::List { format } => {
             let accounts = app.list_accounts().await?;
             if format.json {
@@ -104,5 +128,73 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
                 .collect();
             output::print_table(&["NAME", "ACCOUNT", "CREATED"], &rows)
         }
+    }
+}
+
+fn parse_limit(text: &str) -> Result<(Limit, u64), String> {
+    let (limit, value) =
+        text.split_once('=').ok_or("must be a limit and its value, such as connections=5000")?;
+    let limit = limit.parse().map_err(|error| format!("{limit:?} {error}"))?;
+    match value.parse() {
+        Ok(value @ 0..=LIMIT_MAX) => Ok((limit, value)),
+        _ => Err(format!("the value must be a whole number from 0 to {LIMIT_MAX}")),
+    }
+}
+
+/// The changes that the options ask for; `None` if there are no options.
+fn read_changes(values: &[(Limit, u64)], reset: &[Limit]) -> Result<Option<LimitChanges>, BoxError> {
+    let mut changes = LimitChanges::default();
+    let set = values.iter().map(|(limit, value)| (*limit, LimitChange::Set(*value)));
+    for (limit, change) in set.chain(reset.iter().map(|limit| (*limit, LimitChange::Reset))) {
+        if changes.set(limit, change) != LimitChange::Keep {
+            return Err(format!("{limit} is given twice").into());
+        }
+    }
+    Ok((changes != LimitChanges::default()).then_some(changes))
+}
+
+fn show_limits(limits: &ShownLimits, format: &Format) -> Result<ExitCode, BoxError> {
+    if format.json {
+        let limits = Limit::ALL.map(|limit| {
+            let value = json!({
+                "value": limits.effective.get(limit),
+                "source": if limits.overrides.get(limit).is_some() { "account" } else { "configuration" },
+            });
+            (limit.as_str().to_owned(), value)
+        });
+        return output::print_json(&serde_json::Value::Object(limits.into_iter().collect()));
+    }
+    let rows = Limit::ALL.map(|limit| {
+        let value = match limits.effective.get(limit) {
+            0 => "none".to_owned(),
+            value => value.to_string(),
+        };
+        let source = if limits.overrides.get(limit).is_some() { "this account" } else { "configuration" };
+        vec![limit.to_string(), value, source.to_owned()]
+    });
+    output::print_table(&["LIMIT", "VALUE", "SET BY"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_and_its_value_are_parsed() {
+        assert_eq!(parse_limit("connections=5"), Ok((Limit::Connections, 5)));
+        assert_eq!(parse_limit("event-streams=0"), Ok((Limit::EventStreams, 0)));
+        for bad in ["connections", "connections=", "connections=-1", "connections=1000000001", "=1", "x=1"] {
+            assert!(parse_limit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_changed_once() {
+        assert_eq!(read_changes(&[], &[]).unwrap(), None);
+        let changes = read_changes(&[(Limit::Connections, 5)], &[Limit::EventStreams]).unwrap().unwrap();
+        assert_eq!(*changes.get(Limit::Connections), LimitChange::Set(5));
+        assert_eq!(*changes.get(Limit::EventStreams), LimitChange::Reset);
+        assert_eq!(*changes.get(Limit::JobsInProgress), LimitChange::Keep);
+        assert!(read_changes(&[(Limit::Connections, 5)], &[Limit::Connections]).is_err());
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         Error::OutcomeUnknown => {
             "the database connection was lost during the commit: the change may have been stored. Check before you try again".into()
         }
-        // Their text is sufficient; idempotency keys are not used here.
+        // Their text is sufficient; idempotency keys are not used here, and the operator has no limits.
         Error::StoreUnavailable(_)
         | Error::Internal(_)
         | Error::Forbidden { .. }
@@ -44,6 +44,8 @@ pub(super) fn to_message(error: Error) -> BoxError {
         | Error::ExpiryBeyondCreator
         | Error::JobNotRetryable(_)
         | Error::IdempotencyKeyInUse
-        | Error::IdempotencyKeyReused => Box::new(error),
+        | Error::IdempotencyKeyReused
+        | Error::TooManyFailedKeys(_)
+        | Error::LimitReached { .. } => Box::new(error),
     }
 }

@@ -87,7 +87,7 @@ enum DatabaseCommand {
     /// Show and check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Create, list and delete accounts
+    /// Create, list and delete accounts, and change their limits
     #[command(subcommand)]
     Accounts(accounts::Command),
     /// Migrate to PostgreSQL without decrypting; rerun to resume

@@ -5,7 +5,8 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, Kind};
+use super::keys::Kind;
+use super::limit_keys;
 
 const DEFAULT_FILE: &str = "vimeo-connections.toml";
 /// The byte order mark that some editors add.
@@ -87,7 +88,9 @@ fn cure(text: &str, line: usize) -> String {
         return "write `key = value`, or `[section]`".to_owned();
     };
     let is_named = |key: &str| key == name || key.split_once('.').is_some_and(|(_, last)| last == name);
-    let key = KEYS.iter().find(|key| key.name == name).or_else(|| KEYS.iter().find(|key| is_named(key.name)));
+    let key = limit_keys::all()
+        .find(|key| key.name == name)
+        .or_else(|| limit_keys::all().find(|key| is_named(key.name)));
     let example = key.map(|key| key.default).filter(|default| !default.is_empty()).unwrap_or("…");
     match key.map(|key| &key.kind) {
         _ if value.is_empty() => format!("`{name}` has no value; leave the line out, or write a value"),

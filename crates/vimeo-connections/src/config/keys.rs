@@ -14,7 +14,7 @@ pub(crate) struct Key {
     pub(crate) meaning: &'static str,
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
     Key { name, kind, default, is_secret: false, meaning }
 }
 

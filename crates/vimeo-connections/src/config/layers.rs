@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::file::{self, Entry};
-use super::keys::{KEYS, Key, variable};
+use super::keys::{Key, variable};
 use super::kubernetes;
+use super::limit_keys;
 use super::{ConfigError, LogFormat};
 
 pub(super) const PREFIX: &str = "VIMEO_CONNECTIONS_";
@@ -103,7 +104,7 @@ pub(crate) struct Layers(BTreeMap<&'static str, (String, Source)>);
 impl Layers {
     /// Reads all layers. The error lists all problems.
     pub(super) fn read(file: Option<&Path>, environment: Environment) -> Result<Self, ConfigError> {
-        let defaults = KEYS.iter().map(|key| (key.name, (key.default.to_owned(), Source::Default)));
+        let defaults = limit_keys::all().map(|key| (key.name, (key.default.to_owned(), Source::Default)));
         let mut layers = Self(defaults.collect());
         let mut errors = Vec::new();
         match file::read(file) {
@@ -127,8 +128,8 @@ impl Layers {
 
     fn overlay_file(&mut self, entries: Vec<Entry>, errors: &mut Vec<String>) {
         for Entry { name, value, line } in entries {
-            let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-                let error = unknown(&name, KEYS.iter().map(|key| key.name.to_owned()));
+            let Some(key) = limit_keys::all().find(|key| key.name == name) else {
+                let error = unknown(&name, limit_keys::all().map(|key| key.name.to_owned()));
                 errors.push(format!("line {line} of the file: {error}"));
                 continue;
             };
@@ -141,12 +142,12 @@ impl Layers {
 
     fn overlay_environment(&mut self, environment: Environment, errors: &mut Vec<String>) {
         for (name, value) in environment.0 {
-            match KEYS.iter().find(|key| variable(key.name) == name) {
+            match limit_keys::all().find(|key| variable(key.name) == name) {
                 // An empty variable counts as not set, as in most programs.
                 Some(_) if value.trim().is_empty() => {}
                 Some(key) => self.set(key, &value, Source::Environment(name), errors),
                 None if kubernetes::is_service_variable(&name, &value) => {}
-                None => errors.push(unknown(&name, KEYS.iter().map(|key| variable(key.name)))),
+                None => errors.push(unknown(&name, limit_keys::all().map(|key| variable(key.name)))),
             }
         }
     }

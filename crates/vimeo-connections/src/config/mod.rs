@@ -1,4 +1,4 @@
-//! The configuration: built-in defaults, then a file, then the environment. All keys are in [`keys::KEYS`]; unknown
+//! The configuration: built-in defaults, then a file, then the environment. All keys are in [`limit_keys::all`]; unknown
 //! ones are errors.
 
 mod file;
@@ -6,8 +6,11 @@ mod keys;
 mod kind;
 mod kubernetes;
 mod layers;
+mod limit_keys;
+mod limits;
 mod listener;
 mod page;
+mod postgres;
 mod retention;
 mod roots;
 mod scopes;
@@ -19,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{Coalesce, DatabaseUrl, PostgresOptions, PreparedStatements, RetentionOptions, WeakKeys};
+use app::{DatabaseUrl, LimitSettings, PostgresOptions, PreparedStatements, RetentionOptions, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -27,7 +30,7 @@ use seal::keyring_file::GroupAccess;
 use thiserror::Error;
 use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl, UploadHost};
-use web::{ClientAddress, Cors, UnknownFields};
+use web::{ClientAddress, ConcurrencyLimits, Cors, UnknownFields};
 
 pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
@@ -66,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) retention: RetentionOptions,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) weak_keys: WeakKeys,
+    pub(crate) limits: LimitSettings,
+    pub(crate) concurrency: ConcurrencyLimits,
     pub(crate) log_format: LogFormat,
     pub(crate) log_level: LevelFilter,
     /// How long a repeated failure is counted before the count is logged; zero: every one is logged.
@@ -210,6 +215,8 @@ impl Reader<'_> {
             retention: self.retention()?,
             bootstrap,
             weak_keys: if self.flag("api_keys.allow_weak") { WeakKeys::Accept } else { WeakKeys::Refuse },
+            limits: self.limits()?,
+            concurrency: self.concurrency()?,
             log_format: LogFormat::of(self.layers),
             log_level: log_level?,
             log_repeat: Duration::from_secs(self.number("log.repeat_seconds")?),
@@ -297,18 +304,6 @@ impl Reader<'_> {
         })
     }
 
-    fn postgres(&self) -> Option<PostgresOptions> {
-        let count = |key| self.number(key).and_then(|count| usize::try_from(count).ok());
-        Some(PostgresOptions {
-            coalesce: match self.text("store.coalesce")?.as_str() {
-                "account" => Coalesce::Account,
-                _ => Coalesce::All,
-            },
-            readers: count("store.readers")?,
-            writers: count("store.writers")?,
-        })
-    }
-
     fn bootstrap(&mut self) -> Option<Bootstrap> {
         let api_key_file = self.text("bootstrap.api_key_file").map(PathBuf::from);
         let Some(account) = self.text("bootstrap.account") else {
@@ -383,7 +378,7 @@ fn redact_password(value: &str) -> String {
 /// The effective configuration as a file, with the source of each value. Secrets are redacted.
 pub(crate) fn effective(layers: &Layers) -> String {
     let mut text = String::new();
-    for key in keys::KEYS {
+    for key in limit_keys::all() {
         let (mark, value) = match layers.text(key.name) {
             None | Some("") => ("# ", "not set".to_owned()),
             Some(_) if key.is_secret => ("", "\"<redacted>\"".to_owned()),

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{KEYS, variable};
+use super::keys::variable;
+use super::limit_keys;
 
 /// The table as a page of documentation.
 pub(crate) fn markdown() -> String {
@@ -16,7 +17,7 @@ pub(crate) fn markdown() -> String {
          commands work on a remote service (see [cli.md](cli.md)); `serve` refuses the first and ignores the second.\n\n\
          | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
     );
-    for key in KEYS {
+    for key in limit_keys::all() {
         let default =
             if key.default.is_empty() { "not set".to_owned() } else { format!("`{}`", key.default) };
         // Writing to a `String` does not fail.

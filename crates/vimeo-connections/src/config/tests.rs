@@ -41,7 +41,7 @@ fn the_environment_overrides_the_file_and_the_file_overrides_the_default() {
 #[test]
 fn every_key_can_be_set_from_the_environment() {
     let page = markdown();
-    for key in keys::KEYS {
+    for key in limit_keys::all() {
         let value = match key.kind {
             keys::Kind::Number { least, .. } => least.to_string(),
             keys::Kind::Flag => "false".to_owned(),
@@ -132,7 +132,7 @@ fn variables_of_kubernetes_services_with_similar_names_are_ignored() {
 
 #[test]
 fn an_empty_variable_counts_as_not_set_for_every_key() {
-    for key in keys::KEYS {
+    for key in limit_keys::all() {
         let variable = keys::variable(key.name);
         for empty in ["", " "] {
             let (_, layers) =

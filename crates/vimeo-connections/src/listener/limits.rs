@@ -1,8 +1,10 @@
 //! Limits the number of connections, in total and per peer. Beyond that, a reserve answers health probes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::network;
 
 /// Connections beyond the limit, on which only `/health/…` is answered.
 pub(crate) const RESERVE: usize = 32;
@@ -85,7 +87,7 @@ impl ConnectionLimiter {
     /// A permit for a connection from this peer; `None` if the limits are reached. A proxy has many clients and no
     /// limit of its own.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr, is_proxy: bool) -> Option<ConnectionPermit> {
-        let peer = network(peer);
+        let peer = network::of_client(peer);
         let mut counts = self.counts();
         let all = counts.all;
         let own = if is_proxy {
@@ -120,14 +122,6 @@ impl Drop for ConnectionPermit {
                 counts.peers.remove(&self.peer);
             }
         }
-    }
-}
-
-/// The identity of a peer: for IPv6 its /64 network, whose addresses belong to one client.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

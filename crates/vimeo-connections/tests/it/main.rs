@@ -8,6 +8,7 @@ mod connections;
 mod engines;
 mod http;
 mod keys;
+mod limits;
 mod monitoring;
 mod process;
 mod retention;

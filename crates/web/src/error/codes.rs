@@ -1,7 +1,6 @@
 //! The table of error codes: status, code, message, and what to do.
 
 use axum::http::StatusCode;
-use serde_json::json;
 
 /// All error codes of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +33,8 @@ pub(crate) enum Code {
     InvalidVimeoCredentials,
     UploadRefused,
     IdempotencyKeyReused,
+    LimitReached,
+    RateLimited,
     InternalError,
     VimeoUnavailable,
     StoreUnavailable,
@@ -52,7 +53,7 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -81,6 +82,8 @@ impl Code {
         Self::InvalidVimeoCredentials,
         Self::UploadRefused,
         Self::IdempotencyKeyReused,
+        Self::LimitReached,
+        Self::RateLimited,
         Self::InternalError,
         Self::VimeoUnavailable,
         Self::StoreUnavailable,
@@ -261,6 +264,18 @@ impl Code {
                 "This idempotency key was used for a request with another body.",
                 "A key belongs to one request for 24 hours. Use a new key for a new request.",
             ),
+            Self::LimitReached => spec(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "LIMIT_REACHED",
+                "The account has reached a limit.",
+                "`limit` and `value` name it. Nothing was stored. Delete what is no longer needed, wait until jobs end or streams close, or ask the operator for a higher limit.",
+            ),
+            Self::RateLimited => spec(
+                StatusCode::TOO_MANY_REQUESTS,
+                "RATE_LIMITED",
+                "Too many requests. Retry after the seconds in `Retry-After`.",
+                "`RateLimit-Policy` has the quotas of the API key and of its account, `RateLimit` what remains of them. Also: too many requests with invalid API keys came from this address (policy `failed-keys`).",
+            ),
             Self::InternalError => spec(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "INTERNAL_ERROR",
@@ -288,7 +303,7 @@ impl Code {
             Self::Overloaded => spec(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OVERLOADED",
-                "Too many requests are waiting. Nothing was stored.",
+                "Too many requests are in progress. Nothing was stored.",
                 "Retry after `Retry-After` seconds.",
             ),
             Self::OutcomeUnknown => spec(
@@ -321,7 +336,8 @@ impl Code {
     /// Whether the response has `Retry-After`.
     pub(crate) fn has_retry_after(self) -> bool {
         use Code::{
-            IdempotencyKeyInUse, NotReady, OutcomeUnknown, Overloaded, StoreUnavailable, VimeoUnavailable,
+            IdempotencyKeyInUse, NotReady, OutcomeUnknown, Overloaded, RateLimited, StoreUnavailable,
+            VimeoUnavailable,
         };
         matches!(
             self,
@@ -330,60 +346,8 @@ impl Code {
                 | StoreUnavailable
                 | NotReady
                 | Overloaded
+                | RateLimited
                 | OutcomeUnknown
         )
-    }
-
-    /// An example body.
-    pub(crate) fn example(self) -> serde_json::Value {
-        let fields = |name: &str, errors: &str| Some(json!([{ "name": name, "errors": errors }]));
-        let fields = match self {
-            Self::InvalidRequestBody => fields("clientSecret", "is required"),
-            Self::InvalidQuery => fields("limit", "must be a whole number from 1 to 1000"),
-            Self::InvalidPageKey => fields(
-                "nextPageKey",
-                "must be the `nextPageKey` of an earlier page of this account, unchanged",
-            ),
-            Self::InvalidRequestHeader => {
-                fields("Idempotency-Key", "must be 1 to 255 visible ASCII characters, without spaces")
-            }
-            Self::InvalidVimeoCredentials => fields(
-                "accessToken",
-                "is unknown to Vimeo, expired or revoked; generate a new one on the app's page",
-            ),
-            _ => None,
-        };
-        let names_first =
-            matches!(self, Self::InvalidRequestBody | Self::InvalidQuery | Self::InvalidRequestHeader);
-        let first = fields.as_ref().and_then(|fields| fields.get(0)).filter(|_| names_first);
-        let message = first.map_or_else(
-            || self.message().to_owned(),
-            |first| {
-                let text = |key: &str| first.get(key).and_then(|text| text.as_str()).unwrap_or_default();
-                format!("{}: {} {}.", self.message().trim_end_matches('.'), text("name"), text("errors"))
-            },
-        );
-        let mut example = json!({ "code": self.name(), "message": message });
-        if let Some(object) = example.as_object_mut() {
-            if let Some(fields) = fields {
-                object.insert("fields".to_owned(), fields);
-            }
-            if self == Self::VersionConflict {
-                object.insert("currentVersion".to_owned(), json!(2));
-            }
-            if self == Self::JobAlreadyRetried {
-                object.insert("jobId".to_owned(), json!("019c1234-5678-7abc-8def-0123456789ab"));
-            }
-            if self == Self::NotReady {
-                let message = "The service is not ready: database: cannot be written.";
-                object.insert("message".to_owned(), json!(message));
-                let failed = json!({ "name": "database", "result": "fail", "message": "cannot be written" });
-                object.insert("checks".to_owned(), json!([failed, { "name": "disk", "result": "pass" }]));
-            }
-            if self == Self::InternalError {
-                object.insert("requestId".to_owned(), json!("req_00000000000000000000000000000000"));
-            }
-        }
-        example
     }
 }

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::time::Duration;
 
-use app::{Caller, Error};
+use app::{Caller, Error, StreamPermit};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -72,7 +72,8 @@ pub(crate) async fn watch_job(
     if first.is_none() && job.state.has_ended() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let watch = Watch { shared, caller, id, view, has_ended: job.state.has_ended() };
+    let permit = shared.app.open_stream(&caller)?;
+    let watch = Watch { shared, caller, id, view, has_ended: job.state.has_ended(), _permit: permit };
     let events = stream::iter(first).chain(watch.changes());
     let body = Body::from_stream(with_heartbeats(events).map(Ok::<_, Infallible>));
     let headers = [
@@ -126,6 +127,7 @@ struct Watch {
     id: JobId,
     view: View,
     has_ended: bool,
+    _permit: StreamPermit,
 }
 
 /// The result of reading the job.

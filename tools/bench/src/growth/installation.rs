@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::error::{BenchError, Context as _};
 use crate::process::{Memory, Process};
 use crate::rounds::subdirectory;
-use crate::service::{Template, listening, outcome};
+use crate::service::{Template, listening, outcome, unlimited};
 
 /// For a start or a stop; stopping on a large database writes its log into the file.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -64,7 +64,8 @@ impl Installation {
         let keyring = keyring.to_string_lossy();
         let text = format!(
             "listen = \"127.0.0.1:0\"\nlog.format = \"json\"\ndatabase_url = {url:?}\nkeyring.file = {keyring:?}\n\
-             vimeo.verification = \"off\"\n"
+             vimeo.verification = \"off\"\n{}",
+            unlimited(&self.program)?
         );
         let path = subdirectory.join("vimeo-connections.toml");
         fs::write(&path, text)?;

@@ -6,13 +6,16 @@ FROM api_keys
 WHERE api_key_id = :api_key_id;
 
 -- name: find_api_key_by_hash
--- With the instant of the lookup: the server's clock, unless the caller passes its own.
+-- With the limits of its account, and the instant of the lookup: the server's clock, unless the caller passes its own.
 SELECT
-    api_key_id, account_id, name, key_hash, last_four, created_at, expires_at, revoked_at, row_mac, scopes,
-    created_by, rotated_from, last_used_at,
+    k.api_key_id, k.account_id, k.name, k.key_hash, k.last_four, k.created_at, k.expires_at, k.revoked_at, k.row_mac,
+    k.scopes, k.created_by, k.rotated_from, k.last_used_at,
+    a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
+    a.max_idempotency_records, a.max_event_streams,
     coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS looked_at
-FROM api_keys
-WHERE key_hash = :key_hash;
+FROM api_keys AS k
+JOIN accounts AS a ON a.account_id = k.account_id
+WHERE k.key_hash = :key_hash;
 
 -- name: inspect_api_key_by_hash
 SELECT

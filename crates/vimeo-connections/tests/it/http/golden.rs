@@ -6,7 +6,7 @@
 //!
 //! - in requests: `{apiKey}`, `{clientIdentifier}`, `{clientSecret}`, `{accessToken}`, `{length}` (of the body),
 //!   `{70000 spaces}`, and every name from an earlier response;
-//! - in responses: `{date}`, `{connectionId1}`, `{createdDate1}`, `{updatedDate1}`, `{nextPageKey1}`, `{accountId}` …
+//! - in responses: `{date}`, `{rateLimit}`, `{connectionId1}`, `{createdDate1}`, `{updatedDate1}`, `{nextPageKey1}`, `{accountId}` …
 //!
 //! `@fault {…}` injects a fault into the sandbox, `@token name {…}` creates a token, `@app name {…}` an app.
 //!
@@ -65,8 +65,13 @@ impl Names {
         let (head, body) = answer.split_once("\n\n").unwrap();
         let mut text = String::new();
         for line in head.lines() {
-            let is_date = line.starts_with("date: ");
-            let _ = writeln!(text, "{}", if is_date { "date: {date}" } else { line });
+            let line = match line.split_once(": ") {
+                Some(("date", _)) => "date: {date}",
+                // What remains of a quota depends on the time since the previous request.
+                Some(("ratelimit", _)) => "ratelimit: {rateLimit}",
+                _ => line,
+            };
+            let _ = writeln!(text, "{line}");
         }
         let mut body = body.to_owned();
         let json: Value = serde_json::from_str(&body).unwrap_or(Value::Null);

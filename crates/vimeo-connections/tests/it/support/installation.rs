@@ -99,13 +99,10 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
-    let revert = "DROP TABLE sweeps;
-        DROP INDEX jobs_by_retried; DROP INDEX jobs_by_end;
-        DROP INDEX job_secrets_by_kept; DROP INDEX job_secrets_kept_by_account;
-        ALTER TABLE jobs DROP COLUMN retry_of;
-        ALTER TABLE job_secrets DROP COLUMN kept_since;
-        DELETE FROM schema_migrations WHERE number = 11;";
-    database.execute_batch(revert).unwrap();
+    let limits = include_str!("../../../../store/migrations/sqlite/0012_account_limits.sql");
+    let limits = limits.replace("ADD COLUMN", "DROP COLUMN").replace(" INTEGER;", ";");
+    let revert = "DELETE FROM schema_migrations WHERE number = 12;";
+    database.execute_batch(&format!("{limits}{revert}")).unwrap();
 }
 
 pub(crate) fn open_database(directory: &Path) -> rusqlite::Connection {

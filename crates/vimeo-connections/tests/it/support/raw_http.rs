@@ -38,6 +38,7 @@ pub(crate) fn stable_headers(answer: &Response) -> HeaderMap {
     let mut headers = answer.headers.clone();
     headers.remove("connection");
     headers.remove("date");
+    headers.remove("ratelimit");
     headers.remove("x-request-id");
     headers
 }

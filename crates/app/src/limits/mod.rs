@@ -1,0 +1,27 @@
+//! Limits of accounts: the rates of requests, and the numbers of things. Rates and open streams are limited per node; what
+//! is stored is limited over all nodes.
+
+pub(crate) mod bucket;
+pub(crate) mod failed_keys;
+pub(crate) mod operations;
+pub(crate) mod rates;
+pub(crate) mod streams;
+mod tally;
+pub(crate) mod usage;
+pub(crate) mod waiting;
+
+use domain::limits::AccountLimits;
+
+/// The configured limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Of accounts without limits of their own.
+    pub account: AccountLimits,
+    /// Requests with invalid keys per minute from one address; zero: no limit.
+    pub failed_keys_per_minute: u64,
+}
+
+impl LimitSettings {
+    /// No limits: for a process that serves no clients.
+    pub const NONE: Self = Self { account: AccountLimits::NONE, failed_keys_per_minute: 0 };
+}

@@ -1,0 +1,252 @@
+//! The rates of requests: a token bucket for each API key and each account that sends some. Only valid keys get buckets,
+//! and full buckets are removed, so that a flood of invalid keys takes no memory.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use domain::api_key::ApiKey;
+use domain::id::{AccountId, ApiKeyId};
+use domain::limits::AccountLimits;
+use tokio::time::Instant;
+
+use super::bucket::{Bucket, Quota, WINDOW_NANOS, WINDOW_SECONDS};
+
+/// The maximum number of buckets of keys, and of accounts. Those beyond it are not remembered, and admit more.
+const CAPACITY: usize = 100_000;
+
+/// A policy of the limiter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RatePolicy {
+    /// The requests of one API key.
+    Key,
+    /// The requests of all keys of an account.
+    Account,
+    /// Requests with invalid keys from one address.
+    FailedKeys,
+}
+
+/// The state of a policy after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateState {
+    /// The policy.
+    pub policy: RatePolicy,
+    /// How many requests it admits per window, and at once.
+    pub quota: u64,
+    /// The window, in seconds.
+    pub window_seconds: u64,
+    /// How many requests it would admit now.
+    pub remaining: u64,
+    /// Seconds until it admits the whole quota at once; or, if nothing remains, until it admits one.
+    pub reset_seconds: u64,
+}
+
+/// The states of all policies that apply to a request, and whether they admit it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateReport {
+    /// At most one for each of key and account.
+    pub states: [Option<RateState>; 2],
+    /// If the request is refused: seconds until one is admitted.
+    pub retry_after_seconds: Option<u64>,
+}
+
+/// The buckets of one API key and its account, with the quotas that apply.
+#[derive(Debug)]
+pub struct CallerRates {
+    limits: [Option<RateLimit>; 2],
+    started_at: Instant,
+}
+
+#[derive(Debug)]
+struct RateLimit {
+    policy: RatePolicy,
+    quota: Quota,
+    bucket: Arc<Bucket>,
+}
+
+/// The buckets of all API keys and accounts.
+#[derive(Debug)]
+pub(crate) struct Rates {
+    started_at: Instant,
+    keys: Mutex<Buckets<ApiKeyId>>,
+    accounts: Mutex<Buckets<AccountId>>,
+}
+
+#[derive(Debug)]
+struct Buckets<K> {
+    by_id: HashMap<K, Arc<Bucket>>,
+    swept_at: u64,
+}
+
+/// The time since the start of a limiter, in nanoseconds. Five centuries fit.
+pub(crate) fn nanos_since(started_at: Instant) -> u64 {
+    u64::try_from(started_at.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Whole seconds, rounded up, as headers give them.
+pub(crate) fn rounded_up_seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
+}
+
+impl Rates {
+    pub(crate) fn new() -> Self {
+        Self {
+            started_at: Instant::now(),
+            keys: Mutex::new(Buckets::new()),
+            accounts: Mutex::new(Buckets::new()),
+        }
+    }
+
+    /// The buckets of a valid key.
+    pub(crate) fn of(&self, key: &ApiKey, limits: &AccountLimits) -> CallerRates {
+        let now = nanos_since(self.started_at);
+        let of_key = Quota::per_minute(limits.key_requests_per_minute).map(|quota| RateLimit {
+            policy: RatePolicy::Key,
+            quota,
+            bucket: lock(&self.keys).find_or_add(&key.id, now),
+        });
+        let of_account = Quota::per_minute(limits.requests_per_minute).map(|quota| RateLimit {
+            policy: RatePolicy::Account,
+            quota,
+            bucket: lock(&self.accounts).find_or_add(&key.account_id, now),
+        });
+        CallerRates { limits: [of_key, of_account], started_at: self.started_at }
+    }
+}
+
+fn lock<K>(buckets: &Mutex<Buckets<K>>) -> MutexGuard<'_, Buckets<K>> {
+    buckets.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<K: Clone + Eq + Hash> Buckets<K> {
+    fn new() -> Self {
+        Self { by_id: HashMap::new(), swept_at: 0 }
+    }
+
+    fn find_or_add(&mut self, id: &K, now: u64) -> Arc<Bucket> {
+        if let Some(bucket) = self.by_id.get(id) {
+            return bucket.clone();
+        }
+        if now.saturating_sub(self.swept_at) >= WINDOW_NANOS {
+            self.by_id.retain(|_, bucket| !bucket.is_full(now) || Arc::strong_count(bucket) > 1);
+            self.swept_at = now;
+        }
+        let bucket = Arc::new(Bucket::default());
+        if self.by_id.len() < CAPACITY {
+            self.by_id.insert(id.clone(), bucket.clone());
+        }
+        bucket
+    }
+}
+
+impl CallerRates {
+    /// Takes one request from each bucket, or from none if one of them is empty.
+    pub fn take(&self) -> RateReport {
+        self.take_at(nanos_since(self.started_at))
+    }
+
+    fn take_at(&self, now: u64) -> RateReport {
+        let mut refused = None;
+        for (at, limit) in self.limits.iter().flatten().enumerate() {
+            if let Err(wait) = limit.bucket.take(now, limit.quota) {
+                for taken in self.limits.iter().flatten().take(at) {
+                    taken.bucket.put_back(taken.quota);
+                }
+                refused = Some(wait);
+                break;
+            }
+        }
+        let retry_after_seconds = refused.map(|wait| rounded_up_seconds(wait).max(1));
+        let states = self
+            .limits
+            .each_ref()
+            .map(|limit| limit.as_ref().map(|limit| state(limit.policy, limit.quota, &limit.bucket, now)));
+        RateReport { states, retry_after_seconds }
+    }
+}
+
+/// The state of one bucket.
+pub(crate) fn state(policy: RatePolicy, quota: Quota, bucket: &Bucket, now: u64) -> RateState {
+    let level = bucket.level(now, quota);
+    let reset = if level.remaining == 0 { quota.wait_of(level.full_in) } else { level.full_in };
+    RateState {
+        policy,
+        quota: quota.units(),
+        window_seconds: WINDOW_SECONDS,
+        remaining: level.remaining,
+        reset_seconds: rounded_up_seconds(reset),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn rates(key: u64, account: u64) -> CallerRates {
+        let limit = |policy, units| {
+            Quota::per_minute(units).map(|quota| RateLimit { policy, quota, bucket: Arc::default() })
+        };
+        let limits = [limit(RatePolicy::Key, key), limit(RatePolicy::Account, account)];
+        CallerRates { limits, started_at: Instant::now() }
+    }
+
+    fn remaining(report: &RateReport) -> [Option<u64>; 2] {
+        report.states.map(|state| state.map(|state| state.remaining))
+    }
+
+    #[test]
+    fn a_refused_request_takes_nothing_from_either_bucket() {
+        let rates = rates(10, 3);
+        for left in [[9, 2], [8, 1], [7, 0]] {
+            let report = rates.take_at(SECOND);
+            assert_eq!((remaining(&report), report.retry_after_seconds), (left.map(Some), None));
+        }
+        for _ in 0..5 {
+            let report = rates.take_at(SECOND);
+            assert_eq!(remaining(&report), [Some(7), Some(0)]);
+            assert_eq!(report.retry_after_seconds, Some(20), "a third of a minute");
+            assert_eq!(report.states[1].unwrap().reset_seconds, 20, "the same instant");
+        }
+        assert_eq!(rates.take_at(22 * SECOND).retry_after_seconds, None);
+    }
+
+    #[test]
+    fn a_limit_of_zero_does_not_apply() {
+        let unlimited = rates(0, 0);
+        assert_eq!(unlimited.take_at(0), RateReport { states: [None, None], retry_after_seconds: None });
+        let report = rates(0, 2).take_at(0);
+        assert_eq!(remaining(&report), [None, Some(1)]);
+        let state = report.states[1].unwrap();
+        assert_eq!((state.policy, state.quota, state.reset_seconds), (RatePolicy::Account, 2, 30));
+    }
+
+    #[test]
+    fn full_buckets_are_removed_and_others_remain() {
+        let mut buckets = Buckets::<u32>::new();
+        let quota = Quota::per_minute(60).unwrap();
+        for id in 0..1_000 {
+            buckets.find_or_add(&id, 0).take(0, quota).unwrap();
+        }
+        let held = buckets.find_or_add(&7, 0);
+        let recent = buckets.find_or_add(&8, 60 * SECOND);
+        recent.take(60 * SECOND, quota).unwrap();
+        drop(recent);
+        buckets.find_or_add(&2_000, 60 * SECOND);
+        let mut left: Vec<_> = buckets.by_id.keys().copied().collect();
+        left.sort_unstable();
+        assert_eq!(left, [7, 8, 2_000]);
+        drop(held);
+    }
+
+    #[test]
+    fn the_number_of_buckets_is_bounded() {
+        let mut buckets = Buckets::<usize>::new();
+        for id in 0..CAPACITY + 10 {
+            buckets.find_or_add(&id, 0);
+        }
+        assert_eq!(buckets.by_id.len(), CAPACITY);
+    }
+}

@@ -1,0 +1,180 @@
+//! How much of its limits each account uses, on this node.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::id::AccountId;
+use domain::limits::Limit;
+use store::{Counted, Store};
+use tokio::time::Instant;
+
+use super::tally::{CountAge, Tally, Verdict};
+use crate::Error;
+
+/// When this many accounts are remembered, those that add nothing now are forgotten. They are counted again when needed.
+const ACCOUNTS: usize = 10_000;
+/// How often one request counts before it is refused, while others are added meanwhile.
+const COUNTS: u32 = 3;
+
+/// The usage of all accounts.
+#[derive(Debug, Default)]
+pub(crate) struct Usage(Mutex<HashMap<AccountId, Arc<AccountUsage>>>);
+
+/// The usage of one account.
+#[derive(Debug, Default)]
+struct AccountUsage {
+    connections: Thing,
+    jobs: Thing,
+    records: Thing,
+}
+
+/// The number of things of one kind.
+#[derive(Debug, Default)]
+struct Thing {
+    state: Mutex<State>,
+    /// Held while counting, so that concurrent requests share one count.
+    counting: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tally: Tally,
+    /// When the last count started.
+    counted_at: Option<Instant>,
+}
+
+/// One more thing, which is counted from now on. When it is dropped, it counts as added.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Place {
+    /// `None` if there is no limit.
+    of: Option<(Arc<AccountUsage>, Counted)>,
+}
+
+impl Usage {
+    /// Reserves a place for one more thing. [`Error::LimitReached`].
+    pub(crate) async fn reserve(
+        &self,
+        store: &dyn Store,
+        account: &AccountId,
+        counted: Counted,
+        limit: u64,
+    ) -> Result<Place, Error> {
+        if limit == 0 {
+            return Ok(Place { of: None });
+        }
+        let usage = self.of(account);
+        let thing = usage.thing(counted);
+        let arrived_at = Instant::now();
+        for _ in 0..=COUNTS {
+            match thing.decide(limit, arrived_at) {
+                Verdict::Admit => return Ok(Place { of: Some((usage, counted)) }),
+                Verdict::Refuse => break,
+                Verdict::Count => thing.count(store, account, (counted, limit), arrived_at).await?,
+            }
+        }
+        Err(Error::LimitReached { limit: limit_of(counted), value: limit })
+    }
+
+    fn of(&self, account: &AccountId) -> Arc<AccountUsage> {
+        let mut accounts = lock(&self.0);
+        if let Some(usage) = accounts.get(account) {
+            return usage.clone();
+        }
+        if accounts.len() >= ACCOUNTS {
+            accounts.retain(|_, usage| Arc::strong_count(usage) > 1);
+        }
+        accounts.entry(account.clone()).or_default().clone()
+    }
+}
+
+fn limit_of(counted: Counted) -> Limit {
+    match counted {
+        Counted::Connections => Limit::Connections,
+        Counted::JobsInProgress => Limit::JobsInProgress,
+        Counted::IdempotencyRecords => Limit::IdempotencyRecords,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AccountUsage {
+    fn thing(&self, counted: Counted) -> &Thing {
+        match counted {
+            Counted::Connections => &self.connections,
+            Counted::JobsInProgress => &self.jobs,
+            Counted::IdempotencyRecords => &self.records,
+        }
+    }
+}
+
+impl Thing {
+    /// Decides about one more, and begins to add it if it is admitted.
+    fn decide(&self, limit: u64, arrived_at: Instant) -> Verdict {
+        let mut state = lock(&self.state);
+        let age = match state.counted_at {
+            None => CountAge::Never,
+            Some(at) if at >= arrived_at => CountAge::After,
+            Some(at) => CountAge::Before(arrived_at - at),
+        };
+        let verdict = state.tally.decide(limit, age);
+        if verdict == Verdict::Admit {
+            state.tally.begin();
+        }
+        verdict
+    }
+
+    /// Counts, unless another request has done so since this one arrived and nothing was added since.
+    async fn count(
+        &self,
+        store: &dyn Store,
+        account: &AccountId,
+        (counted, most): (Counted, u64),
+        arrived_at: Instant,
+    ) -> Result<(), Error> {
+        let waited_since = Instant::now();
+        let _counting = self.counting.lock().await;
+        let (started_at, added) = {
+            let state = lock(&self.state);
+            // Shared: this count started while the request waited for it.
+            if state.counted_at.is_some_and(|at| at > waited_since.max(arrived_at)) {
+                return Ok(());
+            }
+            (Instant::now(), state.tally.added())
+        };
+        let count = store.count_of_account(account, counted, most).await?;
+        let mut state = lock(&self.state);
+        state.tally.set(count, added);
+        state.counted_at = Some(started_at);
+        Ok(())
+    }
+}
+
+impl Place {
+    /// The thing was not added.
+    pub(crate) fn withdraw(mut self) {
+        if let Some((usage, counted)) = self.of.take() {
+            lock(&usage.thing(counted).state).tally.withdraw();
+        }
+    }
+
+    /// Settles the place by the result of the addition: only a definite failure withdraws it.
+    pub(crate) fn settle<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        match result {
+            Err(Error::OutcomeUnknown) | Ok(_) => drop(self),
+            Err(_) => self.withdraw(),
+        }
+        result
+    }
+}
+
+impl Drop for Place {
+    /// Also if the request was abandoned: its write may still be executed. A later count corrects it.
+    fn drop(&mut self) {
+        if let Some((usage, counted)) = self.of.take() {
+            lock(&usage.thing(counted).state).tally.complete();
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The configuration keys of limits, and all keys.
+
+use domain::limits::LIMIT_MAX;
+
+use super::keys::{KEYS, Key, key};
+use super::kind::Kind;
+
+const COUNT: Kind = Kind::Number { least: 0, most: LIMIT_MAX };
+
+/// All keys.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    KEYS.iter().chain(LIMITS)
+}
+
+const LIMITS: &[Key] = &[
+    key(
+        "limits.requests_per_minute",
+        COUNT,
+        "120000",
+        "Requests of one account per minute, with all its API keys; as many are admitted at once after a pause. Further ones get `429 RATE_LIMITED`. Each node counts for itself. 0: no limit, as for all limits. `accounts limits` changes the limits of one account.",
+    ),
+    key("limits.key_requests_per_minute", COUNT, "60000", "The same for one API key."),
+    key(
+        "limits.failed_keys_per_minute",
+        COUNT,
+        "300",
+        "Requests without a valid API key per minute from one address (IPv6: one /64 network). Further ones get `429` before the database is asked; API keys that were valid recently continue to work. Behind a proxy, set `behind_tls_proxy` or `trusted_proxies`.",
+    ),
+    key(
+        "limits.connections",
+        COUNT,
+        "1000000",
+        "Connections of one account. A further one gets `422 LIMIT_REACHED`.",
+    ),
+    key("limits.jobs_in_progress", COUNT, "100000", "Uploads of one account that have not ended."),
+    key(
+        "limits.idempotency_records",
+        COUNT,
+        "1000000",
+        "Values of `Idempotency-Key` that one account has used within 24 hours.",
+    ),
+    key("limits.event_streams", COUNT, "1000", "Open event streams of one account on this node."),
+    key(
+        "limits.concurrent_writes",
+        COUNT,
+        "512",
+        "Writing requests in progress on this node, except for those that wait for Vimeo. Further ones get `503 OVERLOADED` at once. A lower value shortens response times under overload.",
+    ),
+    key(
+        "limits.concurrent_reads",
+        COUNT,
+        "512",
+        "The same for reading requests. Health checks have no limit.",
+    ),
+];

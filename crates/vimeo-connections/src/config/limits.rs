@@ -1,0 +1,31 @@
+//! Limits of clients.
+
+use app::LimitSettings;
+use domain::limits::PerLimit;
+use web::ConcurrencyLimits;
+
+use super::Reader;
+
+impl Reader<'_> {
+    pub(super) fn limits(&self) -> Option<LimitSettings> {
+        Some(LimitSettings {
+            account: PerLimit {
+                requests_per_minute: self.number("limits.requests_per_minute")?,
+                key_requests_per_minute: self.number("limits.key_requests_per_minute")?,
+                connections: self.number("limits.connections")?,
+                jobs_in_progress: self.number("limits.jobs_in_progress")?,
+                idempotency_records: self.number("limits.idempotency_records")?,
+                event_streams: self.number("limits.event_streams")?,
+            },
+            failed_keys_per_minute: self.number("limits.failed_keys_per_minute")?,
+        })
+    }
+
+    pub(super) fn concurrency(&self) -> Option<ConcurrencyLimits> {
+        let count = |key| self.number(key).and_then(|count| usize::try_from(count).ok());
+        Some(ConcurrencyLimits {
+            reads: count("limits.concurrent_reads")?,
+            writes: count("limits.concurrent_writes")?,
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Many more requests than the service admits: what is refused is refused with a time to retry, health and reads are
+//! answered meanwhile, and everything afterwards.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::support::harness::{COLLECTION, EnvOptions, TestEnv, until};
+use crate::support::verification::{VERIFY, requests_to};
+
+const CLIENTS: usize = 48;
+const REQUESTS: usize = 40;
+
+/// The statuses of a flood of requests, each of which is checked.
+async fn flood(env: &TestEnv, key: &str) -> BTreeMap<u16, usize> {
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let (http, url, key) = (env.http.clone(), env.url(COLLECTION), key.to_owned());
+        let bodies: Vec<_> =
+            (0..REQUESTS).map(|number| env.valid_body(&format!("c {client} {number}")).to_string()).collect();
+        clients.spawn(async move {
+            let mut statuses = Vec::new();
+            for body in bodies {
+                let answer = http.post(&url).header("authorization", &key).body(body).send().await.unwrap();
+                let status = answer.status().as_u16();
+                if matches!(status, 429 | 503) {
+                    assert!(answer.headers().contains_key("retry-after"), "{status}");
+                }
+                statuses.push(status);
+            }
+            statuses
+        });
+    }
+    let mut counts = BTreeMap::new();
+    for status in clients.join_all().await.concat() {
+        *counts.entry(status).or_default() += 1;
+    }
+    counts
+}
+
+/// Reads and health checks until the flag is set; how many.
+async fn observe(env: &TestEnv, key: &str, has_ended: &AtomicBool) -> usize {
+    let mut rounds = 0;
+    while rounds == 0 || !has_ended.load(Ordering::SeqCst) {
+        assert_eq!(env.get("/health/live").await.status, 200);
+        let ready = env.get("/health/ready").await;
+        assert_eq!(ready.status, 200, "{}", ready.text);
+        let read = env.send(Method::GET, COLLECTION, &[("authorization", key)], Vec::new()).await;
+        assert_eq!(read.status, 200, "{}", read.text);
+        rounds += 1;
+    }
+    rounds
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_refused_while_health_and_reads_are_answered() {
+    let config = "limits.concurrent_writes = 4\nlimits.key_requests_per_minute = 60\n";
+    let env = TestEnv::without_verification(config).await;
+    let (flooder, reader) = (env.make_key("flooder", &[]), env.make_key("reader", &[]));
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let flooding = async {
+        let counts = flood(&env, &flooder).await;
+        has_ended.store(true, Ordering::SeqCst);
+        counts
+    };
+    let (counts, _) = tokio::join!(flooding, observe(&env, &reader, &has_ended));
+    let total: usize = counts.values().sum();
+    assert_eq!(total, CLIENTS * REQUESTS);
+    assert!(counts.keys().all(|status| matches!(status, 201 | 429 | 503)), "{counts:?}");
+    assert!(counts.contains_key(&429), "{counts:?}");
+    let created = counts.get(&201).copied().unwrap_or_default();
+    assert_eq!(env.connection_count(), created, "what was refused was not stored");
+    for number in 0..20 {
+        assert_eq!(env.post(&env.valid_body(&format!("after {number}"))).await.status, 201);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_failed_keys_leaves_valid_ones_alone() {
+    let env = TestEnv::without_verification("limits.failed_keys_per_minute = 50\n").await;
+    let reader = env.make_key("reader", &[]);
+    assert_eq!(
+        env.send(Method::GET, COLLECTION, &[("authorization", &*reader)], Vec::new()).await.status,
+        200
+    );
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let flooding = async {
+        let counts = flood(&env, "pictai_a-guess-that-is-well-formed").await;
+        has_ended.store(true, Ordering::SeqCst);
+        counts
+    };
+    let (counts, _) = tokio::join!(flooding, observe(&env, &reader, &has_ended));
+    assert!(counts.keys().all(|status| matches!(status, 401 | 429)), "{counts:?}");
+    assert!(counts[&429] > counts[&401], "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_wait_for_vimeo_do_not_count_and_the_others_are_limited() {
+    let config = "limits.concurrent_writes = 1\nvimeo.budget_seconds = 300\n".to_owned();
+    let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
+    env.inject_fault(json!({"route": VERIFY, "kind": "hold"})).await;
+    let mut waiting = JoinSet::new();
+    for number in 0..5 {
+        let body = env.valid_body(&format!("c {number}")).to_string();
+        let request = env.http.post(env.url(COLLECTION)).header("authorization", &env.api_key).body(body);
+        waiting.spawn(async move { request.send().await.unwrap().status().as_u16() });
+        until("it waits for Vimeo", async || requests_to(&env, VERIFY).await.len() == number + 1).await;
+    }
+    let missing = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
+    let headers = [("authorization", &*env.api_key)];
+    assert_eq!(env.send(Method::DELETE, &missing, &headers, Vec::new()).await.status, 204);
+    // A write whose body has not arrived is in progress, unless it arrived beside another one.
+    let head = format!(
+        "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-length: 10\r\n\r\n{{",
+        env.api_key
+    );
+    let mut slow = Vec::new();
+    until("the limit is reached", async || {
+        let mut stream = TcpStream::connect(env.service.address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        slow.push(stream);
+        let refused = env.send(Method::DELETE, &missing, &headers, Vec::new()).await;
+        refused.status == 503 && refused.code() == "OVERLOADED" && refused.header("retry-after") == "1"
+    })
+    .await;
+    assert_eq!(env.get(COLLECTION).await.status, 200);
+    assert_eq!(env.get("/health/ready").await.status, 200);
+    drop(slow);
+    until("writes are admitted again", async || {
+        env.send(Method::DELETE, &missing, &headers, Vec::new()).await.status == 204
+    })
+    .await;
+    env.control(Method::DELETE, "faults", Value::Null).await;
+    assert_eq!(waiting.join_all().await, [201; 5]);
+}
