@@ -47,13 +47,25 @@ impl App {
     /// Deletes an account with its API keys and connections, and wipes their sealing keys. Its audit events remain. If it is
     /// interrupted, another call completes it.
     pub async fn delete_account(&self, account: &Account) -> Result<(), AccountError> {
+        // Nothing is deleted unless this can be written: the event of the deletion itself is written with its last part.
         let subject = Some(account.id.to_string());
+        let start =
+            self.audit_event(&account.id, Actor::Operator, Action::StartAccountDeletion, subject.clone());
+        self.store.insert_audit_event(&account.id, &start).await.map_err(Error::from)?;
         let event = self.audit_event(&account.id, Actor::Operator, Action::DeleteAccount, subject);
         loop {
             let part = self.store.delete_account_part(&account.id, DELETE_BATCH, &event).await;
             match part.map_err(Error::from)? {
                 AccountDeletion::More => {}
-                AccountDeletion::Done => return Ok(()),
+                AccountDeletion::Done => {
+                    // An account whose events were never linked is not found any more. If this fails, `audit verify` shows
+                    // its events as not linked.
+                    if let Err(error) = self.close_audit_chain(&account.id).await {
+                        let error: &(dyn std::error::Error + 'static) = &error;
+                        tracing::warn!(error, account = %account.id, "the last audit events were not linked");
+                    }
+                    return Ok(());
+                }
                 AccountDeletion::NoAccount => return Err(AccountError::Unknown(account.name.clone())),
             }
         }

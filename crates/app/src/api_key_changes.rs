@@ -372,7 +372,8 @@ mod tests {
 
     #[test]
     fn only_a_client_that_revokes_an_active_managing_key_needs_another() {
-        let client = Actor::ApiKey { key_id: ApiKeyId::from_random([1; 16]), remote: None };
+        let (key_id, name) = (ApiKeyId::from_random([1; 16]), Label::from_stored("client".to_owned()));
+        let client = Actor::ApiKey { key_id, name, remote: None };
         let reads: Scopes = [Scope::ConnectionsRead].into_iter().collect();
         for (actor, scopes, status, expected) in [
             (&client, Scopes::ALL, KeyStatus::Active, OtherManager::Required),

@@ -94,7 +94,7 @@ impl App {
             attempt.take_back();
             self.failed_keys.remember(hash);
         }
-        let actor = Actor::ApiKey { key_id: key.id.clone(), remote };
+        let actor = Actor::ApiKey { key_id: key.id.clone(), name: key.name.clone(), remote };
         let caller = Caller {
             account_id: key.account_id.clone(),
             actor,

@@ -1,4 +1,19 @@
-//! Auditing refused operations.
+//! The audit log: auditing refused operations, reading, linking, verifying and deleting by age.
+
+mod check;
+mod heads;
+mod linking;
+mod pending;
+mod reading;
+mod retention;
+mod verifying;
+
+pub use check::{Finding, FindingKind};
+pub use heads::SignedHead;
+pub use linking::AuditOptions;
+pub(crate) use pending::PendingAccounts;
+pub use reading::AuditEventPage;
+pub use verifying::VerifiedChain;
 
 use domain::audit::{Action, Outcome};
 

@@ -90,7 +90,7 @@ pub async fn restore_backup(setup: Setup, file: &Path, keys: RestoredKeys) -> Re
     let header = staged.header().clone();
     let revoked_keys = match keys {
         RestoredKeys::Keep => None,
-        RestoredKeys::Revoke => Some(revoke_keys(setup, &staged).await?),
+        RestoredKeys::Revoke => Some(Box::pin(revoke_keys(setup, &staged)).await?),
     };
     staged.put_in_place().await?;
     Ok(Restored { header, revoked_keys })

@@ -13,6 +13,7 @@ use seal::service::ServiceKeys;
 use store::Store;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
 use crate::{Clock, Error};
 
@@ -25,6 +26,8 @@ pub struct Context {
     pub(crate) randomness: Randomness,
     pub(crate) ids: Mutex<AscendingIds>,
     pub(crate) accounts: SingleFlightCache<AccountId, Account>,
+    /// Accounts whose audit events are to be linked.
+    pub(crate) pending: PendingAccounts,
     /// Work that continues after its request. A shutdown waits for it.
     pub(crate) tasks: TaskTracker,
 }
@@ -43,10 +46,13 @@ impl Context {
         action: Action,
         subject: Option<String>,
     ) -> AuditEvent {
+        let (id, now) = (self.next_id(), self.clock.now());
+        self.pending.mark(account_id, now);
         AuditEvent {
-            id: self.next_id().into_audit_event_id(),
+            // Filters by time go by the identifier.
+            at: now.max(id.at()),
+            id: id.into_audit_event_id(),
             account_id: account_id.clone(),
-            at: self.clock.now(),
             actor,
             action,
             subject,

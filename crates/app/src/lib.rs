@@ -53,6 +53,7 @@ use readiness::Readiness;
 pub use accounts::AccountError;
 pub use api_key_changes::{ImportError, KeyOptions, NewApiKey, RotateOptions, WeakKeys};
 pub use api_keys::{ApiKeyPage, Authentication, Identity};
+pub use audit::{AuditEventPage, AuditOptions, Finding, FindingKind, SignedHead, VerifiedChain};
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
@@ -74,7 +75,7 @@ pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{
-    BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, EngineMigrationError,
+    AuditPage, BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, EngineMigrationError,
     EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState, IdempotencyRecord,
     IdempotencyRecordId, Inspection, JobFilter, Migrations, OpenError, PostgresOptions, PreparedStatements,
     SourceMark, WebhookSecretDates, find_source_mark, find_target_state, roll_back_engine_migration,
@@ -133,10 +134,7 @@ impl Caller {
 
     /// The ID of the caller's API key, if it has one.
     pub fn key_id(&self) -> Option<&ApiKeyId> {
-        match &self.actor {
-            Actor::ApiKey { key_id, .. } => Some(key_id),
-            Actor::Operator | Actor::Service => None,
-        }
+        self.actor.key_id()
     }
 }
 

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 use crate::api_key_uses::ApiKeyUses;
+use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
 use crate::context::Context;
 use crate::job_readings::JobReadings;
@@ -171,6 +172,7 @@ impl App {
             randomness: setup.randomness,
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
             accounts: SingleFlightCache::new(),
+            pending: PendingAccounts::default(),
             tasks: setup.tasks,
         };
         Ok(Self {

@@ -1,7 +1,14 @@
 //! Audit events: who did what to which record, when, from where, and with what outcome.
 
+mod chain;
+mod record;
+
+pub use chain::{AuditChain, AuditHead, AuditLink, LINK_LEN, Link};
+pub use record::{AuditFilter, AuditRecord, FilterActor, FilterActorError};
+
 use std::net::IpAddr;
 
+use crate::account::Label;
 use crate::id::{AccountId, ApiKeyId, AuditEventId};
 use crate::time::Timestamp;
 
@@ -12,6 +19,8 @@ pub enum Actor {
     ApiKey {
         /// The key's identifier, never the key.
         key_id: ApiKeyId,
+        /// The key's name at this time.
+        name: Label,
         /// The client's IP address.
         remote: Option<IpAddr>,
     },
@@ -19,6 +28,66 @@ pub enum Actor {
     Operator,
     /// The service itself, continuing earlier work.
     Service,
+}
+
+/// The kind of an actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// [`Actor::ApiKey`].
+    ApiKey,
+    /// [`Actor::Operator`].
+    Operator,
+    /// [`Actor::Service`].
+    Worker,
+}
+
+impl ActorKind {
+    /// All kinds.
+    pub const ALL: [Self; 3] = [Self::ApiKey, Self::Operator, Self::Worker];
+
+    /// The name in the store and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Operator => "operator",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+impl Actor {
+    /// Its kind.
+    pub fn kind(&self) -> ActorKind {
+        match self {
+            Self::ApiKey { .. } => ActorKind::ApiKey,
+            Self::Operator => ActorKind::Operator,
+            Self::Service => ActorKind::Worker,
+        }
+    }
+
+    /// The identifier of its API key, if it has one.
+    pub fn key_id(&self) -> Option<&ApiKeyId> {
+        match self {
+            Self::ApiKey { key_id, .. } => Some(key_id),
+            Self::Operator | Self::Service => None,
+        }
+    }
+
+    /// The name of its API key, if it has one.
+    pub fn key_name(&self) -> Option<&Label> {
+        match self {
+            Self::ApiKey { name, .. } => Some(name),
+            Self::Operator | Self::Service => None,
+        }
+    }
+
+    /// The address of its client, if it has one and it is known.
+    pub fn remote(&self) -> Option<IpAddr> {
+        match self {
+            Self::ApiKey { remote, .. } => *remote,
+            Self::Operator | Self::Service => None,
+        }
+    }
 }
 
 /// An action.
@@ -36,6 +105,8 @@ pub enum Action {
     RotateApiKey,
     /// Revoked an API key.
     RevokeApiKey,
+    /// Began to delete an account, which happens in parts.
+    StartAccountDeletion,
     /// Deleted an account with everything in it.
     DeleteAccount,
     /// Changed the limits of an account.
@@ -60,13 +131,14 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
         Self::RenameApiKey,
         Self::RotateApiKey,
         Self::RevokeApiKey,
+        Self::StartAccountDeletion,
         Self::DeleteAccount,
         Self::UpdateAccountLimits,
         Self::CreateConnection,
@@ -88,6 +160,7 @@ impl Action {
             Self::RenameApiKey => "rename_api_key",
             Self::RotateApiKey => "rotate_api_key",
             Self::RevokeApiKey => "revoke_api_key",
+            Self::StartAccountDeletion => "start_account_deletion",
             Self::DeleteAccount => "delete_account",
             Self::UpdateAccountLimits => "update_account_limits",
             Self::CreateConnection => "create_connection",
@@ -107,12 +180,12 @@ impl Action {
         match operation {
             "cancel_job" => Some(Self::CancelUpload),
             "retry_job" => Some(Self::RetryUpload),
-            operation => Self::from_stored(operation),
+            operation => Self::parse(operation),
         }
     }
 
-    /// Parses a stored name.
-    pub fn from_stored(text: &str) -> Option<Self> {
+    /// Parses a name.
+    pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == text)
     }
 }
@@ -124,6 +197,16 @@ pub enum Outcome {
     Done,
     /// It was rejected with this error code; nothing else was written.
     Refused(String),
+}
+
+impl Outcome {
+    /// The error code of a rejection.
+    pub fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Done => None,
+            Self::Refused(code) => Some(code),
+        }
+    }
 }
 
 /// An entry of the audit log.
@@ -152,8 +235,8 @@ mod tests {
     #[test]
     fn every_action_can_be_parsed_from_its_name() {
         for action in Action::ALL {
-            assert_eq!(Action::from_stored(action.as_str()), Some(action));
+            assert_eq!(Action::parse(action.as_str()), Some(action));
         }
-        assert_eq!(Action::from_stored("drop_tables"), None);
+        assert_eq!(Action::parse("drop_tables"), None);
     }
 }

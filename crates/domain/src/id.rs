@@ -76,14 +76,40 @@ impl ApiKeyId {
     }
 }
 
+impl AuditEventId {
+    /// Less than the identifier of every event of this millisecond or a later one, and greater than all earlier ones.
+    pub fn first_at(at: Timestamp) -> Self {
+        Self(at.to_compact_millis())
+    }
+
+    /// Less than every identifier.
+    pub fn smallest() -> Self {
+        Self(String::new())
+    }
+
+    /// Greater than every identifier.
+    pub fn greatest() -> Self {
+        Self("~".to_owned())
+    }
+
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_time_ordered(text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Whether [`AscendingIds`] can have created this text.
+fn is_time_ordered(text: &str) -> bool {
+    let Some((time, tail)) = text.split_at_checked(TIME_DIGITS) else { return false };
+    time.bytes().all(|byte| byte.is_ascii_digit())
+        && tail.len() == TAIL_CHARS
+        && tail.bytes().all(|byte| BASE36.contains(&byte))
+}
+
 impl ConnectionId {
     /// Parses an identifier from a client; `None` if the service cannot have created it.
     pub fn parse(text: &str) -> Option<Self> {
-        let (time, tail) = text.split_at_checked(TIME_DIGITS)?;
-        let well_formed = time.bytes().all(|byte| byte.is_ascii_digit())
-            && tail.len() == TAIL_CHARS
-            && tail.bytes().all(|byte| BASE36.contains(&byte));
-        well_formed.then(|| Self(text.to_owned()))
+        is_time_ordered(text).then(|| Self(text.to_owned()))
     }
 }
 

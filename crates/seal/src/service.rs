@@ -4,7 +4,8 @@ use std::fmt;
 
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
-use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::audit::{AuditChain, AuditHead, Link};
+use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
 use domain::idempotency::{Operation, RequestMac};
 use domain::job::JobId;
 use domain::time::Timestamp;
@@ -25,6 +26,10 @@ pub struct ServiceKeys {
     api_key_page_key: hmac::Key,
     request_body: hmac::Key,
     job_row: hmac::Key,
+    audit_link: hmac::Key,
+    audit_chain_row: hmac::Key,
+    audit_head: hmac::Key,
+    audit_page_key: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -38,6 +43,10 @@ impl ServiceKeys {
             api_key_page_key: hmac_key("api-key-page-key/1"),
             request_body: hmac_key("request-body/1"),
             job_row: hmac_key("job-row/1"),
+            audit_link: hmac_key("audit-link/1"),
+            audit_chain_row: hmac_key("audit-chain-row/1"),
+            audit_head: hmac_key("audit-head/1"),
+            audit_page_key: hmac_key("audit-page-key/1"),
         }
     }
 
@@ -105,6 +114,48 @@ impl ServiceKeys {
     ) -> Option<(Timestamp, ApiKeyId)> {
         let (created_at, id) = decode_page_key(&self.api_key_page_key, account, bytes)?.split_once('.')?;
         Some((Timestamp::from_micros(created_at.parse().ok()?), ApiKeyId::from_stored(id.to_owned())))
+    }
+
+    /// The same for a position in an account's audit log.
+    pub fn encode_audit_page_key(&self, account: &AccountId, before: &AuditEventId) -> Vec<u8> {
+        encode_page_key(&self.audit_page_key, account, before.as_str())
+    }
+
+    /// Decodes the result of [`Self::encode_audit_page_key`] for the same account; `None` for anything else.
+    pub fn decode_audit_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<AuditEventId> {
+        decode_page_key(&self.audit_page_key, account, bytes).and_then(AuditEventId::parse)
+    }
+
+    /// The link of the event with these canonical bytes at a position of an account's chain.
+    pub fn link_audit_event(
+        &self,
+        account: &AccountId,
+        position: u64,
+        previous: &Link,
+        event: &[u8],
+    ) -> Link {
+        let parts = [account.as_str().as_bytes(), &position.to_be_bytes(), &previous.0, event];
+        Link(sign(&self.audit_link, &length_prefixed(&parts)))
+    }
+
+    /// The MAC of a chain's row.
+    pub fn mac_audit_chain(&self, chain: &AuditChain) -> [u8; 32] {
+        sign(&self.audit_chain_row, &chain.canonical_bytes())
+    }
+
+    /// Whether this service wrote the row of a chain.
+    pub fn verify_audit_chain(&self, chain: &AuditChain) -> bool {
+        constant_time::verify_slices_are_equal(&self.mac_audit_chain(chain), &chain.row_mac).is_ok()
+    }
+
+    /// The signature of an exported head. Only a service with the same service secret can make or verify it.
+    pub fn sign_audit_head(&self, head: &AuditHead) -> [u8; 32] {
+        sign(&self.audit_head, &head.canonical_bytes())
+    }
+
+    /// Whether this service signed the head.
+    pub fn verify_audit_head(&self, head: &AuditHead, signature: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.sign_audit_head(head), signature).is_ok()
     }
 
     /// The MAC of a request body, which recognises a repeated request without storing the body: bodies contain secrets.

@@ -4,8 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::account::Label;
 use domain::api_key::{ApiKey, Creator, Grant, PlainKey};
+use domain::audit::{AuditChain, AuditHead, AuditRecord, Link};
 use domain::connection::{AccessToken, Availability, ClientSecret, SecretCredentials};
-use domain::id::{AccountId, ApiKeyId, ConnectionId};
+use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
 use domain::scope::{Scope, Scopes};
 use domain::secret::{KeyringWrapped, Sealed, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
 use domain::time::Timestamp;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::envelope::{AccountKey, AssociatedData, Purpose};
 use crate::keyring::Keyring;
+use crate::service::ServiceKeys;
 use crate::{CryptoError, Randomness};
 
 const VECTORS: &str = include_str!("../tests/vectors.json");
@@ -204,7 +206,102 @@ fn make_vectors() -> Value {
         "api_key_row_mac": STANDARD.encode(keys.mac_api_key(&key, &hash).0),
         "granted_api_key_row_mac": STANDARD.encode(keys.mac_api_key(&granted(key), &hash).0),
         "sealed_bytes": serde_json::Map::from_iter(sealed_bytes),
+        "audit": audit_vectors(&keys, &account),
     })
+}
+
+/// A link, the MAC of a chain's row, and the signature of a head.
+fn audit_vectors(keys: &ServiceKeys, account: &AccountId) -> Value {
+    let at = Timestamp::from_micros(1_769_850_300_042_000);
+    let id = AuditEventId::from_stored("20260131090500042000000000vector".to_owned());
+    let record = AuditRecord {
+        id: id.clone(),
+        account_id: account.clone(),
+        at,
+        actor_kind: Some("api_key".to_owned()),
+        api_key_id: Some("key_vector".to_owned()),
+        actor_name: Some("vector".to_owned()),
+        remote: None,
+        action: "update_connection".to_owned(),
+        subject: Some("vector".to_owned()),
+        refusal: Some("VERSION_CONFLICT".to_owned()),
+    };
+    let link = keys.link_audit_event(account, 1, &Link::START, &record.canonical_bytes());
+    let chain = AuditChain {
+        version: 2,
+        position: 1,
+        link,
+        linked_event_id: id.clone(),
+        checked_event_id: AuditEventId::first_at(at),
+        ..AuditChain::empty(account.clone(), at)
+    };
+    let signature = keys.sign_audit_head(&chain.head(at));
+    json!({
+        "link": STANDARD.encode(link.0),
+        "chain_row_mac": STANDARD.encode(keys.mac_audit_chain(&chain)),
+        "head_signature": STANDARD.encode(signature),
+    })
+}
+
+#[test]
+fn a_link_depends_on_its_event_position_predecessor_account_and_service() {
+    let keys = || {
+        let keyring = Keyring::generate(&Randomness::system());
+        keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap()
+    };
+    let (one, two) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
+    let (ours, previous) = (keys(), Link([1; 32]));
+    let link = ours.link_audit_event(&one, 1, &previous, b"event");
+    assert_eq!(link, ours.link_audit_event(&one, 1, &previous, b"event"));
+    for other in [
+        ours.link_audit_event(&two, 1, &previous, b"event"),
+        ours.link_audit_event(&one, 2, &previous, b"event"),
+        ours.link_audit_event(&one, 1, &Link::START, b"event"),
+        ours.link_audit_event(&one, 1, &previous, b"Event"),
+        keys().link_audit_event(&one, 1, &previous, b"event"),
+    ] {
+        assert_ne!(link, other);
+    }
+}
+
+#[test]
+fn a_modified_chain_row_or_head_does_not_verify() {
+    let keyring = Keyring::generate(&Randomness::system());
+    let keys =
+        keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap();
+    let at = Timestamp::from_micros(1_769_850_300_042_000);
+    let mut chain = AuditChain { version: 1, ..AuditChain::empty(AccountId::from_random([1; 16]), at) };
+    chain.row_mac = keys.mac_audit_chain(&chain).to_vec();
+    assert!(keys.verify_audit_chain(&chain));
+    let changes: [fn(&mut AuditChain); 10] = [
+        |c| c.account_id = AccountId::from_random([2; 16]),
+        |c| c.version += 1,
+        |c| c.position += 1,
+        |c| c.link.0[31] ^= 1,
+        |c| c.linked_event_id = AuditEventId::greatest(),
+        |c| c.checked_event_id = AuditEventId::greatest(),
+        |c| c.deleted_position += 1,
+        |c| c.deleted_link.0[0] ^= 1,
+        |c| c.updated_at = c.updated_at.plus_seconds(1),
+        |c| c.row_mac.truncate(31),
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        let mut forged = chain.clone();
+        change(&mut forged);
+        assert!(!keys.verify_audit_chain(&forged), "change {number}");
+    }
+    let head = chain.head(at);
+    let signature = keys.sign_audit_head(&head);
+    assert!(keys.verify_audit_head(&head, &signature));
+    for forged in [
+        AuditHead { account_id: AccountId::from_random([2; 16]), ..head.clone() },
+        AuditHead { position: 1, ..head.clone() },
+        AuditHead { link: Link([1; 32]), ..head.clone() },
+        AuditHead { at: at.plus_seconds(1), ..head.clone() },
+    ] {
+        assert!(!keys.verify_audit_head(&forged, &signature), "{forged:?}");
+    }
+    assert!(!keys.verify_audit_head(&head, &signature[..31]));
 }
 
 #[test]

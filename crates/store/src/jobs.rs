@@ -14,9 +14,6 @@ use domain::time::Timestamp;
 
 use crate::Completion;
 
-/// The value in the audit log's column for a client's address when the service itself acted.
-pub(crate) const SERVICE: &str = "service";
-
 /// A job to be added, with everything that is written together with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {

@@ -3,6 +3,7 @@
 //! Invariant: one call is one transaction is one fact; an acknowledged call survives a loss of power.
 
 mod api_keys;
+mod audit;
 mod backup;
 mod due_order;
 mod engine_migration;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use domain::time::Timestamp;
 
 pub use api_keys::{ApiKeyUpdate, ApiKeyUse, OtherManager};
+pub use audit::{Audit, AuditChainWrite, AuditLinkRow, AuditPage, AuditWork, LinkHorizons, UnlinkedAccounts};
 pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup, stage_backup};
 pub use engine_migration::{
     CopiedTable, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationRequest,
@@ -54,14 +56,14 @@ pub use jobs::{
 pub use limits::{Counted, FoundApiKey, Limits};
 pub use retention::{Expired, Retention, SweepLease};
 pub use traits::{
-    AccountDeletion, Accounts, ApiKeys, Audit, Changed, Completion, ConnectionUpdate, Connections,
-    Idempotency, Jobs, Keyring, Maintenance, NewConnection, Store, WebhookSecrets,
+    AccountDeletion, Accounts, ApiKeys, Changed, Completion, ConnectionUpdate, Connections, Idempotency,
+    Jobs, Keyring, Maintenance, NewConnection, Store, WebhookSecrets,
 };
 pub use url::DatabaseUrl;
 use url::Location;
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 12;
+pub const APPLICATION_SCHEMA: u32 = 13;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

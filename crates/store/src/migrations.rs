@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 12] = [
+pub(crate) const MIGRATIONS: [Migration; 13] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -37,6 +37,7 @@ pub(crate) const MIGRATIONS: [Migration; 12] = [
     migration!(10, "scopes", 9, "0010_scopes.sql"),
     migration!(11, "retention", 9, "0011_retention.sql"),
     migration!(12, "account_limits", 9, "0012_account_limits.sql"),
+    migration!(13, "audit_chains", 9, "0013_audit_chains.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

@@ -54,7 +54,7 @@ macro_rules! table {
 
 /// All tables but those about the database itself, each after those that it refers to. A sealing key is a column here,
 /// wherever the engine keeps it.
-pub(crate) const TABLES: [Table; 10] = [
+pub(crate) const TABLES: [Table; 12] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
@@ -71,7 +71,7 @@ pub(crate) const TABLES: [Table; 10] = [
     wrapped_key Bytes, envelope Bytes, },
     table! { audit_events by 2:
     account_id Text, audit_event_id Text, at Integer, api_key_id Text, remote Text, action Text, subject Text,
-    refusal Text, },
+    refusal Text, actor_kind Text, actor_name Text, },
     table! { idempotency_records by 3:
     account_id Text, operation Text, idempotency_key Text, attempt Integer, request_mac Bytes,
     reserved_until Integer, is_released Boolean, answered_at Integer, answer Bytes, operation_id Bytes, },
@@ -88,6 +88,10 @@ pub(crate) const TABLES: [Table; 10] = [
     account_id Text, job_id Text, part Text, kept_since Integer, wrapped_key Bytes, envelope Bytes, },
     table! { webhook_secrets by 2:
     account_id Text, secret_id Text, created_at Integer, retires_at Integer, wrapped_key Bytes, envelope Bytes, },
+    table! { audit_links by 2: account_id Text, audit_event_id Text, position Integer, link Bytes, },
+    table! { audit_chains by 1:
+    account_id Text, version Integer, position Integer, link Bytes, linked_event_id Text, checked_event_id Text,
+    deleted_position Integer, deleted_link Bytes, updated_at Integer, row_mac Bytes, },
 ];
 
 impl Table {

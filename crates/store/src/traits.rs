@@ -17,9 +17,9 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Deferral, DueJob, DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter,
-    JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewJob, Retention, StoredJob,
-    WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Audit, Deferral, DueJob, DueLimits, Error, Exports, FoundApiKey, JobCounts,
+    JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewJob, Retention,
+    StoredJob, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -323,15 +323,6 @@ pub trait WebhookSecrets: Send + Sync {
         account: &AccountId,
         now: Timestamp,
     ) -> Result<Vec<WebhookSecretRow>, Error>;
-}
-
-/// The audit log.
-#[async_trait]
-pub trait Audit: Send + Sync {
-    /// Adds an audit event without another write: a refusal.
-    async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error>;
-    /// The account's audit events, oldest first, at most `limit`.
-    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error>;
 }
 
 /// A connection to add, and what is written in the same transaction.

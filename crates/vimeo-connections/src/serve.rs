@@ -51,7 +51,8 @@ pub(crate) enum ServeError {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
-    let Prepared { listener, metrics_listener, tls } = prepare::prepare(config, InUse::Reject).await?;
+    let Prepared { listener, metrics_listener, tls } =
+        Box::pin(prepare::prepare(config, InUse::Reject)).await?;
     let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
     let tls = tls.zip(config.tls.clone()).map(|((tls, validity), files)| Tls {
@@ -60,17 +61,12 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         files,
     });
     let background_tasks = TaskTracker::new();
-    let app = Arc::new(wiring::open_for_serving(config, background_tasks.clone()).await?);
+    let app = Arc::new(Box::pin(wiring::open_for_serving(config, background_tasks.clone())).await?);
     if let Some(bootstrap) = &config.bootstrap {
         create_bootstrap(&app, bootstrap).await?;
     }
     let handle = Handle::new();
-    // These run until the set is dropped.
-    let mut watchers = JoinSet::new();
-    watchers.spawn(watch_database(app.clone()));
-    watchers.spawn(sweep(app.clone(), config.retention));
-    watchers.spawn(record_api_key_uses(app.clone()));
-    watchers.spawn(report_repeats());
+    let mut watchers = spawn_watchers(&app, config);
     if let Some(listener) = metrics_listener {
         watchers.spawn(metrics_server::serve(listener, app.clone(), tls.clone(), config.queue));
     }
@@ -130,6 +126,17 @@ async fn close(app: &App, background_tasks: &TaskTracker, deadline: Instant) {
         tracing::error!("the database could not be closed in time");
         exit::now(ExitStatus::Interrupted.code());
     }
+}
+
+/// Starts the work beside requests. It runs until the set is dropped.
+fn spawn_watchers(app: &Arc<App>, config: &Config) -> JoinSet<()> {
+    let mut watchers = JoinSet::new();
+    watchers.spawn(watch_database(app.clone()));
+    watchers.spawn(sweep(app.clone(), config.retention.data));
+    watchers.spawn(record_api_key_uses(app.clone()));
+    watchers.spawn(app.clone().run_audit_work(config.retention.audit));
+    watchers.spawn(report_repeats());
+    watchers
 }
 
 /// Logs what an operator needs to know first.

@@ -50,6 +50,7 @@ pub use gate::ConcurrencyLimits;
 pub use health::CertificateCheck;
 pub use metrics_page::{MetricsPage, make_metrics_service};
 pub use v1::api_key::api_key_object;
+pub use v1::audit::audit_event_object;
 pub use v1::job::job_object;
 
 /// Settings of the HTTP API.
@@ -181,6 +182,8 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
         .routes(routes!(v1::jobs::get_job, v1::jobs::cancel_job))
         .routes(routes!(v1::jobs::retry_job))
         .routes(routes!(v1::events::watch_job))
+        .routes(routes!(v1::audit::list_audit_events))
+        .routes(routes!(v1::audit::export_audit_events))
         .routes(routes!(v1::webhook_secrets::create_webhook_secret))
         .routes(routes!(v1::whoami::whoami))
         .routes(routes!(v1::api_keys::list_api_keys, v1::api_keys::create_api_key))

@@ -65,6 +65,8 @@ error_responses! {
     ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, Forbidden, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of getting a connection.
     GetErrors: Unauthorized, Forbidden, ConnectionNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
+    /// Errors of exporting audit events.
+    ExportErrors: InvalidQuery, Unauthorized, Forbidden, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of reading something that always exists.
     ReadErrors: InvalidQuery, Unauthorized, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of creating an upload.
@@ -236,6 +238,7 @@ fn tags() -> Value {
         { "name": "Connections", "description": "Customers' Vimeo app credentials, under a name." },
         { "name": "Uploads", "description": "Uploads of videos to the Vimeo account of a connection." },
         { "name": "Keys", "description": "API keys." },
+        { "name": "Audit", "description": "Who did what to which record, and when." },
         { "name": "Service", "description": "The service itself; no API key is needed." },
     ])
 }

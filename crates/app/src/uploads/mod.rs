@@ -44,6 +44,7 @@ use store::{
 };
 use vimeo::UploadLink;
 
+use crate::audit::AuditContext;
 use crate::context::Context;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 use client_upload::{LinkCompletion, LinkResult, create_link};
@@ -195,7 +196,24 @@ impl App {
     }
 
     /// Cancels a job; what it created at Vimeo is cleaned up afterwards. One that has ended stays as it is.
-    pub async fn cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {
+    pub async fn cancel_upload(&self, caller: &Caller, id: &str) -> Result<(), Error> {
+        // No job has a malformed ID.
+        let id = JobId::parse(id);
+        let cancelled = match &id {
+            Some(id) => self.try_cancel_upload(caller, id).await,
+            None => Err(Error::JobNotFound),
+        };
+        match cancelled {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let subject = id.map(|id| id.to_string());
+                let context = AuditContext { action: Action::CancelUpload, subject, guard: None };
+                Err(self.audit_refusal(caller, context, error).await)
+            }
+        }
+    }
+
+    async fn try_cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {
         let account = &caller.account_id;
         for _ in 0..CANCEL_ATTEMPTS {
             let found = self.store.find_stored_job(account, id).await?.ok_or(Error::JobNotFound)?;

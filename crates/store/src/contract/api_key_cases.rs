@@ -87,7 +87,7 @@ pub(crate) async fn a_revoked_or_expired_key_creates_and_changes_no_key(db: &Tes
             assert_eq!(store.find_api_key(&row.key.id).await.unwrap(), None);
         }
     }
-    assert_eq!(store.list_audit_events(&one, 100).await.unwrap().len(), 1 + 4 + 2);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 1 + 4 + 2);
 }
 
 pub(crate) async fn a_rotation_adds_the_successor_with_the_change_or_not_at_all(db: &TestDatabase) {
@@ -117,7 +117,7 @@ pub(crate) async fn a_rotation_adds_the_successor_with_the_change_or_not_at_all(
     assert_eq!(changed, Changed::Yes);
     assert_eq!(store.find_api_key(&successor.key.id).await.unwrap(), Some(successor));
     assert_eq!(store.find_api_key(&old.key.id).await.unwrap().as_ref(), Some(&limited));
-    assert_eq!(store.list_audit_events(&one, 10).await.unwrap().len(), 3);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
 }
 
 pub(crate) async fn the_last_key_that_manages_keys_is_kept_where_that_is_required(db: &TestDatabase) {
@@ -185,7 +185,7 @@ pub(crate) async fn the_last_use_of_a_key_is_kept_to_the_latest(db: &TestDatabas
         assert_eq!(stored.iter().map(|row| row.key.last_used_at).collect::<Vec<_>>(), expected);
         assert_eq!(stored[0].mac, first.mac, "the MAC does not cover it");
     }
-    let events = store.list_audit_events(&one, 10).await.unwrap();
+    let events = super::samples::audited(&*store, &one).await;
     assert_eq!(events.len(), 3, "it is not audited");
 }
 

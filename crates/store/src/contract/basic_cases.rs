@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::account::Label;
 use domain::api_key::{HashedKey, RowMac};
-use domain::audit::{Actor, Outcome};
+use domain::audit::{Actor, AuditFilter, Outcome};
 use domain::id::AccountId;
 use domain::limits::LimitOverrides;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
@@ -34,7 +34,7 @@ pub(crate) async fn two_accounts_cannot_share_a_name(db: &TestDatabase) {
     twin.name = account(1).name;
     let refused = store.insert_account(&twin, &event(&twin.id, 0, Actor::Operator, "twin")).await;
     assert!(matches!(refused, Err(Error::NameTaken)), "{refused:?}");
-    assert_eq!(store.list_audit_events(&twin.id, 10).await.unwrap(), []);
+    assert_eq!(super::samples::audited(&*store, &twin.id).await, []);
 }
 
 pub(crate) async fn a_key_is_found_by_its_hash_and_listed_under_its_account(db: &TestDatabase) {
@@ -88,7 +88,7 @@ pub(crate) async fn a_revocation_needs_the_mac_that_was_read(db: &TestDatabase) 
     assert_eq!(revoke(one.clone(), row.mac.clone(), 23).await, Changed::Yes);
     assert_eq!(revoke(one.clone(), row.mac.clone(), 24).await, Changed::No, "a second time");
     assert_eq!(store.find_api_key(&row.key.id).await.unwrap(), Some(revoked));
-    assert_eq!(store.list_audit_events(&one, 10).await.unwrap().len(), 3);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
 }
 
 pub(crate) async fn a_connection_is_found_by_its_account_alone(db: &TestDatabase) {
@@ -133,7 +133,8 @@ pub(crate) async fn a_revoked_or_expired_key_writes_no_connection(db: &TestDatab
         (4, &two, &sharp, false),
     ] {
         let (row, sealed) = connection(account, number, &format!("name {number}"));
-        let actor = Actor::ApiKey { key_id: key.key.id.clone(), remote: Some([127, 0, 0, 1].into()) };
+        let (key_id, name) = (key.key.id.clone(), key.key.name.clone());
+        let actor = Actor::ApiKey { key_id, name, remote: Some([127, 0, 0, 1].into()) };
         let event = event(account, 20 + number, actor, row.id.as_str());
         let new = NewConnection { connection: row.clone(), sealed, event, completion: None };
         let result = store.insert_connection(account, new).await;
@@ -172,14 +173,15 @@ pub(crate) async fn a_refused_write_writes_nothing_and_affects_no_other(db: &Tes
             assert_eq!(stored.unwrap().name.as_str(), format!("free {number}"));
         }
     }
-    assert_eq!(store.list_audit_events(&one, 100).await.unwrap().len(), 1 + 1 + 24);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 1 + 1 + 24);
 }
 
 pub(crate) async fn every_write_adds_its_audit_event(db: &TestDatabase) {
     let store = db.open().await;
     let one = insert_account(&*store, 1).await;
     let row = key_row(&one, 1);
-    let actor = Actor::ApiKey { key_id: row.key.id.clone(), remote: Some("2001:db8::1".parse().unwrap()) };
+    let (key_id, name) = (row.key.id.clone(), row.key.name.clone());
+    let actor = Actor::ApiKey { key_id, name, remote: Some("2001:db8::1".parse().unwrap()) };
     store.insert_api_key(&one, &row, &event(&one, 1, Actor::Operator, "key")).await.unwrap();
     let (new, sealed) = connection(&one, 1, "x");
     let done = event(&one, 2, actor.clone(), new.id.as_str());
@@ -189,10 +191,11 @@ pub(crate) async fn every_write_adds_its_audit_event(db: &TestDatabase) {
     refused.outcome = Outcome::Refused("CONNECTION_NAME_EXISTS".into());
     refused.subject = None;
     store.insert_audit_event(&one, &refused).await.unwrap();
-    let events = store.list_audit_events(&one, 10).await.unwrap();
+    let events = super::samples::audited(&*store, &one).await;
     assert_eq!(events.len(), 4);
-    assert_eq!(events[1..3], [done, refused]);
-    assert_eq!(store.list_audit_events(&one, 2).await.unwrap(), events[..2]);
+    assert_eq!(events[1..3], [(&done).into(), (&refused).into()]);
+    let page = store.list_audit_events(&one, &AuditFilter::default(), 2).await.unwrap();
+    assert_eq!(page.events, [events[3].clone(), events[2].clone()]);
 }
 
 pub(crate) async fn identifiers_are_listed_in_order_and_within_the_account(db: &TestDatabase) {
@@ -313,5 +316,5 @@ pub(crate) async fn a_withdrawn_write_leaves_the_store_consistent(db: &TestDatab
         let (row, _) = connection(&one, number, "any");
         connections += usize::from(store.find_connection(&one, &row.id).await.unwrap().is_some());
     }
-    assert_eq!(store.list_audit_events(&one, 1_000).await.unwrap().len(), connections + 1);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), connections + 1);
 }

@@ -50,7 +50,7 @@ pub(super) fn id(number: u32) -> ConnectionId {
 }
 
 pub(super) async fn events(store: &dyn Store, account: &AccountId) -> usize {
-    store.list_audit_events(account, 10_000).await.unwrap().len()
+    super::samples::audited(store, account).await.len()
 }
 
 pub(crate) async fn an_update_replaces_its_fields_and_keeps_the_credentials(db: &TestDatabase) {
@@ -69,7 +69,7 @@ pub(crate) async fn an_update_replaces_its_fields_and_keeps_the_credentials(db: 
     assert_eq!(store.find_connection_id_by_name(&one, "After").await.unwrap(), Some(after.id.clone()));
     assert_eq!(store.find_connection_id_by_name(&one, "Before").await.unwrap(), None);
     assert_eq!(store.list_connections(&one, None, 9).await.unwrap(), [after]);
-    assert!(store.list_audit_events(&one, 9).await.unwrap().contains(&update.event));
+    assert!(super::samples::audited(&*store, &one).await.contains(&(&update.event).into()));
     let untouched = connection(&two, 1, "Before").0;
     assert_eq!(store.list_connections(&two, None, 9).await.unwrap(), [untouched]);
 }

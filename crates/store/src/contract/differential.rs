@@ -16,6 +16,7 @@ use domain::secret::{SealedCredentials, WrappedKey};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
+use super::differential_audit::{self, AuditOp};
 use super::differential_jobs::{self, JobOp, Known};
 use super::{TestDatabase, samples, test_database};
 use crate::{
@@ -46,6 +47,7 @@ enum Op {
     SetLimit { account: u8, limit: usize, value: Option<u64> },
     Count { account: u8, most: u64 },
     Job(JobOp),
+    Audit(AuditOp),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -77,6 +79,7 @@ fn op() -> impl Strategy<Value = Op> {
             |(account, limit, value)| Op::SetLimit { account, limit, value }),
         1 => (account, 0..9_u64).prop_map(|(account, most)| Op::Count { account, most }),
         24 => differential_jobs::op().prop_map(Op::Job),
+        6 => differential_audit::op().prop_map(Op::Audit),
     ]
 }
 
@@ -198,6 +201,7 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             counts.join(" ")
         }
         Op::Job(ref op) => differential_jobs::step(store, run, op).await,
+        Op::Audit(ref op) => differential_audit::step(store, run, op).await,
         Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, run, op).await,
     }
 }
@@ -310,7 +314,7 @@ async fn observe(store: &dyn Store, run: &Run) -> Vec<String> {
         seen.push(describe(store.list_connections(&account, None, 1_000).await));
         seen.push(describe(store.list_connection_ids(&account, None, 1_000).await));
         seen.push(describe(store.list_api_keys(&account).await));
-        seen.push(describe(store.list_audit_events(&account, 1_000).await));
+        seen.extend(differential_audit::observe(store, &account).await);
         seen.push(describe(store.list_jobs(&account, &JobFilter::default(), 1_000).await));
         seen.push(describe(store.list_webhook_secrets(&account, samples::at(run.second)).await));
         for name in NAMES {

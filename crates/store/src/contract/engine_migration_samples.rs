@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::audit::Actor;
+use domain::audit::{Actor, AuditChain, AuditLink, Link};
 use domain::id::AccountId;
 use rusqlite::Connection;
 
@@ -10,8 +10,8 @@ use super::job_samples;
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
 use super::test_database::TestDatabase;
 use crate::{
-    EngineMigrationError, EngineMigrationOutcome, EngineMigrationRequest, Error, OpenError, Options,
-    SealedPart, Store, WebhookSecretRow, migrate_engine,
+    AuditChainWrite, Changed, EngineMigrationError, EngineMigrationOutcome, EngineMigrationRequest, Error,
+    OpenError, Options, SealedPart, Store, WebhookSecretRow, migrate_engine,
 };
 
 /// Runs each case with a file and an empty database of each version.
@@ -62,6 +62,7 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
         insert_connection(&*store, &account, number, &format!("name {number}")).await.unwrap();
     }
     insert_jobs(&*store, &account).await;
+    link_events(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();
     file.execute_batch(
@@ -70,6 +71,26 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     )
     .unwrap();
     Box::new(file)
+}
+
+/// The chain of an account, with two events.
+async fn link_events(store: &dyn Store, account: &AccountId) {
+    let ids: Vec<_> = samples::audited(store, account).await.into_iter().map(|event| event.id).collect();
+    let link = |position: usize| AuditLink {
+        event_id: ids[position].clone(),
+        position: position as u64 + 1,
+        link: Link([7; 32]),
+    };
+    let chain = AuditChain {
+        version: 1,
+        position: 2,
+        linked_event_id: ids[1].clone(),
+        row_mac: vec![9; 32],
+        ..AuditChain::empty(account.clone(), at(6))
+    };
+    let write =
+        AuditChainWrite { expected_version: 0, chain, links: vec![link(0), link(1)], deleted: Vec::new() };
+    assert_eq!(store.write_audit_chain(account, write).await.unwrap(), Changed::Yes);
 }
 
 /// A waiting job, a leased one with a link, and a webhook secret.

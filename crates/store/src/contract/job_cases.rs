@@ -108,8 +108,8 @@ pub(crate) async fn an_insert_without_its_connection_key_or_reservation_is_refus
     let refused = store.insert_job(&gone, new_job(job(&gone, 1, 1), 2)).await;
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
     assert_eq!(store.list_jobs(&one, &JobFilter::default(), 9).await.unwrap(), []);
-    assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 2, "the account's, the connection's");
-    assert_eq!(store.list_audit_events(&two, 9).await.unwrap().len(), 1);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 2, "the account's, the connection's");
+    assert_eq!(super::samples::audited(&*store, &two).await.len(), 1);
 }
 
 pub(crate) async fn an_idempotent_request_is_completed_with_its_job(db: &TestDatabase) {
@@ -127,7 +127,7 @@ pub(crate) async fn an_idempotent_request_is_completed_with_its_job(db: &TestDat
     let refused = store.insert_job(&one, new(2, 1)).await;
     assert!(matches!(refused, Err(Error::ReservationLost)), "{refused:?}");
     assert_eq!(store.find_job(&one, &job_id(2)).await.unwrap(), None);
-    assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 3);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
 }
 
 pub(crate) async fn an_update_completes_a_request_or_writes_nothing(db: &TestDatabase) {
@@ -148,12 +148,12 @@ pub(crate) async fn an_update_completes_a_request_or_writes_nothing(db: &TestDat
     let refused = store.update_job(&one, by_key).await;
     assert!(matches!(refused, Err(Error::KeyNotActive)), "{refused:?}");
     assert_eq!(store.find_job(&one, &leased.id).await.unwrap(), Some(leased.clone()));
-    assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 3);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
     assert_eq!(reserve(&*store, &one, 3).await, Reserved::Acquired(reservation(1)));
     let after = write(&*store, change).await;
     assert_eq!(store.find_job(&one, &leased.id).await.unwrap(), Some(after));
     assert_eq!(reserve(&*store, &one, 4).await, Reserved::Completed(StoredResponse(b"made".to_vec())));
-    assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 4);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 4);
 }
 
 pub(crate) async fn due_jobs_alternate_between_accounts_and_connections(db: &TestDatabase) {

@@ -201,7 +201,7 @@ pub(crate) async fn an_update_without_the_lease_writes_nothing(db: &TestDatabase
     assert_eq!(try_update(1, 33).await, Changed::No);
     assert_eq!((again.job, again.request, again.link), (job.clone(), Some(sealed(100)), None));
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job.clone()));
-    assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 3);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
     let unknown = update(super::job_samples::job(&one, 9, 1), 0, uploading(7, 0), 3);
     assert_eq!(store.update_job(&one, unknown).await.unwrap(), Changed::No);
     let two = insert_account(&*store, 2).await;
@@ -266,7 +266,7 @@ pub(crate) async fn an_update_by_version_revokes_the_lease(db: &TestDatabase) {
     assert_eq!(leased.job, cancelled);
     let JobState::CleaningUp(cleaning) = leased.job.state.clone() else { panic!("{leased:?}") };
     write(&*store, update(leased.job, 3, cleaning.ended(video), 6)).await;
-    assert_eq!(store.list_audit_events(&one, 9).await.unwrap().len(), 4);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 4);
 }
 
 /// Neither kind of work counts against the limits of the other.

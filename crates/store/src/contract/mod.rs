@@ -3,11 +3,13 @@
 
 mod account_cases;
 mod api_key_cases;
+mod audit_cases;
 mod basic_cases;
 mod batch_cases;
 mod catalogs;
 mod connection_cases;
 mod differential;
+mod differential_audit;
 mod differential_jobs;
 mod engine_migration_copy_cases;
 mod engine_migration_mark_cases;
@@ -160,6 +162,13 @@ contract_suite! {
         the_limits_of_an_account_are_set_and_reset_one_by_one,
         an_absent_account_has_no_limits,
         the_things_of_an_account_are_counted_up_to_a_maximum,
+    }
+    audit_cases {
+        audit_events_are_filtered_and_listed_newest_first,
+        a_chain_is_extended_from_the_row_that_was_read,
+        old_events_are_deleted_with_their_links,
+        accounts_with_events_to_link_are_found_also_deleted_ones,
+        the_work_of_visiting_all_accounts_is_leased_to_one_node,
     }
     connection_cases {
         an_update_replaces_its_fields_and_keeps_the_credentials,

@@ -44,7 +44,7 @@ pub(crate) async fn two_nodes_that_insert_the_same_names_insert_each_once(db: &T
         }
         assert_eq!(done, [1; AT_ONCE as usize], "round {round}");
     }
-    let events = nodes[1].list_audit_events(&one, 10_000).await.unwrap();
+    let events = super::samples::audited(&*nodes[1], &one).await;
     assert_eq!(events.len(), 1 + (ROUNDS * AT_ONCE) as usize);
 }
 

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use domain::account::{Account, Label};
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
-use domain::audit::{Action, Actor, AuditEvent, Outcome};
+use domain::audit::{Action, Actor, AuditEvent, AuditFilter, AuditRecord, Outcome};
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName, Description};
 use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
 use domain::idempotency::OperationId;
@@ -111,7 +111,15 @@ pub(crate) async fn insert_connection(
 
 /// An API key as an actor.
 pub(crate) fn actor(key: &ApiKeyRow) -> Actor {
-    Actor::ApiKey { key_id: key.key.id.clone(), remote: Some([127, 0, 0, 1].into()) }
+    let (key_id, name) = (key.key.id.clone(), key.key.name.clone());
+    Actor::ApiKey { key_id, name, remote: Some([127, 0, 0, 1].into()) }
+}
+
+/// The account's audit events, oldest first.
+pub(crate) async fn audited(store: &dyn Store, account: &AccountId) -> Vec<AuditRecord> {
+    let page = store.list_audit_events(account, &AuditFilter::default(), 100_000).await.unwrap();
+    assert_eq!(page.next, None);
+    page.events.into_iter().rev().collect()
 }
 
 /// A change to this row, based on the stored one, that no other key is needed for.

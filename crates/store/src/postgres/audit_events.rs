@@ -1,7 +1,8 @@
 //! The audit log: rows are added, never changed. The identifier of an event is also its operation's.
 
 use async_trait::async_trait;
-use domain::audit::{Action, Actor, AuditEvent, Outcome};
+use domain::account::Label;
+use domain::audit::{Action, AuditEvent, AuditFilter, AuditRecord, FilterActor};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use tokio_postgres::Row;
 
@@ -10,24 +11,55 @@ use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
 use super::writes::{Answers, BatchWrite, Write};
 use super::{Postgres, rows};
-use crate::jobs::SERVICE;
+use crate::audit::SCAN_MAX;
 use crate::sql::statement;
-use crate::{Audit, Error};
+use crate::{AuditPage, Error};
 
 const SQL: &str = include_str!("sql/audit_events.sql");
 pub(super) const INSERT: &str = statement(SQL, "insert_audit_events");
 const LOCK: &str = statement(SQL, "lock_audit_event");
 pub(super) const LIST: &str = statement(SQL, "list_audit_events");
+const FIND_LAST_SCANNED: &str = statement(SQL, "find_last_scanned");
+pub(super) const LIST_UNLINKED: &str = statement(SQL, "list_unlinked_audit_events");
+pub(super) const LIST_IDS: &str = statement(SQL, "list_audit_event_ids");
+pub(super) const DELETE: &str = statement(SQL, "delete_audit_events");
 
-#[async_trait]
-impl Audit for Postgres {
-    async fn insert_audit_event(&self, _account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
-        self.events.write(InsertAuditEvent { event: event.clone() }).await
-    }
-
-    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
-        let parameters: Parameters<'_> = &[("account_id", &account.as_str()), ("limit", &i64::from(limit))];
-        self.read(LIST, parameters, audit_event_from).await
+impl Postgres {
+    /// See [`crate::Audit::list_audit_events`].
+    pub(super) async fn audit_page(
+        &self,
+        account: &AccountId,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<AuditPage, Error> {
+        // One more shows whether there is another page.
+        let scan = if filter.is_selective() { SCAN_MAX.max(limit) } else { limit.saturating_add(1) };
+        let (api_key_id, actor_kind) = match &filter.actor {
+            None => (None, None),
+            Some(FilterActor::Key(id)) => (Some(id.as_str()), None),
+            Some(FilterActor::Kind(kind)) => (None, Some(kind.as_str())),
+        };
+        let (first_id, end_id, scan) = (filter.first_id(), filter.end_id(), i64::from(scan));
+        let (account, first_id, end_id) = (account.as_str(), first_id.as_str(), end_id.as_str());
+        let range: [Named<'_>; 4] =
+            [("account_id", &account), ("first_id", &first_id), ("end_id", &end_id), ("scan", &scan)];
+        let (action, subject) = (filter.action.map(Action::as_str), filter.subject.as_deref());
+        let limit_and_one = i64::from(limit) + 1;
+        let filters: [Named<'_>; 5] = [
+            ("action", &action),
+            ("subject", &subject),
+            ("api_key_id", &api_key_id),
+            ("actor_kind", &actor_kind),
+            ("limit", &limit_and_one),
+        ];
+        let events = self.read(LIST, &[&range[..], &filters].concat(), record_from).await?;
+        let is_short = filter.is_selective() && events.len() <= limit as usize;
+        let last_scanned = if is_short {
+            self.find(FIND_LAST_SCANNED, &range, |row| event_id(row, "audit_event_id")).await?
+        } else {
+            None
+        };
+        crate::audit::page(events, limit, || Ok(last_scanned))
     }
 }
 
@@ -35,6 +67,8 @@ impl Audit for Postgres {
 #[derive(Default)]
 struct Columns<'a> {
     api_key_id: Option<&'a str>,
+    actor_kind: Option<&'a str>,
+    actor_name: Option<&'a str>,
     remote: Option<String>,
     action: &'a str,
     subject: Option<&'a str>,
@@ -43,19 +77,16 @@ struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     fn of(event: &'a AuditEvent) -> Self {
-        let (api_key_id, remote) = match &event.actor {
-            Actor::ApiKey { key_id, remote } => {
-                (Some(key_id.as_str()), remote.map(|remote| remote.to_string()))
-            }
-            Actor::Operator => (None, None),
-            Actor::Service => (None, Some(SERVICE.to_owned())),
-        };
-        let refusal = match &event.outcome {
-            Outcome::Done => None,
-            Outcome::Refused(code) => Some(code.as_str()),
-        };
-        let (action, subject) = (event.action.as_str(), event.subject.as_deref());
-        Self { api_key_id, remote, action, subject, refusal }
+        let actor = &event.actor;
+        Self {
+            api_key_id: actor.key_id().map(ApiKeyId::as_str),
+            actor_kind: Some(actor.kind().as_str()),
+            actor_name: actor.key_name().map(Label::as_str),
+            remote: actor.remote().map(|remote| remote.to_string()),
+            action: event.action.as_str(),
+            subject: event.subject.as_deref(),
+            refusal: event.outcome.refusal(),
+        }
     }
 }
 
@@ -84,11 +115,13 @@ impl<'a> EventParameters<'a> {
 
     /// These, and the statement's own.
     pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
-        let Columns { api_key_id, remote, subject, refusal, .. } = &self.columns;
-        let event: [Named<'p>; 7] = [
+        let Columns { api_key_id, actor_kind, actor_name, remote, subject, refusal, .. } = &self.columns;
+        let event: [Named<'p>; 9] = [
             ("event_id", &self.id),
             ("event_at", &self.at),
             ("event_api_key_id", api_key_id),
+            ("event_actor_kind", actor_kind),
+            ("event_actor_name", actor_name),
             ("event_remote", remote),
             ("event_action", &self.action),
             ("event_subject", subject),
@@ -105,6 +138,8 @@ pub(super) struct EventArrays<'a> {
     ids: Vec<&'a str>,
     at: Vec<i64>,
     api_key_ids: Vec<Option<&'a str>>,
+    actor_kinds: Vec<Option<&'a str>>,
+    actor_names: Vec<Option<&'a str>>,
     remotes: Vec<Option<String>>,
     actions: Vec<&'a str>,
     subjects: Vec<Option<&'a str>>,
@@ -120,6 +155,8 @@ impl<'a> EventArrays<'a> {
             arrays.ids.push(event.id.as_str());
             arrays.at.push(event.at.as_micros());
             arrays.api_key_ids.push(columns.api_key_id);
+            arrays.actor_kinds.push(columns.actor_kind);
+            arrays.actor_names.push(columns.actor_name);
             arrays.remotes.push(columns.remote);
             arrays.actions.push(columns.action);
             arrays.subjects.push(columns.subject);
@@ -130,11 +167,13 @@ impl<'a> EventArrays<'a> {
 
     /// These, with the accounts, and the statement's own.
     pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
-        let events: [Named<'p>; 8] = [
+        let events: [Named<'p>; 10] = [
             ("account_id", &self.account_ids),
             ("event_id", &self.ids),
             ("event_at", &self.at),
             ("event_api_key_id", &self.api_key_ids),
+            ("event_actor_kind", &self.actor_kinds),
+            ("event_actor_name", &self.actor_names),
             ("event_remote", &self.remotes),
             ("event_action", &self.actions),
             ("event_subject", &self.subjects),
@@ -203,24 +242,21 @@ impl Write for InsertAuditEvent {
     }
 }
 
-fn audit_event_from(row: &Row) -> Result<AuditEvent, PgError> {
-    let remote: Option<&str> = rows::get(row, "remote")?;
-    let actor = match rows::get::<Option<String>>(row, "api_key_id")? {
-        None if remote == Some(SERVICE) => Actor::Service,
-        None => Actor::Operator,
-        Some(key_id) => Actor::ApiKey {
-            key_id: ApiKeyId::from_stored(key_id),
-            remote: remote.map(str::parse).transpose().map_err(|_| rows::impossible("remote"))?,
-        },
-    };
-    let action: &str = rows::get(row, "action")?;
-    Ok(AuditEvent {
-        id: AuditEventId::from_stored(rows::get(row, "audit_event_id")?),
+pub(super) fn event_id(row: &Row, column: &str) -> Result<AuditEventId, PgError> {
+    rows::get(row, column).map(AuditEventId::from_stored)
+}
+
+pub(super) fn record_from(row: &Row) -> Result<AuditRecord, PgError> {
+    Ok(AuditRecord {
+        id: event_id(row, "audit_event_id")?,
         account_id: AccountId::from_stored(rows::get(row, "account_id")?),
         at: rows::instant(row, "at")?,
-        actor,
-        action: Action::from_stored(action).ok_or_else(|| rows::impossible("action"))?,
+        actor_kind: rows::get(row, "actor_kind")?,
+        api_key_id: rows::get(row, "api_key_id")?,
+        actor_name: rows::get(row, "actor_name")?,
+        remote: rows::get(row, "remote")?,
+        action: rows::get(row, "action")?,
         subject: rows::get(row, "subject")?,
-        outcome: rows::get::<Option<String>>(row, "refusal")?.map_or(Outcome::Done, Outcome::Refused),
+        refusal: rows::get(row, "refusal")?,
     })
 }

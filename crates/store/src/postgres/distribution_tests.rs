@@ -11,16 +11,26 @@ use std::fmt::Write as _;
 use crate::sql::statements;
 
 /// The tables that are distributed by account. The others are on every server.
-const TENANT_TABLES: [&str; 6] =
-    ["connections", "audit_events", "idempotency_records", "jobs", "job_secrets", "webhook_secrets"];
+const TENANT_TABLES: [&str; 8] = [
+    "connections",
+    "audit_events",
+    "audit_links",
+    "audit_chains",
+    "idempotency_records",
+    "jobs",
+    "job_secrets",
+    "webhook_secrets",
+];
 
 /// Statements that break rules, and why. Each must still break exactly these.
-const EXCEPTIONS: [(&str, &[u32], &str); 4] = [
+const EXCEPTIONS: [(&str, &[u32], &str); 6] = [
     (
         "find_last_connection_time",
         &[1],
         "Citus only warns, and other forms read a whole index on plain PostgreSQL",
     ),
+    ("list_audit_chains", &[1], "across accounts: the sweep of old events visits all of them"),
+    ("list_audited_accounts", &[1], "across accounts: the linking of events visits all of them"),
     ("list_due_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_running_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_open_jobs", &[1], "across accounts: metrics count all of them"),

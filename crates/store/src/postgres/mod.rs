@@ -6,6 +6,7 @@
 mod account_limits;
 mod accounts;
 mod api_keys;
+mod audit_chains;
 mod audit_events;
 mod clock;
 mod connection_writes;

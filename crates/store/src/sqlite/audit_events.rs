@@ -1,45 +1,25 @@
-//! The audit log: rows are added, never changed.
+//! The audit log: rows are added, never changed; deleted only by their age.
 
-use async_trait::async_trait;
-use domain::audit::{Action, Actor, AuditEvent, Outcome};
+use domain::account::Label;
+use domain::audit::{AuditEvent, AuditFilter, AuditRecord, FilterActor};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
 
-use super::{Sqlite, rows, statements};
-use crate::jobs::SERVICE;
+use super::{rows, statements};
+use crate::AuditPage;
+use crate::audit::SCAN_MAX;
 use crate::sql::statement;
-use crate::{Audit, Error};
 
 const SQL: &str = include_str!("sql/audit_events.sql");
 const INSERT: &str = statement(SQL, "insert_audit_event");
 const LIST: &str = statement(SQL, "list_audit_events");
-
-#[async_trait]
-impl Audit for Sqlite {
-    async fn insert_audit_event(&self, account: &AccountId, event: &AuditEvent) -> Result<(), Error> {
-        let (account, event) = (account.clone(), event.clone());
-        self.writer.write(move |database| Ok(Ok(insert(database, &account, &event)?))).await
-    }
-
-    async fn list_audit_events(&self, account: &AccountId, limit: u32) -> Result<Vec<AuditEvent>, Error> {
-        self.readers.read(|database| {
-            let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
-            statements::list(database, LIST, parameters, audit_event_from)
-        })
-    }
-}
+const FIND_LAST_SCANNED: &str = statement(SQL, "find_last_scanned");
+const LIST_UNLINKED: &str = statement(SQL, "list_unlinked_audit_events");
+const LIST_IDS: &str = statement(SQL, "list_audit_event_ids");
+const DELETE: &str = statement(SQL, "delete_audit_event");
 
 pub(super) fn insert(database: &Connection, account: &AccountId, event: &AuditEvent) -> rusqlite::Result<()> {
-    let (key_id, remote) = match &event.actor {
-        Actor::ApiKey { key_id, remote } => (Some(key_id.as_str()), remote.map(|remote| remote.to_string())),
-        Actor::Operator => (None, None),
-        Actor::Service => (None, Some(SERVICE.to_owned())),
-    };
-    let refusal = match &event.outcome {
-        Outcome::Done => None,
-        Outcome::Refused(code) => Some(code.as_str()),
-    };
+    let actor = &event.actor;
     statements::execute(
         database,
         INSERT,
@@ -47,37 +27,105 @@ pub(super) fn insert(database: &Connection, account: &AccountId, event: &AuditEv
             ":account_id": account.as_str(),
             ":audit_event_id": event.id.as_str(),
             ":at": event.at.as_micros(),
-            ":api_key_id": key_id,
-            ":remote": remote,
+            ":api_key_id": actor.key_id().map(ApiKeyId::as_str),
+            ":actor_kind": actor.kind().as_str(),
+            ":actor_name": actor.key_name().map(Label::as_str),
+            ":remote": actor.remote().map(|remote| remote.to_string()),
             ":action": event.action.as_str(),
             ":subject": event.subject,
-            ":refusal": refusal,
+            ":refusal": event.outcome.refusal(),
         },
     )
     .map(drop)
 }
 
-fn audit_event_from(row: &Row<'_>) -> rusqlite::Result<AuditEvent> {
-    let action: String = row.get("action")?;
-    let remote: Option<String> = row.get("remote")?;
-    let actor = match row.get::<_, Option<String>>("api_key_id")? {
-        None if remote.as_deref() == Some(SERVICE) => Actor::Service,
-        None => Actor::Operator,
-        Some(key_id) => Actor::ApiKey {
-            key_id: ApiKeyId::from_stored(key_id),
-            remote: remote
-                .map(|remote| remote.parse())
-                .transpose()
-                .map_err(|_| rows::impossible("remote", Type::Text))?,
-        },
+pub(super) fn list(
+    database: &Connection,
+    account: &AccountId,
+    filter: &AuditFilter,
+    limit: u32,
+) -> rusqlite::Result<AuditPage> {
+    // One more shows whether there is another page.
+    let scan = if filter.is_selective() { SCAN_MAX.max(limit) } else { limit.saturating_add(1) };
+    let (api_key_id, actor_kind) = match &filter.actor {
+        None => (None, None),
+        Some(FilterActor::Key(id)) => (Some(id.as_str()), None),
+        Some(FilterActor::Kind(kind)) => (None, Some(kind.as_str())),
     };
-    Ok(AuditEvent {
-        id: AuditEventId::from_stored(row.get("audit_event_id")?),
+    let (first_id, end_id) = (filter.first_id(), filter.end_id());
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":first_id": first_id.as_str(),
+        ":end_id": end_id.as_str(),
+        ":scan": scan,
+        ":action": filter.action.map(domain::audit::Action::as_str),
+        ":subject": filter.subject,
+        ":api_key_id": api_key_id,
+        ":actor_kind": actor_kind,
+        ":limit": limit.saturating_add(1),
+    };
+    let events = statements::list(database, LIST, parameters, record_from)?;
+    crate::audit::page(events, limit, || {
+        if !filter.is_selective() {
+            return Ok(None);
+        }
+        let parameters = named_params! {
+            ":account_id": account.as_str(),
+            ":first_id": first_id.as_str(),
+            ":end_id": end_id.as_str(),
+            ":scan": scan,
+        };
+        statements::find(database, FIND_LAST_SCANNED, parameters, |row| event_id(row, "audit_event_id"))
+    })
+}
+
+pub(super) fn list_unlinked(
+    database: &Connection,
+    account: &AccountId,
+    range: (&AuditEventId, &AuditEventId),
+    limit: u32,
+) -> rusqlite::Result<Vec<AuditRecord>> {
+    let parameters = named_params! {
+        ":account_id": account.as_str(),
+        ":first_id": range.0.as_str(),
+        ":end_id": range.1.as_str(),
+        ":limit": limit,
+    };
+    statements::list(database, LIST_UNLINKED, parameters, record_from)
+}
+
+pub(super) fn list_ids(
+    database: &Connection,
+    account: &AccountId,
+    after: &AuditEventId,
+    limit: u32,
+) -> rusqlite::Result<Vec<(AuditEventId, bool)>> {
+    let parameters =
+        named_params! { ":account_id": account.as_str(), ":after": after.as_str(), ":limit": limit };
+    let read = |row: &Row<'_>| Ok((event_id(row, "audit_event_id")?, row.get("is_linked")?));
+    statements::list(database, LIST_IDS, parameters, read)
+}
+
+pub(super) fn delete(database: &Connection, account: &AccountId, id: &AuditEventId) -> rusqlite::Result<()> {
+    let parameters = named_params! { ":account_id": account.as_str(), ":audit_event_id": id.as_str() };
+    statements::execute(database, DELETE, parameters).map(drop)
+}
+
+pub(super) fn event_id(row: &Row<'_>, column: &str) -> rusqlite::Result<AuditEventId> {
+    row.get(column).map(AuditEventId::from_stored)
+}
+
+pub(super) fn record_from(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+    Ok(AuditRecord {
+        id: event_id(row, "audit_event_id")?,
         account_id: AccountId::from_stored(row.get("account_id")?),
         at: rows::instant(row, "at")?,
-        actor,
-        action: Action::from_stored(&action).ok_or_else(|| rows::impossible("action", Type::Text))?,
+        actor_kind: row.get("actor_kind")?,
+        api_key_id: row.get("api_key_id")?,
+        actor_name: row.get("actor_name")?,
+        remote: row.get("remote")?,
+        action: row.get("action")?,
         subject: row.get("subject")?,
-        outcome: row.get::<_, Option<String>>("refusal")?.map_or(Outcome::Done, Outcome::Refused),
+        refusal: row.get("refusal")?,
     })
 }

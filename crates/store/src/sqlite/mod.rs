@@ -5,6 +5,7 @@
 mod account_limits;
 mod accounts;
 mod api_keys;
+mod audit_chains;
 mod audit_events;
 mod backup_files;
 pub(crate) mod backups;

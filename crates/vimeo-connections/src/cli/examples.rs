@@ -78,6 +78,30 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "vimeo-connections keys inspect --revoke --profile production < found.txt",
         ],
     ),
+    ("audit", &["vimeo-connections audit list --account acme", "vimeo-connections audit verify"]),
+    (
+        "audit list",
+        &[
+            "vimeo-connections audit list --account acme",
+            "vimeo-connections audit list --account acme --action delete_connection --after 2026-01-31T00:00:00Z --json",
+        ],
+    ),
+    (
+        "audit export",
+        &[
+            "vimeo-connections audit export --account acme > audit.jsonl",
+            "vimeo-connections audit export --account acme --actor key_7t1b8z4d0c6q2v9x1k3m",
+        ],
+    ),
+    (
+        "audit verify",
+        &[
+            "vimeo-connections audit verify",
+            "vimeo-connections audit verify --account acme --head heads.jsonl --json",
+        ],
+    ),
+    ("audit head", &["vimeo-connections audit head export"]),
+    ("audit head export", &["vimeo-connections audit head export > heads.jsonl"]),
     (
         "connections",
         &[

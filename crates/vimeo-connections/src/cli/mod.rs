@@ -1,6 +1,7 @@
 //! The command line.
 
 mod accounts;
+mod audit;
 mod backend;
 mod backups;
 mod confirmation;
@@ -100,6 +101,9 @@ enum AccountCommand {
     /// Create, import, list and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
+    /// List, export and verify audit events
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Create, import, show, update and delete connections
     #[command(subcommand)]
     Connections(connections::Command),
@@ -161,7 +165,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
             Target::Database => {
                 let (config, _) = Config::load(config.as_deref(), environment)?;
                 start_log(&config)?;
-                run_on_account(&config, *command).await
+                Box::pin(run_on_account(&config, *command)).await
             }
             Target::Service(client) => {
                 telemetry::start(LogFormat::Pretty, LevelFilter::WARN, Duration::ZERO, None)?;
@@ -210,7 +214,7 @@ async fn run_on_database(
         DatabaseCommand::Config(ConfigCommand::Check { beside_running }) => {
             output::print(config::effective(layers).trim_end())?;
             let in_use = if beside_running { InUse::Accept } else { InUse::Reject };
-            prepare::prepare(config, in_use).await?;
+            Box::pin(prepare::prepare(config, in_use)).await?;
             Ok(ExitCode::SUCCESS)
         }
         DatabaseCommand::Accounts(command) => {
@@ -222,6 +226,9 @@ async fn run_on_database(
 
 async fn run_on_account(config: &Config, command: AccountCommand) -> Result<ExitCode, BoxError> {
     match command {
+        AccountCommand::Audit(command) => {
+            administer(config, async |app| audit::run(app, command).await).await
+        }
         AccountCommand::Keys(command) => administer(config, async |app| keys::run(app, command).await).await,
         AccountCommand::Connections(command) => {
             if command.takes_credentials() {
@@ -249,6 +256,7 @@ async fn run_on_account(config: &Config, command: AccountCommand) -> Result<Exit
 async fn run_on_service(client: &ApiClient, command: AccountCommand) -> Result<ExitCode, BoxError> {
     let place = Place::Service(client);
     match command {
+        AccountCommand::Audit(_) => Err(backend::UsageError::NeedsDatabase.into()),
         AccountCommand::Keys(command) => keys::run_remotely(client, command).await,
         // The service decides about unknown fields; those of a file are ignored.
         AccountCommand::Connections(command) => connections::run(place, UnknownFields::Ignore, command).await,
@@ -278,7 +286,7 @@ async fn administer(
     config: &Config,
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
 ) -> Result<ExitCode, BoxError> {
-    let app = wiring::open_for_administration(config).await?;
+    let app = Box::pin(wiring::open_for_administration(config)).await?;
     let result = command(&app).await;
     app.close().await;
     result
@@ -293,7 +301,7 @@ async fn administer_with_vimeo(
         tracing::warn!("vimeo.verification is off: credentials are not checked at Vimeo");
     }
     let background_tasks = TaskTracker::new();
-    let app = wiring::open_for_credentials(config, background_tasks.clone()).await?;
+    let app = Box::pin(wiring::open_for_credentials(config, background_tasks.clone())).await?;
     let result = command(&app).await;
     background_tasks.close();
     if tokio::time::timeout(config.shutdown, background_tasks.wait()).await.is_err() {

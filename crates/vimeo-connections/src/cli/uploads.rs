@@ -222,7 +222,7 @@ async fn upload_file(
 
 /// The bytes that have arrived are useless: cancel the upload.
 async fn cancel_changed(context: &UploadContext<'_>, id: &JobId) -> BoxError {
-    if let Err(error) = context.app.cancel_upload(context.caller, id).await {
+    if let Err(error) = context.app.cancel_upload(context.caller, id.as_str()).await {
         return to_message(error);
     }
     match watch(context, id, None).await {

@@ -1,6 +1,6 @@
 //! All configuration keys with their kinds, defaults and meanings. `docs/config.md` is generated from this table.
 
-pub(crate) use super::kind::{Kind, split_list};
+pub(crate) use super::kind::{Kind, split_list, variable};
 
 /// A configuration key.
 pub(crate) struct Key {
@@ -342,6 +342,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Accept imported and bootstrap API keys with an estimated strength below 128 bits. Keys that were imported earlier remain valid either way.",
     ),
     key(
+        "audit.retention_days",
+        Kind::Number { least: 0, most: 36_500 },
+        "0",
+        "How many days audit events are kept; 0: for ever. Older ones are deleted in the background, once they are linked. A signed checkpoint remains, from which the chain is verified.",
+    ),
+    key(
         "bootstrap.account",
         Kind::Text,
         "",
@@ -391,8 +397,3 @@ pub(crate) const KEYS: &[Key] = &[
         "Time limit for requests in flight after SIGTERM.",
     ),
 ];
-
-/// The environment variable of a key.
-pub(crate) fn variable(name: &str) -> String {
-    format!("VIMEO_CONNECTIONS_{}", name.replace('.', "__").to_uppercase())
-}

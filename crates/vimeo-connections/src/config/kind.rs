@@ -51,6 +51,11 @@ impl Kind {
     }
 }
 
+/// The environment variable of a key.
+pub(crate) fn variable(name: &str) -> String {
+    format!("VIMEO_CONNECTIONS_{}", name.replace('.', "__").to_uppercase())
+}
+
 /// The entries of a list, without empty ones.
 pub(crate) fn split_list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect()

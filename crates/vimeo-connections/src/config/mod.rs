@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{DatabaseUrl, LimitSettings, PostgresOptions, PreparedStatements, RetentionOptions, WeakKeys};
+use app::{DatabaseUrl, LimitSettings, PostgresOptions, PreparedStatements, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -36,6 +36,7 @@ pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
 pub(crate) use listener::ListenerConfig;
 pub(crate) use page::markdown;
+pub(crate) use retention::RetentionConfig;
 pub(crate) use roots::client_tls;
 pub(crate) use traces::TracesConfig;
 pub(crate) use uploads::UploadsConfig;
@@ -66,7 +67,7 @@ pub(crate) struct Config {
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
-    pub(crate) retention: RetentionOptions,
+    pub(crate) retention: RetentionConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) weak_keys: WeakKeys,
     pub(crate) limits: LimitSettings,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test should fail at the first surprise")]
 
 mod architecture;
+mod audit;
 mod cli;
 mod connections;
 mod engines;

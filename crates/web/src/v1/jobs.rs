@@ -143,7 +143,7 @@ pub(crate) async fn cancel_job(
     NoQuery: NoQuery,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    shared.app.cancel_upload(&caller, &job_id(id)?).await?;
+    shared.app.cancel_upload(&caller, &path_param(id)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

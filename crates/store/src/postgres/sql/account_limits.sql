@@ -17,9 +17,11 @@ WITH updated AS (
     WHERE account_id = :account_id
     RETURNING account_id
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_remote::text,
+        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_actor_kind::text,
+        :event_actor_name::text, :event_remote::text,
         :event_action::text, :event_subject::text, :event_refusal::text
     FROM updated
 )

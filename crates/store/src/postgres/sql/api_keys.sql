@@ -79,9 +79,11 @@ WITH clock AS (
     ON CONFLICT (key_hash) DO NOTHING
     RETURNING account_id
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_remote::text,
+        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_actor_kind::text,
+        :event_actor_name::text, :event_remote::text,
         :event_action::text, :event_subject::text, :event_refusal::text
     FROM inserted
 )
@@ -141,9 +143,11 @@ WITH clock AS (
     FROM updated
     WHERE :new_api_key_id::text IS NOT NULL
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_remote::text,
+        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_actor_kind::text,
+        :event_actor_name::text, :event_remote::text,
         :event_action::text, :event_subject::text, :event_refusal::text
     FROM updated
 )

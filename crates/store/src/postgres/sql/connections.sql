@@ -61,19 +61,20 @@ WITH input AS (
     SELECT
         account_id, connection_id, name, unique_name, description, is_enabled, client_identifier, created_at,
         updated_at, version, sealed_version, wrapped_key, envelope, event_id, event_at, event_api_key_id,
-        event_remote, event_action, event_subject, event_refusal,
+        event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
         coalesce(now, (extract(epoch FROM now()) * 1000000)::bigint) AS now, position
     FROM unnest(
         :account_id::text[], :connection_id::text[], :name::text[], :unique_name::text[], :description::text[],
         :is_enabled::boolean[], :client_identifier::text[], :created_at::bigint[], :updated_at::bigint[],
         :version::bigint[], :sealed_version::bigint[], :wrapped_key::bytea[], :envelope::bytea[],
-        :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_remote::text[],
+        :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
+        :event_actor_name::text[], :event_remote::text[],
         :event_action::text[], :event_subject::text[], :event_refusal::text[], :now::bigint[])
         WITH ORDINALITY AS input (
             account_id, connection_id, name, unique_name, description,
             is_enabled, client_identifier, created_at, updated_at,
             version, sealed_version, wrapped_key, envelope,
-            event_id, event_at, event_api_key_id, event_remote,
+            event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
             event_action, event_subject, event_refusal, now, position)
 ), active AS (
     SELECT input.position
@@ -102,9 +103,11 @@ WITH input AS (
     ON CONFLICT DO NOTHING
     RETURNING account_id, connection_id
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, event_id, event_at, event_api_key_id, event_remote, event_action, event_subject, event_refusal
+        account_id, event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
+        event_action, event_subject, event_refusal
     FROM input
     JOIN inserted USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
@@ -124,7 +127,7 @@ WITH input AS (
     SELECT
         account_id, connection_id, name, unique_name, description, is_enabled, client_identifier, created_at,
         updated_at, version, sealed_version, wrapped_key, envelope, event_id, event_at, event_api_key_id,
-        event_remote, event_action, event_subject, event_refusal,
+        event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
         coalesce(now, (extract(epoch FROM now()) * 1000000)::bigint) AS now,
         operation, idempotency_key, attempt, answer,
         coalesce(answered_at, (extract(epoch FROM now()) * 1000000)::bigint) AS answered_at, position
@@ -132,7 +135,8 @@ WITH input AS (
         :account_id::text[], :connection_id::text[], :name::text[], :unique_name::text[], :description::text[],
         :is_enabled::boolean[], :client_identifier::text[], :created_at::bigint[], :updated_at::bigint[],
         :version::bigint[], :sealed_version::bigint[], :wrapped_key::bytea[], :envelope::bytea[],
-        :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_remote::text[],
+        :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
+        :event_actor_name::text[], :event_remote::text[],
         :event_action::text[], :event_subject::text[], :event_refusal::text[], :now::bigint[],
         :operation::text[], :idempotency_key::text[], :attempt::bigint[], :answer::bytea[],
         :answered_at::bigint[])
@@ -140,7 +144,7 @@ WITH input AS (
             account_id, connection_id, name, unique_name, description,
             is_enabled, client_identifier, created_at, updated_at,
             version, sealed_version, wrapped_key, envelope,
-            event_id, event_at, event_api_key_id, event_remote,
+            event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
             event_action, event_subject, event_refusal, now,
             operation, idempotency_key, attempt, answer,
             answered_at, position)
@@ -198,9 +202,11 @@ WITH input AS (
         AND r.operation = input.operation
         AND r.idempotency_key = input.idempotency_key
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, event_id, event_at, event_api_key_id, event_remote, event_action, event_subject, event_refusal
+        account_id, event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
+        event_action, event_subject, event_refusal
     FROM input
     JOIN inserted USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
@@ -220,21 +226,22 @@ WITH input AS (
     SELECT
         account_id, connection_id, expected_version, name, unique_name, description, is_enabled, client_identifier,
         updated_at, version, sealed_version, wrapped_key, envelope, event_id, event_at, event_api_key_id,
-        event_remote, event_action, event_subject, event_refusal,
+        event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
         coalesce(now, (extract(epoch FROM now()) * 1000000)::bigint) AS now, position
     FROM unnest(
         :account_id::text[], :connection_id::text[], :expected_version::bigint[], :name::text[],
         :unique_name::text[], :description::text[], :is_enabled::boolean[], :client_identifier::text[],
         :updated_at::bigint[], :version::bigint[], :sealed_version::bigint[], :wrapped_key::bytea[],
         :envelope::bytea[], :event_id::text[], :event_at::bigint[], :event_api_key_id::text[],
-        :event_remote::text[], :event_action::text[], :event_subject::text[], :event_refusal::text[],
+        :event_actor_kind::text[], :event_actor_name::text[], :event_remote::text[], :event_action::text[],
+        :event_subject::text[], :event_refusal::text[],
         :now::bigint[])
         WITH ORDINALITY AS input (
             account_id, connection_id, expected_version, name,
             unique_name, description, is_enabled, client_identifier,
             updated_at, version, sealed_version, wrapped_key,
             envelope, event_id, event_at, event_api_key_id,
-            event_remote, event_action, event_subject, event_refusal,
+            event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
             now, position)
 ), active AS (
     SELECT input.position
@@ -283,9 +290,11 @@ WITH input AS (
         AND (:may_rename::boolean OR locked.unique_name = input.unique_name)
     RETURNING c.account_id, c.connection_id
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, event_id, event_at, event_api_key_id, event_remote, event_action, event_subject, event_refusal
+        account_id, event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
+        event_action, event_subject, event_refusal
     FROM input
     JOIN updated USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
@@ -303,15 +312,17 @@ ORDER BY position;
 -- name: delete_connections
 WITH input AS (
     SELECT
-        account_id, connection_id, event_id, event_at, event_api_key_id, event_remote, event_action, event_subject,
+        account_id, connection_id, event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name,
+        event_remote, event_action, event_subject,
         event_refusal, coalesce(now, (extract(epoch FROM now()) * 1000000)::bigint) AS now, position
     FROM unnest(
         :account_id::text[], :connection_id::text[], :event_id::text[], :event_at::bigint[],
-        :event_api_key_id::text[], :event_remote::text[], :event_action::text[], :event_subject::text[],
+        :event_api_key_id::text[], :event_actor_kind::text[], :event_actor_name::text[], :event_remote::text[],
+        :event_action::text[], :event_subject::text[],
         :event_refusal::text[], :now::bigint[])
         WITH ORDINALITY AS input (
             account_id, connection_id, event_id, event_at,
-            event_api_key_id, event_remote, event_action, event_subject,
+            event_api_key_id, event_actor_kind, event_actor_name, event_remote, event_action, event_subject,
             event_refusal, now, position)
 ), active AS (
     SELECT input.position
@@ -346,9 +357,11 @@ WITH input AS (
         AND c.connection_id = locked.connection_id
     RETURNING c.account_id, c.connection_id
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, event_id, event_at, event_api_key_id, event_remote, event_action, event_subject, event_refusal
+        account_id, event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
+        event_action, event_subject, event_refusal
     FROM input
     JOIN deleted USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"

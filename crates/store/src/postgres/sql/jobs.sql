@@ -229,9 +229,11 @@ WITH clock AS (
         AND r.operation = :operation
         AND r.idempotency_key = :idempotency_key
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_remote::text,
+        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_actor_kind::text,
+        :event_actor_name::text, :event_remote::text,
         :event_action::text, :event_subject::text, :event_refusal::text
     FROM inserted
     WHERE :event_id::text IS NOT NULL
@@ -368,9 +370,11 @@ WITH clock AS (
         AND r.operation = :operation
         AND r.idempotency_key = :idempotency_key
 ), logged AS (
-    INSERT INTO audit_events (account_id, audit_event_id, at, api_key_id, remote, action, subject, refusal)
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
     SELECT
-        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_remote::text,
+        account_id, :event_id::text, :event_at::bigint, :event_api_key_id::text, :event_actor_kind::text,
+        :event_actor_name::text, :event_remote::text,
         :event_action::text, :event_subject::text, :event_refusal::text
     FROM updated
     WHERE :event_id::text IS NOT NULL

@@ -126,7 +126,9 @@ impl Backend<'_> {
     /// Cancels a job, unless it has ended.
     pub(in crate::cli) async fn cancel_job(&self, id: &JobId) -> Result<(), BoxError> {
         match self {
-            Self::Database { app, caller, .. } => app.cancel_upload(caller, id).await.map_err(to_message),
+            Self::Database { app, caller, .. } => {
+                app.cancel_upload(caller, id.as_str()).await.map_err(to_message)
+            }
             Self::Service(client) => {
                 let path = [&COLLECTION[..], &[id.as_str()]].concat();
                 client.send(Call::new(Method::DELETE, &path)).await?;

@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 23] = [
+const MATRIX: [(&str, Needs, u16, u16); 25] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -52,6 +52,8 @@ const MATRIX: [(&str, Needs, u16, u16); 23] = [
     // It has not failed.
     ("POST /v1/jobs/{jobId}/retry", Scope("uploads:write"), 409, 404),
     ("POST /v1/webhook-secret", Scope("webhooks:manage"), 201, 201),
+    ("GET /v1/audit-events", Scope("audit:read"), 200, 200),
+    ("GET /v1/audit-events/export", Scope("audit:read"), 200, 200),
     ("GET /v1/api-keys", Scope("keys:manage"), 200, 200),
     ("POST /v1/api-keys", Scope("keys:manage"), 201, 201),
     ("GET /v1/api-keys/{keyId}", Scope("keys:manage"), 200, 404),

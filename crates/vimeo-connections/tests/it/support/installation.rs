@@ -99,10 +99,11 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
-    let limits = include_str!("../../../../store/migrations/sqlite/0012_account_limits.sql");
-    let limits = limits.replace("ADD COLUMN", "DROP COLUMN").replace(" INTEGER;", ";");
-    let revert = "DELETE FROM schema_migrations WHERE number = 12;";
-    database.execute_batch(&format!("{limits}{revert}")).unwrap();
+    let revert =
+        "ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
+        DROP TABLE audit_links; DROP TABLE audit_chains; DROP TABLE audit_leases;
+        DELETE FROM schema_migrations WHERE number = 13;";
+    database.execute_batch(revert).unwrap();
 }
 
 pub(crate) fn open_database(directory: &Path) -> rusqlite::Connection {

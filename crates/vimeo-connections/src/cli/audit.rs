@@ -1,0 +1,281 @@
+//! `audit`.
+
+mod heads;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use app::{App, Finding, FindingKind, VerifiedChain};
+use clap::{Args, Subcommand};
+use domain::account::Label;
+use domain::audit::{Action, AuditFilter, AuditRecord, FilterActor};
+use domain::id::AccountId;
+use domain::page::PageLimit;
+use domain::time::Timestamp;
+use serde_json::json;
+
+use super::{BoxError, Format, output};
+use crate::exit::ExitStatus;
+
+/// What the ID of an account starts with. A deleted account has no name.
+const ACCOUNT_ID_PREFIX: &str = "acc_";
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List the latest audit events of an account, newest first
+    List {
+        #[command(flatten)]
+        selection: Selection,
+        /// How many events
+        #[arg(long, value_name = "EVENTS", default_value = "50", value_parser = PageLimit::parse)]
+        limit: PageLimit,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Export audit events of an account as JSON lines, newest first
+    Export {
+        #[command(flatten)]
+        selection: Selection,
+    },
+    /// Verify that no audit event was changed, removed, inserted or reordered; exit status 1 if one was
+    Verify {
+        /// Only this account: its name, or its ID
+        #[arg(long)]
+        account: Option<String>,
+        /// A file with heads that `audit head export` printed earlier; shows what was cut off since
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Work with the heads of the audit chains
+    #[command(subcommand)]
+    Head(HeadCommand),
+}
+
+#[derive(Subcommand)]
+pub(super) enum HeadCommand {
+    /// Print the signed head of each account's chain, one JSON object per line; keep them outside the service
+    Export {
+        /// Only this account: its name, or its ID
+        #[arg(long)]
+        account: Option<String>,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Selection {
+    /// The account's name, or its ID, also of a deleted account
+    #[arg(long)]
+    account: String,
+    /// Only events after this instant, such as 2026-01-31T09:05:00Z
+    #[arg(long, value_parser = Timestamp::parse)]
+    after: Option<Timestamp>,
+    /// Only events before this instant
+    #[arg(long, value_parser = Timestamp::parse)]
+    before: Option<Timestamp>,
+    /// Only this action, such as `create_connection`
+    #[arg(long, value_parser = parse_action)]
+    action: Option<Action>,
+    /// Only events about the record with this ID
+    #[arg(long)]
+    subject: Option<String>,
+    /// Only events of this actor: an API key's ID, or `api_key`, operator or worker
+    #[arg(long)]
+    actor: Option<FilterActor>,
+}
+
+fn parse_action(text: &str) -> Result<Action, String> {
+    Action::parse(text)
+        .ok_or_else(|| format!("must be one of: {}", Action::ALL.map(Action::as_str).join(", ")))
+}
+
+impl Selection {
+    async fn find(self, app: &App) -> Result<(AccountId, AuditFilter), BoxError> {
+        let Self { account, after, before, action, subject, actor } = self;
+        let account = find_account(app, &account).await?;
+        Ok((account, AuditFilter { before_id: None, after, before, action, subject, actor }))
+    }
+}
+
+/// The account with this name or ID.
+async fn find_account(app: &App, text: &str) -> Result<AccountId, BoxError> {
+    if text.starts_with(ACCOUNT_ID_PREFIX) {
+        return Ok(AccountId::from_stored(text.to_owned()));
+    }
+    Ok(app.find_account(&Label::parse(text)?).await?.id)
+}
+
+async fn find_optional(app: &App, text: Option<&str>) -> Result<Option<AccountId>, BoxError> {
+    match text {
+        Some(text) => find_account(app, text).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
+    match command {
+        Command::List { selection, limit, format } => list(app, selection, limit, &format).await,
+        Command::Export { selection } => export(app, selection).await,
+        Command::Verify { account, head, format } => {
+            let account = find_optional(app, account.as_deref()).await?;
+            let heads = head.as_deref().map(heads::read).transpose()?.unwrap_or_default();
+            let verified = app.verify_audit(account.as_ref(), &heads).await?;
+            report(&verified, &format)
+        }
+        Command::Head(HeadCommand::Export { account }) => {
+            let account = find_optional(app, account.as_deref()).await?;
+            let heads = app.export_audit_heads(account.as_ref()).await?;
+            let lines: Vec<_> = heads.iter().map(|head| heads::show(head).to_string()).collect();
+            if lines.is_empty() {
+                output::status("No audit events have been linked yet.");
+                return Ok(ExitCode::SUCCESS);
+            }
+            output::print(&lines.join("\n"))
+        }
+    }
+}
+
+async fn list(
+    app: &App,
+    selection: Selection,
+    limit: PageLimit,
+    format: &Format,
+) -> Result<ExitCode, BoxError> {
+    let (account, mut filter) = selection.find(app).await?;
+    let mut events: Vec<AuditRecord> = Vec::new();
+    let limit = limit.as_u32() as usize;
+    while events.len() < limit {
+        let page = app.export_audit_events(&account, &filter, PageLimit::MAX).await?;
+        events.extend(page.events);
+        let Some(next) = page.next else { break };
+        filter.before_id = Some(next);
+    }
+    events.truncate(limit);
+    if format.json {
+        let items: Vec<serde_json::Value> = events
+            .iter()
+            .map(|event| serde_json::from_slice(&web::audit_event_object(event)))
+            .collect::<Result<_, _>>()?;
+        return output::print_json(&items);
+    }
+    let rows: Vec<_> = events.iter().map(row).collect();
+    output::print_table(&["DATE", "ACTOR", "ACTION", "SUBJECT", "ADDRESS", "OUTCOME"], &rows)
+}
+
+fn row(event: &AuditRecord) -> Vec<String> {
+    let actor = match (&event.actor_name, &event.api_key_id) {
+        (Some(name), Some(id)) => format!("{name} ({id})"),
+        (None, Some(id)) => id.clone(),
+        _ => event.actor_kind().to_owned(),
+    };
+    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    vec![
+        event.at.to_string(),
+        actor,
+        event.action.clone(),
+        or_dash(event.subject.as_deref()),
+        or_dash(event.address()),
+        event.refusal.clone().unwrap_or_else(|| "done".to_owned()),
+    ]
+}
+
+async fn export(app: &App, selection: Selection) -> Result<ExitCode, BoxError> {
+    let (account, mut filter) = selection.find(app).await?;
+    let mut stdout = io::BufWriter::new(io::stdout().lock());
+    loop {
+        let page = app.export_audit_events(&account, &filter, PageLimit::MAX).await?;
+        for event in &page.events {
+            let mut line = web::audit_event_object(event);
+            line.push(b'\n');
+            match stdout.write_all(&line) {
+                // The reader has closed the pipe (`… | head`).
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+                result => result?,
+            }
+        }
+        let Some(next) = page.next else { break };
+        filter.before_id = Some(next);
+    }
+    match stdout.flush() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        result => result?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the result of a verification.
+fn report(verified: &[VerifiedChain], format: &Format) -> Result<ExitCode, BoxError> {
+    let findings: usize = verified.iter().map(|chain| chain.findings.len()).sum();
+    let sum = |count: fn(&VerifiedChain) -> u64| verified.iter().map(count).sum::<u64>();
+    if format.json {
+        let accounts: Vec<_> = verified.iter().map(shown).collect();
+        output::print_json(&json!({ "accounts": accounts, "findings": findings }))?;
+    } else {
+        for chain in verified {
+            for finding in &chain.findings {
+                output::print(&format!("{}: {}", chain.account_id, sentence(finding)))?;
+            }
+        }
+        output::print(&format!(
+            "Verified {} audit events of {} accounts: {findings} findings. {} events are too new to be linked, and {} \
+             were deleted because of their age.",
+            sum(|chain| chain.verified),
+            verified.len(),
+            sum(|chain| chain.unlinked),
+            sum(|chain| chain.deleted),
+        ))?;
+    }
+    Ok(if findings == 0 { ExitCode::SUCCESS } else { ExitStatus::Failure.code().into() })
+}
+
+fn shown(chain: &VerifiedChain) -> serde_json::Value {
+    let finding = |finding: &Finding| {
+        json!({
+            "kind": finding.kind.as_str(),
+            "eventId": finding.event_id,
+            "position": finding.position,
+            "untilPosition": finding.until,
+            "message": sentence(finding),
+        })
+    };
+    json!({
+        "accountId": chain.account_id.as_str(),
+        "verified": chain.verified,
+        "notLinkedYet": chain.unlinked,
+        "deleted": chain.deleted,
+        "findings": chain.findings.iter().map(finding).collect::<Vec<_>>(),
+    })
+}
+
+/// What a finding means.
+fn sentence(finding: &Finding) -> String {
+    let position = finding.position.unwrap_or_default();
+    let place = match finding.until {
+        Some(until) => format!("positions {position} to {until}"),
+        None => format!("position {position}"),
+    };
+    let event = finding.event_id.as_deref();
+    match (finding.kind, event) {
+        (FindingKind::Changed, id) => {
+            format!("the event {} at {place}, or its link, was changed", id.unwrap_or("?"))
+        }
+        (FindingKind::Removed, Some(id)) => format!("the event {id} at {place} was removed"),
+        (FindingKind::Removed, None) => {
+            format!("what was at {place} was removed with its links; the event after it cannot be verified")
+        }
+        (FindingKind::Inserted, id) => format!("the event {} was inserted", id.unwrap_or("?")),
+        (FindingKind::Reordered, id) => {
+            format!("the event {} at {place} was at another position", id.unwrap_or("?"))
+        }
+        (FindingKind::ChainChanged, _) => "the state of the chain was changed".to_owned(),
+        (FindingKind::CutOff, _) => format!("what was at {place} when the head was exported was cut off"),
+        (FindingKind::Replaced, _) => {
+            format!("the chain up to {place} is another one than when the head was exported")
+        }
+        (FindingKind::HeadInvalid, _) => {
+            format!("the exported head at {place} was not signed by this service, or was changed")
+        }
+    }
+}

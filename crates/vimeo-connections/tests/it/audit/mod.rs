@@ -1,0 +1,4 @@
+mod reading;
+mod retention;
+mod unwritable;
+mod verification;
