@@ -6,6 +6,7 @@
 mod chart;
 mod client;
 mod error;
+mod flood;
 mod growth;
 mod jobs;
 mod limits;

@@ -41,7 +41,7 @@ impl Schedule {
 
     /// How long after the start this request is due, the first being 0.
     #[expect(clippy::cast_precision_loss, reason = "counts of a run are far below 2^52")]
-    fn due(self, number: u64) -> Duration {
+    pub(crate) fn due(self, number: u64) -> Duration {
         Duration::from_secs_f64(number as f64 / self.rate)
     }
 }
@@ -119,8 +119,13 @@ where
     outcome
 }
 
-/// In a thread of its own: the runtime's timers are a millisecond late.
-fn send_when_due(due: &mpsc::UnboundedSender<(u64, Instant)>, started: Instant, schedule: Schedule) {
+/// Sends the number and the time of each request when it is due, until there is no receiver. In a thread of its own: the
+/// runtime's timers are a millisecond late.
+pub(crate) fn send_when_due(
+    due: &mpsc::UnboundedSender<(u64, Instant)>,
+    started: Instant,
+    schedule: Schedule,
+) {
     for number in 0..schedule.requests {
         let at = started + schedule.due(number);
         thread::sleep(at.saturating_duration_since(Instant::now()));
@@ -174,7 +179,7 @@ where
 }
 
 /// From a microsecond to a minute, with a precision of 0.1 %.
-fn new_histogram() -> Result<Histogram<u64>, BenchError> {
+pub(crate) fn new_histogram() -> Result<Histogram<u64>, BenchError> {
     Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
 }
 

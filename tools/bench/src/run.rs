@@ -14,7 +14,9 @@ use crate::operations::{Operation, Subject};
 use crate::paced::{self, Paced, Rates};
 use crate::rounds::{GROUPS, Group, Pace, Results, TestBed, subdirectory};
 use crate::service::{Engine, Plan, prepare};
-use crate::{Environment, Options, chart, growth, jobs, near_misses, peers, relay, report, slow_vimeo};
+use crate::{
+    Environment, Options, chart, flood, growth, jobs, near_misses, peers, relay, report, slow_vimeo,
+};
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
 const LONG: Pace = Pace { rounds: 5, seconds: 5 };
@@ -24,6 +26,7 @@ const SLOW_VIMEO: &str = "slow-vimeo";
 const RELAY: &str = "relay";
 const NEAR_MISSES: &str = "near-misses";
 const JOBS: &str = "jobs";
+const FLOOD: &str = "flood";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn progress(text: &str) {
@@ -48,17 +51,13 @@ pub(crate) fn run(
     if options.peers {
         return compare_with_peers(runtime, environment, pace);
     }
-    if options.only.as_deref() == Some(SLOW_VIMEO) {
-        return with_slow_vimeo(runtime, environment, pace);
-    }
-    if options.only.as_deref() == Some(NEAR_MISSES) {
-        return on_near_misses(runtime, environment, pace);
-    }
-    if options.only.as_deref() == Some(RELAY) {
-        return relay_uploads(runtime, environment, options, pace);
-    }
-    if options.only.as_deref() == Some(JOBS) {
-        return uploads_in_bulk(runtime, environment, options);
+    match options.only.as_deref() {
+        Some(SLOW_VIMEO) => return with_slow_vimeo(runtime, environment, pace),
+        Some(NEAR_MISSES) => return on_near_misses(runtime, environment, pace),
+        Some(FLOOD) => return under_floods(runtime, environment, options),
+        Some(RELAY) => return relay_uploads(runtime, environment, options, pace),
+        Some(JOBS) => return uploads_in_bulk(runtime, environment, options),
+        _ => {}
     }
     if options.uploads.is_some() || options.waiting.is_some() || options.compare.is_some() {
         return Err("--uploads, --waiting and --compare belong to --only jobs".into());
@@ -132,6 +131,20 @@ fn on_near_misses(runtime: &Runtime, environment: &Environment, pace: Pace) -> R
     Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Clients that send far more than the service can do.
+fn under_floods(
+    runtime: &Runtime,
+    environment: &Environment,
+    options: &Options,
+) -> Result<ExitCode, BenchError> {
+    let (work, program) = (environment.make_work()?, environment.service()?);
+    let usual = if options.quick { flood::QUICK_SECONDS } else { flood::SECONDS };
+    let found = flood::run(runtime, &program, &work, options.seconds.unwrap_or(usual), progress)?;
+    progress(&format!("\n{}", found.table()));
+    write(&environment.directory, "flood.json", &found)?;
+    Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 /// The relay of videos, beside other programs; or one long upload.
 fn relay_uploads(
     runtime: &Runtime,
@@ -199,7 +212,7 @@ fn groups(only: Option<&str>) -> Result<Vec<Group>, BenchError> {
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
         let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
-        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS].map(str::to_owned));
+        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS, FLOOD].map(str::to_owned));
         return Err(format!("unknown measurement; choose one of {}", names.join(", ")).into());
     }
     Ok(groups)

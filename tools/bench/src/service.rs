@@ -70,6 +70,16 @@ pub(crate) fn prepare(plan: &Plan<'_>) -> Result<String, BenchError> {
     made_key(&said)
 }
 
+/// Creates an account with this many keys in a prepared directory whose service does not run. Returns the keys.
+pub(crate) fn create_keys(plan: &Plan<'_>, account: &str, count: u64) -> Result<Vec<String>, BenchError> {
+    command(plan, &["accounts", "create", account])?;
+    let create = |number: u64| {
+        let name = format!("{account}-{number}");
+        made_key(&command(plan, &["keys", "create", "--json", "--account", account, "--name", &name])?)
+    };
+    (0..count).map(create).collect()
+}
+
 /// Writes the configuration file into the directory, which exists.
 fn write_configuration(plan: &Plan<'_>) -> Result<(), BenchError> {
     let database =
@@ -139,7 +149,8 @@ impl Service {
         Self::serve(plan, self.api_key)
     }
 
-    fn serve(plan: &Plan<'_>, api_key: String) -> Result<Self, BenchError> {
+    /// Starts it in a prepared directory; the key is what [`prepare`] returned.
+    pub(crate) fn serve(plan: &Plan<'_>, api_key: String) -> Result<Self, BenchError> {
         let mut process = Process::start(plan.program, &["serve"], &plan.directory)?;
         let address = listening(&mut process, &plan.directory)?;
         Ok(Self { process, address, api_key })
