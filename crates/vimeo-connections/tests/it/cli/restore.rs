@@ -13,6 +13,7 @@ use crate::support::failing_disk::failing_disk;
 use crate::support::harness::{
     ACCOUNT, COLLECTION, Service, TestEnv, binary, cli, is_documented_failure, printed, schema,
 };
+use crate::support::keyring::remove_scopes;
 
 /// The identifier of the primary key in a keyring file.
 fn primary(text: &str) -> String {
@@ -164,6 +165,7 @@ async fn a_backup_with_an_older_schema_is_migrated() {
     let connection = create_connection(&env, "it").await;
     let path = format!("{COLLECTION}/{}", connection["connectionId"].as_str().unwrap());
     assert_eq!(env.service.terminate(), Some(0));
+    remove_scopes(env.path(), &env.database());
     env
         .database()
         .execute_batch(
