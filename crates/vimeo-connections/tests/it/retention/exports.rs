@@ -108,7 +108,8 @@ async fn an_export_has_everything_of_its_account_and_no_secret() {
     assert!(!text.contains("Of another account"));
     let records = assert_complete(&text, &canaries);
     let ids: BTreeSet<_> = records["job"].iter().map(|job| job["job_id"].as_str().unwrap()).collect();
-    assert_eq!((records["job"].len(), ids.len()), (OLD as usize + 2, OLD as usize + 2), "each once");
+    let expected = usize::try_from(OLD).unwrap() + 2;
+    assert_eq!((records["job"].len(), ids.len()), (expected, expected), "each once");
     let shown = uploads.job(&failed).await;
     assert!(records["job"].contains(&shown), "as the API shows it");
 
