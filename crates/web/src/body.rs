@@ -34,7 +34,8 @@ pub(crate) async fn read_object(request: Request, keep: Keep<'_>) -> Result<Obje
     Ok(ObjectBody { bytes, object })
 }
 
-/// Reads the body of a route whose fields are all optional: an empty one, with any media type, is an empty object.
+/// Reads the body of a route whose fields are all optional: an empty one, with any media type, and `null` are an empty
+/// object.
 pub(crate) async fn read_optional_object(
     request: Request,
     keep: Keep<'_>,
@@ -45,7 +46,11 @@ pub(crate) async fn read_optional_object(
         return Ok(Vec::new());
     }
     media_type?;
-    parse_object(&bytes, keep)
+    match json::parse_keeping(&bytes, keep).map_err(Problem::not_json)? {
+        Json::Object(object) => Ok(object),
+        Json::Null => Ok(Vec::new()),
+        _ => Err(Problem::not_json("The request body must be a JSON object.".to_owned())),
+    }
 }
 
 /// Reads the body of a route without parameters: it is empty, with any media type, or an empty JSON object.

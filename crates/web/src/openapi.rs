@@ -197,7 +197,6 @@ fn forbid_additional_properties(document: &mut Value) {
     let closed = [
         "AcceptedJob",
         "AcceptedUpload",
-        "ApiKey",
         "ApiKeyPage",
         "ApiKeyRotation",
         "Connection",

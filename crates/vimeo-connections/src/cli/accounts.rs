@@ -35,8 +35,8 @@ pub(super) enum Command {
     },
     /// Export everything that an account has as JSON lines, without secrets
     ///
-    /// Each line is an object with a `type` (`account`, `api_key`, `connection`, `job`, `webhook_secret` or
-    /// `idempotency_record`) and the `record`. The last line has the type `summary` and the number of records of each type: an
+    /// Each line is an object with a `type` (`account`, `api_key`, `connection`, `job`, `webhook_secret`,
+    /// `idempotency_record` or `audit_event`) and the `record`. The last line has the type `summary` and the number of records of each type: an
     /// export without it is incomplete. What is changed meanwhile is exported as it was before or after.
     Export {
         /// The account's name

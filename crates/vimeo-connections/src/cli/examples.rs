@@ -39,6 +39,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "vimeo-connections accounts export acme",
         ],
     ),
+    (
+        "accounts limits",
+        &[
+            "vimeo-connections accounts limits acme",
+            "vimeo-connections accounts limits acme --set connections=5000",
+        ],
+    ),
     ("accounts list", &["vimeo-connections accounts list", "vimeo-connections accounts list --json"]),
     ("keys", &["vimeo-connections keys create --account acme", "vimeo-connections keys list"]),
     (

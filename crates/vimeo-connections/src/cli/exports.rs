@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use app::{App, Caller, Clock, IdempotencyRecordId, JobFilter};
 use domain::account::Account;
+use domain::audit::AuditFilter;
 use domain::page::PageLimit;
 use serde::Serialize;
 use serde_json::json;
@@ -131,6 +132,7 @@ async fn write_records(
         lines.add_value("webhook_secret", &record)?;
     }
     write_idempotency_records(app, account, lines).await?;
+    write_audit_events(app, account, lines).await?;
     let summary = json!({
         "accountId": account.id.as_str(),
         "exportedDate": Clock::system().now().to_string(),
@@ -195,6 +197,25 @@ async fn write_idempotency_records(
         match page.last() {
             Some(last) if page.len() == PageLimit::MAX.as_u32() as usize => after = last.id.clone(),
             _ => return Ok(()),
+        }
+    }
+}
+
+/// The events, newest first.
+async fn write_audit_events(
+    app: &App,
+    account: &Account,
+    lines: &mut Lines<impl Write>,
+) -> Result<(), ExportError> {
+    let mut filter = AuditFilter::default();
+    loop {
+        let page = app.export_audit_events(&account.id, &filter, PageLimit::MAX).await?;
+        for event in &page.events {
+            lines.add("audit_event", &web::audit_event_object(event))?;
+        }
+        filter.before_id = page.next;
+        if filter.before_id.is_none() {
+            return Ok(());
         }
     }
 }

@@ -119,7 +119,7 @@ pub(crate) struct CreatedApiKeyOut<'a> {
     /// The key itself. Returned only once: only a keyed hash of it is stored.
     #[schema(
         pattern = "^pictai_[0-9A-Za-z]{49}$",
-        example = "pictai_4rT0vJx7nQeYb2LkWcHs9ZpMdUa6GfBi1OyRtEwXqKj3Nh0VmC"
+        example = "pictai_4rT0vJx7nQeYb2LkWcHs9ZpMdUa6GfBi1OyRtEwXqKj3Nh"
     )]
     key: &'a str,
 }
@@ -148,7 +148,7 @@ pub(crate) struct ApiKeysOut {
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct NewApiKeyIn {
     /// To recognise it by; not necessarily unique.
-    #[schema(min_length = 1, max_length = 100, example = "billing service")]
+    #[schema(min_length = 1, max_length = 100, format = "label", example = "billing service")]
     name: String,
     /// What the key allows; not more than the key that creates it. Omitted or null: as much.
     #[schema(min_items = 1, max_items = 7, example = json!(["connections:read", "uploads:write"]))]
@@ -163,7 +163,7 @@ pub(crate) struct NewApiKeyIn {
 #[schema(as = RenamedApiKey)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct RenamedApiKeyIn {
-    #[schema(min_length = 1, max_length = 100, example = "billing service (old)")]
+    #[schema(min_length = 1, max_length = 100, format = "label", example = "billing service (old)")]
     name: String,
 }
 

@@ -173,6 +173,13 @@ async fn a_backup_with_an_older_schema_is_migrated() {
              DROP TABLE moves; DROP TABLE write_probes; DROP TABLE sweeps; DROP INDEX api_keys_by_account;
              ALTER TABLE api_keys DROP COLUMN scopes; ALTER TABLE api_keys DROP COLUMN created_by;
              ALTER TABLE api_keys DROP COLUMN rotated_from; ALTER TABLE api_keys DROP COLUMN last_used_at;
+             ALTER TABLE accounts DROP COLUMN max_requests_per_minute;
+             ALTER TABLE accounts DROP COLUMN max_key_requests_per_minute;
+             ALTER TABLE accounts DROP COLUMN max_connections; ALTER TABLE accounts DROP COLUMN max_jobs_in_progress;
+             ALTER TABLE accounts DROP COLUMN max_idempotency_records;
+             ALTER TABLE accounts DROP COLUMN max_event_streams;
+             ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
+             DROP TABLE audit_links; DROP TABLE audit_chains; DROP TABLE audit_leases;
              DELETE FROM schema_migrations WHERE number > 1",
         )
         .unwrap();

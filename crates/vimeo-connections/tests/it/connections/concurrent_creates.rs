@@ -243,7 +243,7 @@ async fn a_full_queue_rejects_writes_and_loses_no_accepted_one() {
             (answer.status, answer.text.as_str()),
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "{\"code\":\"OVERLOADED\",\"message\":\"Too many requests are waiting. Nothing was stored.\"}"
+                "{\"code\":\"OVERLOADED\",\"message\":\"Too many requests are in progress. Nothing was stored.\"}"
             )
         );
         assert_eq!(answer.header("retry-after"), "1");

@@ -153,7 +153,9 @@ async fn the_expiry_of_the_certificate_is_exported() {
     let config = format!("{METRICS}{}", tls("ours.pem", "ours.key"));
     let directory = installation(&config);
     let service = Service::start(directory.path());
-    let log = read(&directory.path().join("service.log"));
+    let log_file = directory.path().join("service.log");
+    until("the address is logged", async || read(&log_file).contains("serving metrics")).await;
+    let log = read(&log_file);
     let page = reqwest::get(metrics_url_in(&log)).await.unwrap().text().await.unwrap();
     let page = Metrics(page);
     let expires = page.value("certificate_not_after_timestamp_seconds");

@@ -49,7 +49,8 @@ pub(crate) fn remove_scopes(directory: &Path, database: &Connection) {
     };
     let rows: Vec<_> = statement.query_map([], read).unwrap().collect::<rusqlite::Result<_>>().unwrap();
     for (key, hash) in rows {
-        let update = "UPDATE api_keys SET scopes = NULL, created_by = NULL, rotated_from = NULL, last_used_at = NULL,
+        let update =
+            "UPDATE api_keys SET scopes = NULL, created_by = NULL, rotated_from = NULL, last_used_at = NULL,
             row_mac = ?1 WHERE api_key_id = ?2";
         database.execute(update, params![keys.mac_api_key(&key, &hash).0, key.id.as_str()]).unwrap();
     }
