@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use domain::audit::Action;
+use domain::scope::Scope;
 use serde_json::{Map, Value, json};
 use utoipa::IntoResponses;
 use utoipa::openapi::content::ContentBuilder;
@@ -165,6 +167,7 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
         }
     }
     forbid_additional_properties(&mut document);
+    list_values(&mut document);
     for operation in operations_mut(&mut document) {
         // The macro generates one empty alternative; an empty list is more common.
         if operation.get("security") == Some(&json!([{}])) {
@@ -222,6 +225,22 @@ fn forbid_additional_properties(document: &mut Value) {
     for (name, schema) in schemas.into_iter().flatten() {
         if let Some(schema) = schema.as_object_mut().filter(|_| closed.contains(&name.as_str())) {
             schema.insert("additionalProperties".to_owned(), json!(false));
+        }
+    }
+}
+
+/// Lists the values of what is a name of ours: those of scopes in requests, and of audited actions.
+fn list_values(document: &mut Value) {
+    if let Some(scopes) = document.pointer_mut("/components/schemas/NewApiKey/properties/scopes/items") {
+        scopes["enum"] = json!(Scope::ALL.map(Scope::as_str));
+    }
+    for operation in operations_mut(document) {
+        let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+        for parameter in parameters.into_iter().flatten() {
+            let is_action = parameter.get("name").is_some_and(|name| name == "action");
+            if let Some(schema) = parameter.get_mut("schema").filter(|_| is_action) {
+                schema["enum"] = json!(Action::ALL.map(Action::as_str));
+            }
         }
     }
 }

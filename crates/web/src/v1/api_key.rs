@@ -119,7 +119,7 @@ pub(crate) struct CreatedApiKeyOut<'a> {
     /// The key itself. Returned only once: only a keyed hash of it is stored.
     #[schema(
         pattern = "^pictai_[0-9A-Za-z]{49}$",
-        example = "pictai_4rT0vJx7nQeYb2LkWcHs9ZpMdUa6GfBi1OyRtEwXqKj3Nh"
+        example = "pictai_4rT0vJx7nQeYb2LkWcHs9ZpMdUa6GfBi1OyRtEwXqKj3Nh0Vm"
     )]
     key: &'a str,
 }

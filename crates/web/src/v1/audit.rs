@@ -115,7 +115,11 @@ pub(super) struct AuditQuery {
     #[param(example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
     subject: Option<String>,
     /// Only events of this actor: the ID of an API key, or `api_key`, `operator` or `worker` for all of a kind.
-    #[param(example = "operator", nullable = false)]
+    #[param(
+        example = "operator",
+        nullable = false,
+        pattern = "^(key_[a-z0-9]{20}|api_key|operator|worker)$"
+    )]
     actor: Option<String>,
 }
 

@@ -186,7 +186,8 @@ mod tests {
     #[test]
     fn a_copy_replaces_the_database_file_only() {
         let directory = tempfile::tempdir().unwrap();
-        let installation = Installation::new(Path::new("none"), directory.path());
+        // In the place of an older service, which has no limits.
+        let installation = Installation::new(Path::new("false"), directory.path());
         let (a, b) = (installation.configure("a", None).unwrap(), installation.configure("b", None).unwrap());
         fs::write(a.file.as_ref().unwrap(), "four").unwrap();
         fs::write(b.subdirectory.join("vimeo-connections.db-wal"), "old").unwrap();
