@@ -1,5 +1,6 @@
 //! Audit events as they are read: as stored, so that an action or actor that a newer version wrote is shown, not an error.
 
+use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -157,6 +158,15 @@ impl FromStr for FilterActor {
     }
 }
 
+impl fmt::Display for FilterActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => f.write_str(id.as_str()),
+            Self::Kind(kind) => f.write_str(kind.as_str()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,7 +238,10 @@ mod tests {
     fn an_actor_is_a_key_or_a_kind() {
         assert_eq!("worker".parse(), Ok(FilterActor::Kind(ActorKind::Worker)));
         let key = ApiKeyId::from_random([7; 16]);
-        assert_eq!(key.as_str().parse(), Ok(FilterActor::Key(key)));
+        assert_eq!(key.as_str().parse(), Ok(FilterActor::Key(key.clone())));
+        for actor in [FilterActor::Key(key), FilterActor::Kind(ActorKind::Operator)] {
+            assert_eq!(actor.to_string().parse(), Ok(actor));
+        }
         for text in ["", "key_", "pictai_x", "Operator", "someone"] {
             assert_eq!(text.parse::<FilterActor>(), Err(FilterActorError), "{text}");
         }

@@ -1,20 +1,21 @@
 //! `audit`.
 
+mod events;
 mod heads;
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use app::{App, Finding, FindingKind, VerifiedChain};
 use clap::{Args, Subcommand};
 use domain::account::Label;
-use domain::audit::{Action, AuditFilter, AuditRecord, FilterActor};
+use domain::audit::{Action, FilterActor};
 use domain::id::AccountId;
 use domain::page::PageLimit;
 use domain::time::Timestamp;
 use serde_json::json;
 
+use super::backend::Place;
 use super::{BoxError, Format, output};
 use crate::exit::ExitStatus;
 
@@ -66,9 +67,9 @@ pub(super) enum HeadCommand {
 
 #[derive(Args)]
 pub(super) struct Selection {
-    /// The account's name, or its ID, also of a deleted account
+    /// The account's name, or its ID, also of a deleted account; required for the database, and not for a remote service
     #[arg(long)]
-    account: String,
+    account: Option<String>,
     /// Only events after this instant, such as 2026-01-31T09:05:00Z
     #[arg(long, value_parser = Timestamp::parse)]
     after: Option<Timestamp>,
@@ -91,14 +92,6 @@ fn parse_action(text: &str) -> Result<Action, String> {
         .ok_or_else(|| format!("must be one of: {}", Action::ALL.map(Action::as_str).join(", ")))
 }
 
-impl Selection {
-    async fn find(self, app: &App) -> Result<(AccountId, AuditFilter), BoxError> {
-        let Self { account, after, before, action, subject, actor } = self;
-        let account = find_account(app, &account).await?;
-        Ok((account, AuditFilter { before_id: None, after, before, action, subject, actor }))
-    }
-}
-
 /// The account with this name or ID.
 async fn find_account(app: &App, text: &str) -> Result<AccountId, BoxError> {
     if text.starts_with(ACCOUNT_ID_PREFIX) {
@@ -114,17 +107,22 @@ async fn find_optional(app: &App, text: Option<&str>) -> Result<Option<AccountId
     }
 }
 
-pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
+pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, BoxError> {
     match command {
-        Command::List { selection, limit, format } => list(app, selection, limit, &format).await,
-        Command::Export { selection } => export(app, selection).await,
+        Command::List { selection, limit, format } => {
+            let events = selection.open(place).await?.list(limit).await?;
+            events::print(&events, &format)
+        }
+        Command::Export { selection } => selection.open(place).await?.export().await,
         Command::Verify { account, head, format } => {
+            let app = place.database()?;
             let account = find_optional(app, account.as_deref()).await?;
             let heads = head.as_deref().map(heads::read).transpose()?.unwrap_or_default();
             let verified = app.verify_audit(account.as_ref(), &heads).await?;
             report(&verified, &format)
         }
         Command::Head(HeadCommand::Export { account }) => {
+            let app = place.database()?;
             let account = find_optional(app, account.as_deref()).await?;
             let heads = app.export_audit_heads(account.as_ref()).await?;
             let lines: Vec<_> = heads.iter().map(|head| heads::show(head).to_string()).collect();
@@ -135,74 +133,6 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             output::print(&lines.join("\n"))
         }
     }
-}
-
-async fn list(
-    app: &App,
-    selection: Selection,
-    limit: PageLimit,
-    format: &Format,
-) -> Result<ExitCode, BoxError> {
-    let (account, mut filter) = selection.find(app).await?;
-    let mut events: Vec<AuditRecord> = Vec::new();
-    let limit = limit.as_u32() as usize;
-    while events.len() < limit {
-        let page = app.export_audit_events(&account, &filter, PageLimit::MAX).await?;
-        events.extend(page.events);
-        let Some(next) = page.next else { break };
-        filter.before_id = Some(next);
-    }
-    events.truncate(limit);
-    if format.json {
-        let items: Vec<serde_json::Value> = events
-            .iter()
-            .map(|event| serde_json::from_slice(&web::audit_event_object(event)))
-            .collect::<Result<_, _>>()?;
-        return output::print_json(&items);
-    }
-    let rows: Vec<_> = events.iter().map(row).collect();
-    output::print_table(&["DATE", "ACTOR", "ACTION", "SUBJECT", "ADDRESS", "OUTCOME"], &rows)
-}
-
-fn row(event: &AuditRecord) -> Vec<String> {
-    let actor = match (&event.actor_name, &event.api_key_id) {
-        (Some(name), Some(id)) => format!("{name} ({id})"),
-        (None, Some(id)) => id.clone(),
-        _ => event.actor_kind().to_owned(),
-    };
-    let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
-    vec![
-        event.at.to_string(),
-        actor,
-        event.action.clone(),
-        or_dash(event.subject.as_deref()),
-        or_dash(event.address()),
-        event.refusal.clone().unwrap_or_else(|| "done".to_owned()),
-    ]
-}
-
-async fn export(app: &App, selection: Selection) -> Result<ExitCode, BoxError> {
-    let (account, mut filter) = selection.find(app).await?;
-    let mut stdout = io::BufWriter::new(io::stdout().lock());
-    loop {
-        let page = app.export_audit_events(&account, &filter, PageLimit::MAX).await?;
-        for event in &page.events {
-            let mut line = web::audit_event_object(event);
-            line.push(b'\n');
-            match stdout.write_all(&line) {
-                // The reader has closed the pipe (`… | head`).
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
-                result => result?,
-            }
-        }
-        let Some(next) = page.next else { break };
-        filter.before_id = Some(next);
-    }
-    match stdout.flush() {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        result => result?,
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the result of a verification.

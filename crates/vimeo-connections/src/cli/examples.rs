@@ -91,6 +91,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "vimeo-connections audit list --account acme",
             "vimeo-connections audit list --account acme --action delete_connection --after 2026-01-31T00:00:00Z --json",
+            "vimeo-connections audit list --actor operator --profile production",
         ],
     ),
     (
@@ -98,6 +99,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "vimeo-connections audit export --account acme > audit.jsonl",
             "vimeo-connections audit export --account acme --actor key_7t1b8z4d0c6q2v9x1k3m",
+            "vimeo-connections audit export --profile production > audit.jsonl",
         ],
     ),
     (

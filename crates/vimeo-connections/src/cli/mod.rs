@@ -227,7 +227,7 @@ async fn run_on_database(
 async fn run_on_account(config: &Config, command: AccountCommand) -> Result<ExitCode, BoxError> {
     match command {
         AccountCommand::Audit(command) => {
-            administer(config, async |app| audit::run(app, command).await).await
+            administer(config, async |app| audit::run(Place::Database(app), command).await).await
         }
         AccountCommand::Keys(command) => administer(config, async |app| keys::run(app, command).await).await,
         AccountCommand::Connections(command) => {
@@ -256,7 +256,7 @@ async fn run_on_account(config: &Config, command: AccountCommand) -> Result<Exit
 async fn run_on_service(client: &ApiClient, command: AccountCommand) -> Result<ExitCode, BoxError> {
     let place = Place::Service(client);
     match command {
-        AccountCommand::Audit(_) => Err(backend::UsageError::NeedsDatabase.into()),
+        AccountCommand::Audit(command) => audit::run(place, command).await,
         AccountCommand::Keys(command) => keys::run_remotely(client, command).await,
         // The service decides about unknown fields; those of a file are ignored.
         AccountCommand::Connections(command) => connections::run(place, UnknownFields::Ignore, command).await,

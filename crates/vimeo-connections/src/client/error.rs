@@ -30,6 +30,13 @@ pub(crate) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// The connection was lost while an answer was read, of which a part has been used.
+    #[error("the connection to {service} was lost: the output is incomplete")]
+    Incomplete {
+        service: String,
+        #[source]
+        source: reqwest::Error,
+    },
     /// The answer has not the form of this API.
     #[error("{service} answered with status {status}, but not as this service does; check the URL")]
     Foreign { service: String, status: u16 },
@@ -122,7 +129,7 @@ impl ClientError {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Refused(refusal) => matches!(refusal.status, 429 | 500 | 502 | 503 | 504),
-            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } => true,
+            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::Incomplete { .. } => true,
             Self::Foreign { status, .. } => *status >= 500,
             Self::Redirected { .. } | Self::TooLarge { .. } | Self::NoRoots | Self::Setup(_) => false,
         }
@@ -133,7 +140,9 @@ impl HasExitStatus for ClientError {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Refused(refusal) => of_status(refusal.status),
-            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } => ExitStatus::Unavailable,
+            Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::Incomplete { .. } => {
+                ExitStatus::Unavailable
+            }
             Self::Foreign { status, .. } if *status >= 500 => ExitStatus::Unavailable,
             Self::Foreign { .. } | Self::Redirected { .. } | Self::NoRoots | Self::Setup(_) => {
                 ExitStatus::Misconfigured

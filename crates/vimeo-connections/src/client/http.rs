@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::error::{ClientError, Refusal};
+use super::lines::Lines;
 use super::service_url::ServiceUrl;
 use crate::wiring::USER_AGENT;
 
@@ -19,6 +20,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(100);
 pub(crate) const STREAM_TIMEOUT: Duration = Duration::from_secs(20);
 /// Far more than a page of the API.
 const RESPONSE_MAX_BYTES: usize = 32 * 1024 * 1024;
+const JSON_LINES: &str = "application/x-ndjson";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -94,7 +96,9 @@ impl ApiClient {
             .no_proxy()
             .http1_only()
             .https_only(url.is_https())
-            .connect_timeout(CONNECT_TIMEOUT);
+            .connect_timeout(CONNECT_TIMEOUT)
+            // For what has no timeout as a whole.
+            .read_timeout(REQUEST_TIMEOUT);
         // By default, reqwest takes root certificates from wherever the environment points.
         let builder = match tls {
             Some(tls) => builder.tls_backend_preconfigured(tls),
@@ -147,6 +151,16 @@ impl ApiClient {
             StatusCode::OK => Ok(Some(response)),
             _ => Err(self.read_body(response, false).await?.into_error()),
         }
+    }
+
+    /// Opens a response of JSON lines, which may be of any length.
+    pub(crate) async fn open_lines(&self, call: Call<'_>) -> Result<Lines, ClientError> {
+        let response = self.request(call).send().await.map_err(|error| self.failed(error, false))?;
+        let has_lines = response.headers().get(CONTENT_TYPE).is_some_and(|kind| *kind == JSON_LINES);
+        if response.status() == StatusCode::OK && has_lines {
+            return Ok(Lines::new(response, self.url.to_string()));
+        }
+        Err(self.read_body(response, false).await?.into_error())
     }
 
     fn request(&self, call: Call<'_>) -> RequestBuilder {

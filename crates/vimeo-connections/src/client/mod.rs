@@ -4,6 +4,7 @@
 mod error;
 mod events;
 mod http;
+mod lines;
 mod profiles;
 mod service_url;
 mod target;

@@ -11,6 +11,7 @@ pub(crate) mod generated;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod remote;
+pub(crate) mod remote_audit;
 pub(crate) mod remote_keys;
 pub(crate) mod remote_upload;
 pub(crate) mod restore;
