@@ -48,8 +48,7 @@ impl PlainKey {
     /// distinguish real keys from similar texts.
     pub fn from_random(random: [u8; 32]) -> Self {
         let digits = base62(&random, RANDOM_DIGITS);
-        let checksum = base62(&crc32fast::hash(digits.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS);
-        Self(Secret::new(format!("{KEY_PREFIX}{digits}{checksum}")))
+        Self(Secret::new(format!("{KEY_PREFIX}{digits}{}", checksum(&digits))))
     }
 
     /// The estimated strength in bits, without the prefix.
@@ -66,10 +65,7 @@ impl PlainKey {
     /// neither.
     pub fn has_checksum(&self) -> bool {
         let rest = self.0.expose().strip_prefix(KEY_PREFIX).unwrap_or_default();
-        rest.len() == RANDOM_DIGITS + CHECKSUM_DIGITS
-            && rest.split_at_checked(RANDOM_DIGITS).is_some_and(|(digits, checksum)| {
-                base62(&crc32fast::hash(digits.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS) == checksum
-            })
+        rest.split_at_checked(RANDOM_DIGITS).is_some_and(|(digits, last)| checksum(digits) == last)
     }
 
     /// The last four characters, to distinguish keys in a list.
@@ -196,6 +192,11 @@ pub struct ApiKeyRow {
     pub hash: HashedKey,
     /// The MAC of this row.
     pub mac: RowMac,
+}
+
+/// The last digits of a key with these random digits.
+fn checksum(digits: &str) -> String {
+    base62(&crc32fast::hash(digits.as_bytes()).to_be_bytes(), CHECKSUM_DIGITS)
 }
 
 /// A big-endian number in base 62, zero-padded to `digits` digits, which must suffice.

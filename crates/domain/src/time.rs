@@ -72,6 +72,12 @@ impl Timestamp {
         Self::from_micros(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
     }
 
+    /// `duration` earlier, in whole microseconds; not before 1970.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self::from_micros(self.0.saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// `seconds` later.
     #[must_use]
     pub fn plus_seconds(self, seconds: i64) -> Self {

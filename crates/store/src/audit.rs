@@ -1,11 +1,8 @@
 //! The audit log and the chain that links its events, as the engines keep them.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::audit::{AuditChain, AuditEvent, AuditFilter, AuditLink, AuditRecord};
 use domain::id::{AccountId, AuditEventId};
-use domain::time::Timestamp;
 
 use crate::{Changed, Error};
 
@@ -72,14 +69,6 @@ pub trait Audit: Send + Sync {
         end: &AuditEventId,
         limit: u32,
     ) -> Result<Vec<AuditLink>, Error>;
-    /// Takes the lease of work that visits all accounts; [`Changed::No`] while a node has it. By the database's clock where
-    /// it has one, else by `now`.
-    async fn lease_audit_work(
-        &self,
-        work: AuditWork,
-        now: Timestamp,
-        lease: Duration,
-    ) -> Result<Changed, Error>;
 }
 
 /// A page of audit events.
@@ -129,25 +118,6 @@ pub struct AuditLinkRow {
     pub link: AuditLink,
     /// The event; `None` if it was removed.
     pub event: Option<AuditRecord>,
-}
-
-/// Work that visits all accounts, by one node at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuditWork {
-    /// Linking the events that other processes wrote, and late ones.
-    Link,
-    /// Deleting old events.
-    Retain,
-}
-
-impl AuditWork {
-    /// The name in the store.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Link => "link",
-            Self::Retain => "retain",
-        }
-    }
 }
 
 /// A page of up to `limit` events, of which one more was asked for. `last_scanned` returns where a page ends that is short

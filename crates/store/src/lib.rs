@@ -34,7 +34,7 @@ use std::sync::Arc;
 use domain::time::Timestamp;
 
 pub use api_keys::{ApiKeyUpdate, ApiKeyUse, OtherManager};
-pub use audit::{Audit, AuditChainWrite, AuditLinkRow, AuditPage, AuditWork, LinkHorizons, UnlinkedAccounts};
+pub use audit::{Audit, AuditChainWrite, AuditLinkRow, AuditPage, LinkHorizons, UnlinkedAccounts};
 pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup, stage_backup};
 pub use engine_migration::{
     CopiedTable, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationRequest,

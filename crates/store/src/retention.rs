@@ -1,4 +1,5 @@
-//! What the service deletes by age, in small pieces, and the leases by which one node at a time does so.
+//! What the service deletes by age, in small pieces, and the leases by which one node at a time does this and other work that
+//! visits all accounts.
 //!
 //! A piece chooses its rows by their age alone, so that two nodes that sweep at once delete each row once. The lease only
 //! saves work.
@@ -32,7 +33,7 @@ pub struct Expired {
     pub now: Timestamp,
 }
 
-/// Deletion by age.
+/// Deletion by age, and the leases of all work that visits all accounts.
 #[async_trait]
 pub trait Retention: Send + Sync {
     /// Takes the lease of the sweep of this name; `None` if it has not expired. Returns its fence.
@@ -49,10 +50,6 @@ pub trait Retention: Send + Sync {
 impl Expired {
     /// The rows of this instant and earlier ones have been kept long enough, by the caller's clock.
     pub(crate) fn until(&self) -> Timestamp {
-        Timestamp::from_micros(self.now.as_micros().saturating_sub(micros(self.kept)))
+        self.now.minus(self.kept)
     }
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use domain::audit::{AuditChain, AuditLink, AuditRecord};
 use domain::id::{AccountId, AuditEventId};
 use domain::time::Timestamp;
-use store::{AuditChainWrite, AuditWork, Changed, LinkHorizons};
+use store::{AuditChainWrite, Changed, LinkHorizons};
 
 use super::pending::SETTLE;
 use crate::{App, Context, Error};
@@ -26,6 +26,8 @@ const ACCOUNTS_PER_ROUND: usize = 200;
 const BATCH: u32 = 500;
 /// The pause after a full batch: requests write meanwhile.
 const BATCH_PAUSE: Duration = Duration::from_millis(20);
+/// The name of the lease for visiting all accounts.
+const SWEEP: &str = "audit_links";
 /// How often all accounts are visited.
 const PASS_INTERVAL: Duration = Duration::from_secs(30);
 /// Accounts in one read of such a pass.
@@ -87,7 +89,7 @@ impl App {
 
     async fn pass(&self, options: AuditOptions) -> Result<(), Error> {
         let now = self.clock.now();
-        if self.store.lease_audit_work(AuditWork::Link, now, PASS_INTERVAL).await? == Changed::Yes {
+        if self.store.lease_sweep(SWEEP, PASS_INTERVAL, now).await?.is_some() {
             self.link_all(now).await?;
         }
         match options.retention_days {

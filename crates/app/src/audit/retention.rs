@@ -6,12 +6,15 @@ use std::time::Duration;
 use domain::audit::{AuditChain, AuditLink};
 use domain::id::{AccountId, AuditEventId};
 use domain::time::Timestamp;
-use store::{AuditChainWrite, AuditWork, Changed};
+use store::{AuditChainWrite, Changed};
 
 use crate::{App, Error};
 
+/// The name of the lease.
+const SWEEP: &str = "audit_events";
 /// How often old events are looked for.
 const INTERVAL: Duration = Duration::from_mins(10);
+const DAY: Duration = Duration::from_hours(24);
 /// Events deleted in one transaction.
 const BATCH: u32 = 500;
 /// The pause after each: requests write meanwhile.
@@ -21,7 +24,7 @@ impl App {
     /// Deletes linked events older than this, if no node has done so recently.
     pub(super) async fn delete_old_audit_events(&self, days: u32) -> Result<(), Error> {
         let now = self.clock.now();
-        if self.store.lease_audit_work(AuditWork::Retain, now, INTERVAL).await? == Changed::No {
+        if self.store.lease_sweep(SWEEP, INTERVAL, now).await?.is_none() {
             return Ok(());
         }
         let end = first_kept(now, days);
@@ -68,8 +71,7 @@ impl App {
 
 /// The smallest identifier of an event that is kept.
 fn first_kept(now: Timestamp, days: u32) -> AuditEventId {
-    let micros_per_day = 86_400_000_000;
-    AuditEventId::first_at(Timestamp::from_micros(now.as_micros() - i64::from(days) * micros_per_day))
+    AuditEventId::first_at(now.minus(DAY * days))
 }
 
 /// The links that follow the last deleted one without a gap: a late event stays until all before it are old.

@@ -100,8 +100,9 @@ impl AuditChain {
     }
 }
 
-fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    // No identifier comes near 4 GiB.
+/// Adds a text after its length.
+pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    // No text comes near 4 GiB.
     bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(text.as_bytes());
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::chain::put_text;
 use super::{Action, ActorKind, AuditEvent};
 use crate::id::{AccountId, ApiKeyId, AuditEventId};
 use crate::time::Timestamp;
@@ -92,9 +93,7 @@ impl AuditRecord {
 fn put(bytes: &mut Vec<u8>, column: Option<&str>) {
     let Some(text) = column else { return bytes.push(0) };
     bytes.push(1);
-    // No column comes near 4 GiB.
-    bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
-    bytes.extend_from_slice(text.as_bytes());
+    put_text(bytes, text);
 }
 
 /// Which audit events are listed.

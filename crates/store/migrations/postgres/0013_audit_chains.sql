@@ -1,6 +1,6 @@
 -- lowest application schema: 9
 -- Who performed an action, in columns of its own; NULL in the events of earlier versions, which have the kind in api_key_id and
--- remote. The chain that links an account's events, and the leases of the work on it.
+-- remote. The chain that links an account's events.
 
 ALTER TABLE audit_events ADD COLUMN actor_kind TEXT COLLATE "C";
 ALTER TABLE audit_events ADD COLUMN actor_name TEXT COLLATE "C";
@@ -25,10 +25,4 @@ CREATE TABLE audit_chains (
     deleted_link     BYTEA NOT NULL CHECK (octet_length(deleted_link) = 32),
     updated_at       BIGINT NOT NULL,
     row_mac          BYTEA NOT NULL CHECK (octet_length(row_mac) = 32)
-);
-
--- One node at a time visits all accounts.
-CREATE TABLE audit_leases (
-    work        TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    lease_until BIGINT NOT NULL
 );

@@ -9,7 +9,7 @@ use domain::id::{AccountId, AuditEventId};
 
 use super::TestDatabase;
 use super::samples::{actor, at, audited, event, insert_account, key_row};
-use crate::{AuditChainWrite, AuditWork, Changed, LinkHorizons, Store};
+use crate::{AuditChainWrite, Changed, LinkHorizons, Store};
 
 /// The account's next chain row with links for these events.
 async fn next(store: &dyn Store, account: &AccountId, events: &[AuditRecord]) -> AuditChainWrite {
@@ -161,10 +161,10 @@ pub(crate) async fn accounts_with_events_to_link_are_found_also_deleted_ones(db:
 pub(crate) async fn the_work_of_visiting_all_accounts_is_leased_to_one_node(db: &TestDatabase) {
     let store = db.open().await;
     let lease =
-        async |work, second| store.lease_audit_work(work, at(second), Duration::from_mins(1)).await.unwrap();
-    assert_eq!(lease(AuditWork::Link, 0).await, Changed::Yes);
-    assert_eq!(lease(AuditWork::Link, 59).await, Changed::No);
-    assert_eq!(lease(AuditWork::Retain, 59).await, Changed::Yes);
-    assert_eq!(lease(AuditWork::Link, 60).await, Changed::Yes);
-    assert_eq!(lease(AuditWork::Link, 119).await, Changed::No);
+        async |name, second| store.lease_sweep(name, Duration::from_mins(1), at(second)).await.unwrap();
+    assert_eq!(lease("link", 0).await, Some(1));
+    assert_eq!(lease("link", 59).await, None);
+    assert_eq!(lease("retain", 59).await, Some(1));
+    assert_eq!(lease("link", 60).await, Some(2));
+    assert_eq!(lease("link", 119).await, None);
 }

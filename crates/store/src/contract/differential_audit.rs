@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::differential::{ACCOUNTS, Run, describe};
 use super::samples;
-use crate::{AuditChainWrite, AuditWork, LinkHorizons, Store};
+use crate::{AuditChainWrite, LinkHorizons, Store};
 
 /// An operation.
 #[derive(Debug, Clone)]
@@ -15,8 +15,8 @@ pub(super) enum AuditOp {
     Link { account: u8, limit: u32, behind: u64 },
     /// Deletes the events at the first positions.
     Trim { account: u8, limit: u32 },
-    /// Takes the lease of this work.
-    Lease { work: AuditWork },
+    /// Takes the lease of the sweep of this name.
+    Lease { name: &'static str },
     /// Looks for accounts with events to link.
     Visit { after: u8, limit: u32 },
     /// Adds an event alone.
@@ -25,12 +25,12 @@ pub(super) enum AuditOp {
 
 pub(super) fn op() -> impl Strategy<Value = AuditOp> {
     let account = 0..ACCOUNTS;
-    let works = vec![AuditWork::Link, AuditWork::Retain];
+    let names = vec!["link", "retain"];
     prop_oneof![
         4 => (account.clone(), 0..6_u32, prop::sample::select(vec![0, 0, 0, 1])).prop_map(
             |(account, limit, behind)| AuditOp::Link { account, limit, behind }),
         1 => (account.clone(), 1..4_u32).prop_map(|(account, limit)| AuditOp::Trim { account, limit }),
-        1 => prop::sample::select(works).prop_map(|work| AuditOp::Lease { work }),
+        1 => prop::sample::select(names).prop_map(|name| AuditOp::Lease { name }),
         1 => (account.clone(), 1..4_u32).prop_map(|(after, limit)| AuditOp::Visit { after, limit }),
         2 => account.prop_map(|account| AuditOp::Refuse { account }),
     ]
@@ -40,9 +40,9 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &AuditOp) -> Stri
     match *op {
         AuditOp::Link { account, limit, behind } => link(store, &run.account(account), limit, behind).await,
         AuditOp::Trim { account, limit } => trim(store, &run.account(account), limit).await,
-        AuditOp::Lease { work } => {
+        AuditOp::Lease { name } => {
             let now = samples::at(run.second);
-            describe(store.lease_audit_work(work, now, std::time::Duration::from_secs(30)).await)
+            describe(store.lease_sweep(name, std::time::Duration::from_secs(30), now).await)
         }
         AuditOp::Visit { after, limit } => {
             let end = AuditEventId::greatest();

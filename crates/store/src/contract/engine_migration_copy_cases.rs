@@ -45,7 +45,7 @@ async fn every_column_of_both_engines_is_copied(source: &TestDatabase, target: &
     let mut statement = file
         .prepare(
             "SELECT t.name || '.' || c.name, c.type, c.pk FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-             WHERE t.type = 'table' AND t.name NOT IN ('schema_migrations', 'moves', 'write_probes', 'sweeps', 'audit_leases', 'sealing_keys')",
+             WHERE t.type = 'table' AND t.name NOT IN ('schema_migrations', 'moves', 'write_probes', 'sweeps', 'sealing_keys')",
         )
         .unwrap();
     let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, usize>(2)?));
@@ -73,7 +73,7 @@ async fn every_column_of_both_engines_is_copied(source: &TestDatabase, target: &
     let on_postgres = target
         .sql(
             "SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
-             WHERE table_schema = 'public' AND table_name NOT IN ('schema_migrations', 'moves', 'write_probes', 'sweeps', 'audit_leases')",
+             WHERE table_schema = 'public' AND table_name NOT IN ('schema_migrations', 'moves', 'write_probes', 'sweeps')",
         )
         .await;
     let expected = TABLES.iter().flat_map(|table| {
@@ -260,7 +260,7 @@ async fn a_target_with_rows_is_left_unchanged(source: &TestDatabase, target: &Te
     target.sql("DELETE FROM accounts; DELETE FROM keyring_checks; DROP TABLE moves").await;
     target
         .sql(
-            "DROP TABLE jobs, job_secrets, webhook_secrets, write_probes, sweeps, audit_links, audit_chains, audit_leases;
+            "DROP TABLE jobs, job_secrets, webhook_secrets, write_probes, sweeps, audit_links, audit_chains;
              ALTER TABLE audit_events DROP COLUMN actor_kind, DROP COLUMN actor_name",
         )
         .await;

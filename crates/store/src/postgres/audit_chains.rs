@@ -1,15 +1,12 @@
 //! The chain that links an account's audit events.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::audit::{AuditChain, AuditEvent, AuditFilter, AuditLink, AuditRecord, Link};
 use domain::id::{AccountId, AuditEventId};
-use domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::audit_events::{self, InsertAuditEvent, event_id};
-use super::clock::{Clock, micros};
+
 use super::parameters::{Parameters, column};
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
@@ -17,8 +14,7 @@ use super::writes::SingleWrite;
 use super::{Postgres, rows};
 use crate::sql::statement;
 use crate::{
-    Audit, AuditChainWrite, AuditLinkRow, AuditPage, AuditWork, Changed, Error, LinkHorizons,
-    UnlinkedAccounts,
+    Audit, AuditChainWrite, AuditLinkRow, AuditPage, Changed, Error, LinkHorizons, UnlinkedAccounts,
 };
 
 const SQL: &str = include_str!("sql/audit_chains.sql");
@@ -32,7 +28,6 @@ const INSERT_LINKS: &str = statement(SQL, "insert_audit_links");
 const DELETE_LINKS: &str = statement(SQL, "delete_audit_links");
 const LIST_LINKS: &str = statement(SQL, "list_audit_links");
 const LIST_LINKS_AFTER: &str = statement(SQL, "list_audit_links_after");
-const LEASE: &str = statement(SQL, "lease_audit_work");
 
 /// Accounts in one statement. With more, the filter that distributed engines want costs more than the statement.
 const ACCOUNTS_TOGETHER: usize = 100;
@@ -145,15 +140,6 @@ impl Audit for Postgres {
         ];
         self.read(LIST_LINKS_AFTER, parameters, link_from).await
     }
-
-    async fn lease_audit_work(
-        &self,
-        work: AuditWork,
-        now: Timestamp,
-        lease: Duration,
-    ) -> Result<Changed, Error> {
-        self.writer.write(LeaseAuditWork { work, now, lease, clock: self.clock }).await
-    }
 }
 
 /// Writes a chain's row with what belongs to it.
@@ -216,29 +202,6 @@ impl WriteChain {
             session.query_named(DELETE_LINKS, parameters).await?;
         }
         Ok(Changed::Yes)
-    }
-}
-
-struct LeaseAuditWork {
-    work: AuditWork,
-    now: Timestamp,
-    lease: Duration,
-    clock: Clock,
-}
-
-#[async_trait]
-impl SingleWrite for LeaseAuditWork {
-    type Answer = Changed;
-
-    // After a lost session it is unknown whether the lease was taken. If it was, no node has it, and it expires.
-    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
-        let parameters: Parameters<'_> = &[
-            ("work", &self.work.as_str()),
-            ("now", &self.clock.or_the_servers(self.now)),
-            ("lease_micros", &micros(self.lease)),
-        ];
-        let leased = session.query_named(LEASE, parameters).await?;
-        Ok(Ok(if leased.is_empty() { Changed::No } else { Changed::Yes }))
     }
 }
 

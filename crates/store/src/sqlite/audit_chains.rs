@@ -1,19 +1,15 @@
 //! The chain that links an account's audit events.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::audit::{AuditChain, AuditEvent, AuditFilter, AuditLink, AuditRecord, Link};
 use domain::id::{AccountId, AuditEventId};
-use domain::time::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
 use super::writer::WriteResult;
 use super::{Sqlite, audit_events, rows, statements};
 use crate::sql::statement;
 use crate::{
-    Audit, AuditChainWrite, AuditLinkRow, AuditPage, AuditWork, Changed, Error, LinkHorizons,
-    UnlinkedAccounts,
+    Audit, AuditChainWrite, AuditLinkRow, AuditPage, Changed, Error, LinkHorizons, UnlinkedAccounts,
 };
 
 const SQL: &str = include_str!("sql/audit_chains.sql");
@@ -27,7 +23,6 @@ const INSERT_LINK: &str = statement(SQL, "insert_audit_link");
 const DELETE_LINK: &str = statement(SQL, "delete_audit_link");
 const LIST_LINKS: &str = statement(SQL, "list_audit_links");
 const LIST_LINKS_AFTER: &str = statement(SQL, "list_audit_links_after");
-const LEASE: &str = statement(SQL, "lease_audit_work");
 
 #[async_trait]
 impl Audit for Sqlite {
@@ -126,29 +121,6 @@ impl Audit for Sqlite {
             statements::list(database, LIST_LINKS_AFTER, parameters, link_from)
         })
     }
-
-    async fn lease_audit_work(
-        &self,
-        work: AuditWork,
-        now: Timestamp,
-        lease: Duration,
-    ) -> Result<Changed, Error> {
-        let lease_until = now.plus(lease);
-        self.writer
-            .write(move |database| {
-                let parameters = named_params! {
-                    ":work": work.as_str(),
-                    ":lease_until": lease_until.as_micros(),
-                    ":now": now.as_micros(),
-                };
-                Ok(Ok(changed(statements::execute(database, LEASE, parameters)?)))
-            })
-            .await
-    }
-}
-
-fn changed(rows: usize) -> Changed {
-    if rows > 0 { Changed::Yes } else { Changed::No }
 }
 
 fn list_unlinked_accounts(

@@ -109,14 +109,3 @@ WHERE account_id = :account_id
     AND position <= :position::bigint + :limit::bigint
 ORDER BY audit_event_id
 LIMIT :limit::bigint;
-
--- name: lease_audit_work
-WITH clock AS (
-    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
-)
-INSERT INTO audit_leases (work, lease_until)
-SELECT :work, clock.now + :lease_micros::bigint
-FROM clock
-ON CONFLICT (work) DO UPDATE SET lease_until = excluded.lease_until
-WHERE audit_leases.lease_until <= excluded.lease_until - :lease_micros::bigint
-RETURNING work;

@@ -99,9 +99,3 @@ WHERE account_id = :account_id
     AND position <= :position + :limit
 ORDER BY audit_event_id
 LIMIT :limit;
-
--- name: lease_audit_work
-INSERT INTO audit_leases (work, lease_until)
-VALUES (:work, :lease_until)
-ON CONFLICT (work) DO UPDATE SET lease_until = excluded.lease_until
-WHERE audit_leases.lease_until <= :now;

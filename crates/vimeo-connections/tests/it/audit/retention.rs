@@ -9,7 +9,7 @@ async fn old_events_are_deleted(mut audit: AuditEnv) {
     assert_eq!(audit.env.service.terminate(), Some(0));
     // As if all but the last event had been written in 2020, before chains existed.
     audit.sql(&format!(
-        "DELETE FROM audit_links; DELETE FROM audit_chains; DELETE FROM audit_leases;
+        "DELETE FROM audit_links; DELETE FROM audit_chains; DELETE FROM sweeps;
          UPDATE audit_events SET audit_event_id = '2020' || substr(audit_event_id, 5)
          WHERE subject IS NULL OR subject <> '{id}'"
     ));

@@ -179,7 +179,7 @@ async fn a_backup_with_an_older_schema_is_migrated() {
              ALTER TABLE accounts DROP COLUMN max_idempotency_records;
              ALTER TABLE accounts DROP COLUMN max_event_streams;
              ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
-             DROP TABLE audit_links; DROP TABLE audit_chains; DROP TABLE audit_leases;
+             DROP TABLE audit_links; DROP TABLE audit_chains;
              DELETE FROM schema_migrations WHERE number > 1",
         )
         .unwrap();

@@ -101,7 +101,7 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
     let revert =
         "ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
-        DROP TABLE audit_links; DROP TABLE audit_chains; DROP TABLE audit_leases;
+        DROP TABLE audit_links; DROP TABLE audit_chains;
         DELETE FROM schema_migrations WHERE number = 13;";
     database.execute_batch(revert).unwrap();
 }
