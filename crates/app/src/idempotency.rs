@@ -105,16 +105,22 @@ impl App {
         let account = caller.account_id.clone();
         // In a task of its own: if the client disconnects meanwhile, the guard is dropped there, which releases the key.
         let claiming = self.tasks.spawn(async move {
-            let _place = place;
-            match store.reserve_idempotency_key(&account, &request).await? {
-                Reserved::Acquired(reservation) => {
-                    let reservation = Some(reservation);
-                    Ok(Claim::Acquired(IdempotencyGuard { store, clock, tasks, account, reservation }))
+            let reserved = match store.reserve_idempotency_key(&account, &request).await {
+                Ok(Reserved::Acquired(reservation)) => Ok(reservation),
+                Ok(Reserved::InProgress) => Err(Error::IdempotencyKeyInUse),
+                Ok(Reserved::BodyMismatch) => Err(Error::IdempotencyKeyReused),
+                Ok(Reserved::Completed(response)) => {
+                    place.into_iter().for_each(Place::withdraw);
+                    return Ok(Claim::Replay(response));
                 }
-                Reserved::InProgress => Err(Error::IdempotencyKeyInUse),
-                Reserved::BodyMismatch => Err(Error::IdempotencyKeyReused),
-                Reserved::Completed(response) => Ok(Claim::Replay(response)),
-            }
+                Err(error) => Err(error.into()),
+            };
+            // Only a key that was acquired has a new record, or takes over one that has ended.
+            let reservation = Some(match place {
+                Some(place) => place.settle(reserved)?,
+                None => reserved?,
+            });
+            Ok::<_, Error>(Claim::Acquired(IdempotencyGuard { store, clock, tasks, account, reservation }))
         });
         let claim = claiming.await.map_err(|error| Error::Internal(Box::new(error)))??;
         match (claim, operation) {

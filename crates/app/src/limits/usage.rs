@@ -66,14 +66,20 @@ impl Usage {
         let usage = self.of(account);
         let thing = usage.thing(counted);
         let arrived_at = Instant::now();
-        for _ in 0..=COUNTS {
-            match thing.decide(limit, arrived_at) {
-                Verdict::Admit => return Ok(Place { of: Some((usage, counted)) }),
-                Verdict::Refuse => break,
-                Verdict::Count => thing.count(store, account, (counted, limit), arrived_at).await?,
+        let mut verdict = thing.decide(limit, arrived_at);
+        for _ in 0..COUNTS {
+            if verdict != Verdict::Count {
+                break;
+            }
+            thing.count(store, account, counted, limit).await?;
+            verdict = thing.decide(limit, arrived_at);
+        }
+        match verdict {
+            Verdict::Admit => Ok(Place { of: Some((usage, counted)) }),
+            Verdict::Refuse | Verdict::Count => {
+                Err(Error::LimitReached { limit: limit_of(counted), value: limit })
             }
         }
-        Err(Error::LimitReached { limit: limit_of(counted), value: limit })
     }
 
     fn of(&self, account: &AccountId) -> Arc<AccountUsage> {
@@ -126,20 +132,20 @@ impl Thing {
         verdict
     }
 
-    /// Counts, unless another request has done so since this one arrived and nothing was added since.
+    /// Counts, unless another request begins to do so while this one waits for it.
     async fn count(
         &self,
         store: &dyn Store,
         account: &AccountId,
-        (counted, most): (Counted, u64),
-        arrived_at: Instant,
+        counted: Counted,
+        most: u64,
     ) -> Result<(), Error> {
         let waited_since = Instant::now();
         let _counting = self.counting.lock().await;
         let (started_at, added) = {
             let state = lock(&self.state);
             // Shared: this count started while the request waited for it.
-            if state.counted_at.is_some_and(|at| at > waited_since.max(arrived_at)) {
+            if state.counted_at.is_some_and(|at| at > waited_since) {
                 return Ok(());
             }
             (Instant::now(), state.tally.added())
