@@ -13,7 +13,6 @@ use domain::time::Timestamp;
 use store::{ApiKeyUpdate, Changed, OtherManager};
 use thiserror::Error;
 
-use crate::audit::AuditContext;
 use crate::{App, Caller, Error};
 
 /// The settings of a new key.
@@ -168,7 +167,7 @@ impl App {
         name: Label,
     ) -> Result<(ApiKey, KeyStatus), Error> {
         let renamed = self.try_rename_api_key(caller, id, name).await;
-        self.audited(caller, Action::RenameApiKey, Some(id), renamed).await
+        self.audited(caller, Action::RenameApiKey, Some(id.to_string()), renamed).await
     }
 
     async fn try_rename_api_key(
@@ -201,7 +200,7 @@ impl App {
         options: RotateOptions,
     ) -> Result<NewApiKey, Error> {
         let rotated = self.try_rotate_api_key(caller, id, &options).await;
-        self.audited(caller, Action::RotateApiKey, Some(id), rotated).await
+        self.audited(caller, Action::RotateApiKey, Some(id.to_string()), rotated).await
     }
 
     async fn try_rotate_api_key(
@@ -239,7 +238,7 @@ impl App {
     /// keys; an operator can.
     pub async fn revoke_api_key(&self, caller: &Caller, id: &ApiKeyId) -> Result<ApiKey, Error> {
         let revoked = self.try_revoke_api_key(caller, id).await;
-        self.audited(caller, Action::RevokeApiKey, Some(id), revoked).await
+        self.audited(caller, Action::RevokeApiKey, Some(id.to_string()), revoked).await
     }
 
     async fn try_revoke_api_key(&self, caller: &Caller, id: &ApiKeyId) -> Result<ApiKey, Error> {
@@ -299,23 +298,6 @@ impl App {
         let subject = Some(update.row.key.id.to_string());
         let event = self.audit_event(&caller.account_id, caller.actor.clone(), action, subject);
         Ok(self.store.update_api_key(&caller.account_id, update, &event).await?)
-    }
-
-    /// Audits the refusal of a change.
-    async fn audited<T>(
-        &self,
-        caller: &Caller,
-        action: Action,
-        id: Option<&ApiKeyId>,
-        result: Result<T, Error>,
-    ) -> Result<T, Error> {
-        match result {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                let context = AuditContext { action, subject: id.map(ApiKeyId::to_string), guard: None };
-                Err(self.audit_refusal(caller, context, error).await)
-            }
-        }
     }
 }
 

@@ -159,11 +159,7 @@ impl App {
     pub async fn list_api_keys(&self, account: &Account) -> Result<Vec<(ApiKey, KeyStatus)>, Error> {
         let rows = self.store.list_api_keys(&account.id).await?;
         let now = self.clock.now();
-        let with_status = |row: ApiKeyRow| {
-            let status = self.status(&row, now);
-            (row.key, status)
-        };
-        Ok(rows.into_iter().map(with_status).collect())
+        Ok(rows.into_iter().map(|row| self.with_status(row, now)).collect())
     }
 
     /// A page of the caller's keys: those after `after`, at most `limit`.
@@ -181,11 +177,7 @@ impl App {
         let last = rows.last().filter(|_| !is_last).map(|row| (row.key.created_at, &row.key.id));
         let next = last.map(|(at, id)| self.service_keys.encode_api_key_page_key(account, at, id));
         let now = self.clock.now();
-        let with_status = |row: ApiKeyRow| {
-            let status = self.status(&row, now);
-            (row.key, status)
-        };
-        Ok(ApiKeyPage { items: rows.into_iter().map(with_status).collect(), next })
+        Ok(ApiKeyPage { items: rows.into_iter().map(|row| self.with_status(row, now)).collect(), next })
     }
 
     /// Decodes a page key of a list of keys; `None` if it was not issued to this account.
@@ -199,9 +191,7 @@ impl App {
         caller: &Caller,
         id: &ApiKeyId,
     ) -> Result<(ApiKey, KeyStatus), Error> {
-        let row = self.own_row(caller, id).await?;
-        let status = self.status(&row, self.clock.now());
-        Ok((row.key, status))
+        Ok(self.with_status(self.own_row(caller, id).await?, self.clock.now()))
     }
 
     /// The row of one of the caller's keys.
@@ -225,6 +215,11 @@ impl App {
         let error = Error::Forbidden { missing };
         let Some((action, subject)) = mutation else { return error };
         self.audit_refusal(caller, AuditContext { action, subject, guard: None }, error).await
+    }
+
+    fn with_status(&self, row: ApiKeyRow, at: Timestamp) -> (ApiKey, KeyStatus) {
+        let status = self.status(&row, at);
+        (row.key, status)
     }
 
     pub(crate) fn status(&self, row: &ApiKeyRow, at: Timestamp) -> KeyStatus {

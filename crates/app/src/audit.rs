@@ -21,6 +21,23 @@ use crate::idempotency::IdempotencyGuard;
 use crate::{App, Caller, Error};
 
 impl App {
+    /// The result of an operation without an idempotency key. A refusal is audited.
+    pub(crate) async fn audited<T>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        subject: Option<String>,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let context = AuditContext { action, subject, guard: None };
+                Err(self.audit_refusal(caller, context, error).await)
+            }
+        }
+    }
+
     /// Ends a failed operation: releases its idempotency key, and writes an audit event if the error is audited. Returns
     /// the error, or that of the audit write.
     ///

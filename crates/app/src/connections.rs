@@ -14,7 +14,6 @@ use seal::CryptoError;
 use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, Counted, NewConnection};
 
-use crate::audit::AuditContext;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 
 /// The version of a new connection.
@@ -172,14 +171,7 @@ impl App {
             Some(id) => self.try_update_connection(caller, id, change).await,
             None => Err(Error::ConnectionNotFound),
         };
-        match updated {
-            Ok(connection) => Ok(connection),
-            Err(error) => {
-                let subject = id.map(|id| id.to_string());
-                let context = AuditContext { action: Action::UpdateConnection, subject, guard: None };
-                Err(self.audit_refusal(caller, context, error).await)
-            }
-        }
+        self.audited(caller, Action::UpdateConnection, id.map(|id| id.to_string()), updated).await
     }
 
     async fn try_update_connection(

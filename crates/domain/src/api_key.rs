@@ -150,6 +150,18 @@ pub enum KeyStatus {
     Tampered,
 }
 
+impl KeyStatus {
+    /// Its name in the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Tampered => "tampered",
+        }
+    }
+}
+
 impl ApiKey {
     /// What it allows.
     pub fn scopes(&self) -> Scopes {

@@ -40,30 +40,31 @@ pub(crate) async fn read_optional_object(
     request: Request,
     keep: Keep<'_>,
 ) -> Result<Vec<(String, Json)>, Problem> {
-    let media_type = check_media_type(request.headers());
-    let bytes = read_bytes(request).await?;
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    media_type?;
-    match json::parse_keeping(&bytes, keep).map_err(Problem::not_json)? {
-        Json::Object(object) => Ok(object),
-        Json::Null => Ok(Vec::new()),
-        _ => Err(Problem::not_json("The request body must be a JSON object.".to_owned())),
+    match read_if_any(request).await? {
+        None => Ok(Vec::new()),
+        Some(bytes) => match json::parse_keeping(&bytes, keep).map_err(Problem::not_json)? {
+            Json::Null => Ok(Vec::new()),
+            value => object_of(value),
+        },
     }
 }
 
 /// Reads the body of a route without parameters: it is empty, with any media type, or an empty JSON object.
 pub(crate) async fn read_empty(request: Request) -> Result<(), Problem> {
-    let media_type = check_media_type(request.headers());
-    let bytes = read_bytes(request).await?;
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    media_type?;
+    let Some(bytes) = read_if_any(request).await? else { return Ok(()) };
     let object = parse_object(&bytes, Keep { raw: &[], known: Some(&[]) })?;
     let (errors, _) = Fields::new(object, Known::new(&[], UnknownFields::Reject)).finish();
     if errors.is_empty() { Ok(()) } else { Err(Problem::invalid_fields(errors)) }
+}
+
+/// The bytes of a body; `None` if it is empty, with any media type.
+async fn read_if_any(request: Request) -> Result<Option<Bytes>, Problem> {
+    let media_type = check_media_type(request.headers());
+    let bytes = read_bytes(request).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    media_type.map(|()| Some(bytes))
 }
 
 async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
@@ -78,7 +79,11 @@ async fn read_bytes(request: Request) -> Result<Bytes, Problem> {
 }
 
 fn parse_object(bytes: &[u8], keep: Keep<'_>) -> Result<Vec<(String, Json)>, Problem> {
-    match json::parse_keeping(bytes, keep).map_err(Problem::not_json)? {
+    object_of(json::parse_keeping(bytes, keep).map_err(Problem::not_json)?)
+}
+
+fn object_of(value: Json) -> Result<Vec<(String, Json)>, Problem> {
+    match value {
         Json::Object(object) => Ok(object),
         _ => Err(Problem::not_json("The request body must be a JSON object.".to_owned())),
     }

@@ -44,7 +44,6 @@ use store::{
 };
 use vimeo::UploadLink;
 
-use crate::audit::AuditContext;
 use crate::context::Context;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 use client_upload::{LinkCompletion, LinkResult, create_link};
@@ -203,14 +202,7 @@ impl App {
             Some(id) => self.try_cancel_upload(caller, id).await,
             None => Err(Error::JobNotFound),
         };
-        match cancelled {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let subject = id.map(|id| id.to_string());
-                let context = AuditContext { action: Action::CancelUpload, subject, guard: None };
-                Err(self.audit_refusal(caller, context, error).await)
-            }
-        }
+        self.audited(caller, Action::CancelUpload, id.map(|id| id.to_string()), cancelled).await
     }
 
     async fn try_cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {

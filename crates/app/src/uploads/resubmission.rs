@@ -6,21 +6,14 @@ use store::{Counted, JobStart, StoredJob};
 
 use super::prepare::{self, PrepareError};
 use super::{UploadRequest, of_connection};
-use crate::audit::AuditContext;
 use crate::{App, Caller, Error};
 
 impl App {
     /// Queues a failed job again as a new one, whose identifier is returned. The failed job stays as it is; it can be retried
     /// once, and the new job in turn if it fails.
     pub async fn retry_upload(&self, caller: &Caller, id: &JobId) -> Result<JobId, Error> {
-        match self.resubmit(caller, id).await {
-            Ok(job_id) => Ok(job_id),
-            Err(error) => {
-                let subject = Some(id.to_string());
-                let context = AuditContext { action: Action::RetryUpload, subject, guard: None };
-                Err(self.audit_refusal(caller, context, error).await)
-            }
-        }
+        let retried = self.resubmit(caller, id).await;
+        self.audited(caller, Action::RetryUpload, Some(id.to_string()), retried).await
     }
 
     async fn resubmit(&self, caller: &Caller, id: &JobId) -> Result<JobId, Error> {

@@ -291,7 +291,7 @@ async fn list(app: &App, account: Option<Label>, format: &Format) -> Result<Exit
                 account.name.to_string(),
                 key.name.to_string(),
                 format!("…{}", key.last_four),
-                status_text(status).to_owned(),
+                status.as_str().to_owned(),
                 scopes_text(key.scopes()),
                 key.expires_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
                 key.last_used_at.map_or_else(|| "never".to_owned(), |at| at.to_string()),
@@ -319,14 +319,5 @@ fn scopes_text(scopes: Scopes) -> String {
     match scopes {
         Scopes::ALL => "all".to_owned(),
         scopes => scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(","),
-    }
-}
-
-fn status_text(status: KeyStatus) -> &'static str {
-    match status {
-        KeyStatus::Active => "active",
-        KeyStatus::Expired => "expired",
-        KeyStatus::Revoked => "revoked",
-        KeyStatus::Tampered => "tampered",
     }
 }

@@ -94,12 +94,6 @@ pub(crate) struct IfMatchHeader {
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct ListQuery {
-    /// Page size.
-    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
-    limit: Option<i32>,
-    /// The `nextPageKey` of the previous page. An empty one means the first page.
-    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
-    next_page_key: Option<String>,
     /// The exact name, ignoring spaces at both ends. Finds at most one connection.
     #[param(example = "Test Vimeo Connection", nullable = false)]
     name: Option<String>,

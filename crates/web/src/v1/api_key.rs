@@ -80,7 +80,7 @@ impl ApiKeyOut {
             key_id: key.id.to_string(),
             name: key.name.to_string(),
             last_four: key.last_four.clone(),
-            status: status_text(status),
+            status: status.as_str(),
             scopes: key.scopes().iter().map(Scope::as_str).collect(),
             creator: match grant.map(|grant| &grant.creator) {
                 None | Some(Creator::Operator) => "operator".to_owned(),
@@ -99,15 +99,6 @@ impl ApiKeyOut {
 pub fn api_key_object(key: &ApiKey, status: KeyStatus) -> serde_json::Value {
     // Serialising strings cannot fail.
     serde_json::to_value(ApiKeyOut::new(key, status)).unwrap_or_default()
-}
-
-fn status_text(status: KeyStatus) -> &'static str {
-    match status {
-        KeyStatus::Active => "active",
-        KeyStatus::Expired => "expired",
-        KeyStatus::Revoked => "revoked",
-        KeyStatus::Tampered => "tampered",
-    }
 }
 
 /// A new API key.

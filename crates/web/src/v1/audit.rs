@@ -84,19 +84,6 @@ pub(crate) struct AuditEventsOut<'a> {
     next_page_key: Option<String>,
 }
 
-/// Which page of a list.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "for its description")]
-pub(super) struct PageQuery {
-    /// Page size.
-    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
-    limit: Option<i32>,
-    /// The `nextPageKey` of the previous page. An empty one means the first page.
-    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
-    next_page_key: Option<String>,
-}
-
 /// Filters of audit events.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -155,7 +142,7 @@ pub fn audit_event_object(record: &AuditRecord) -> Vec<u8> {
 #[utoipa::path(
     get, path = "/v1/audit-events", operation_id = "list_audit_events", tag = "Audit",
     security(("apiKey" = ["audit:read"])),
-    params(PageQuery, AuditQuery),
+    params(openapi::PageQuery, AuditQuery),
     responses(
         (status = 200, description = "A page.", body = AuditEventsOut,
             links(

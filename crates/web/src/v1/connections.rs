@@ -86,7 +86,7 @@ pub(crate) async fn create_connection(
 #[utoipa::path(
     get, path = "/v1/vimeo-connections", operation_id = "list_connections", tag = "Connections",
     security(("apiKey" = ["connections:read"])),
-    params(openapi::ListQuery),
+    params(openapi::PageQuery, openapi::ListQuery),
     responses(
         (status = 200, description = "A page.", body = ConnectionsOut,
             links(

@@ -31,12 +31,6 @@ const JOB_BYTES: usize = 640;
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct JobsQuery {
-    /// Page size.
-    #[param(minimum = 1, maximum = 1000, default = 1000, example = 50, nullable = false)]
-    limit: Option<i32>,
-    /// The `nextPageKey` of the previous page. An empty one means the first page.
-    #[param(rename = "nextPageKey", format = "page-key", example = "", nullable = false)]
-    next_page_key: Option<String>,
     /// Only jobs of this connection.
     #[param(rename = "connectionId", example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
     connection_id: Option<String>,
@@ -64,7 +58,7 @@ pub(crate) struct JobsQuery {
 #[utoipa::path(
     get, path = "/v1/jobs", operation_id = "list_jobs", tag = "Uploads",
     security(("apiKey" = ["uploads:read"])),
-    params(JobsQuery),
+    params(openapi::PageQuery, JobsQuery),
     responses(
         (status = 200, description = "A page.", body = JobsOut,
             links(

@@ -7,7 +7,7 @@ use domain::account::Account;
 use domain::api_key::{ApiKey, KeyStatus, PlainKey};
 use serde_json::{Value, json};
 
-use super::{BoxError, Format, output, read_input, scopes_text, shown, status_text};
+use super::{BoxError, Format, output, read_input, scopes_text, shown};
 use crate::prepare::parse_key;
 
 /// Whether the key is revoked.
@@ -107,7 +107,7 @@ fn text(key: &ApiKey, status: KeyStatus, account: &Account) -> String {
         key.id,
         key.name,
         account.name,
-        status_text(status),
+        status.as_str(),
         scopes_text(key.scopes()),
         key.created_at,
         date(key.expires_at),
