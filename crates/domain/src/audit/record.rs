@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 
 /// The version of [`AuditRecord::canonical_bytes`].
 const FORMAT: u8 = 1;
+/// Space for the canonical bytes of most events.
+const CANONICAL_CAPACITY: usize = 320;
 /// The address column of what the worker did, before actors had a column of their own.
 const OLD_WORKER: &str = "service";
 
@@ -75,7 +77,8 @@ impl AuditRecord {
 
     /// The bytes that its link authenticates: every column, each with its length or as absent. The format is frozen.
     pub fn canonical_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![FORMAT];
+        let mut bytes = Vec::with_capacity(CANONICAL_CAPACITY);
+        bytes.push(FORMAT);
         put(&mut bytes, Some(self.account_id.as_str()));
         put(&mut bytes, Some(self.id.as_str()));
         bytes.extend_from_slice(&self.at.as_micros().to_be_bytes());

@@ -5,6 +5,7 @@ use domain::audit::{AuditChain, AuditEvent, AuditFilter, AuditLink, AuditRecord,
 use domain::id::{AccountId, AuditEventId};
 use rusqlite::{Connection, Row, named_params};
 
+use super::rows::Columns;
 use super::writer::WriteResult;
 use super::{Sqlite, audit_events, rows, statements};
 use crate::sql::statement;
@@ -202,15 +203,21 @@ fn chain_from(row: &Row<'_>) -> rusqlite::Result<AuditChain> {
 }
 
 fn link_from(row: &Row<'_>) -> rusqlite::Result<AuditLink> {
+    link_from_columns(&mut Columns::of(row))
+}
+
+fn link_from_columns(columns: &mut Columns<'_, '_>) -> rusqlite::Result<AuditLink> {
     Ok(AuditLink {
-        event_id: audit_events::event_id(row, "linked_event_id")?,
-        position: row.get("position")?,
-        link: Link(rows::bytes(row, "link")?),
+        event_id: AuditEventId::from_stored(columns.get("linked_event_id")?),
+        position: columns.get("position")?,
+        link: Link(columns.get("link")?),
     })
 }
 
 fn link_row_from(row: &Row<'_>) -> rusqlite::Result<AuditLinkRow> {
-    let is_there = row.get::<_, Option<String>>("audit_event_id")?.is_some();
-    let event = if is_there { Some(audit_events::record_from(row)?) } else { None };
-    Ok(AuditLinkRow { link: link_from(row)?, event })
+    let mut columns = Columns::of(row);
+    let link = link_from_columns(&mut columns)?;
+    let has_event: bool = columns.get("has_event")?;
+    let event = if has_event { Some(audit_events::record_from_columns(&mut columns)?) } else { None };
+    Ok(AuditLinkRow { link, event })
 }

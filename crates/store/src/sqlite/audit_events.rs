@@ -5,7 +5,8 @@ use domain::audit::{AuditEvent, AuditFilter, AuditRecord, FilterActor};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use rusqlite::{Connection, Row, named_params};
 
-use super::{rows, statements};
+use super::rows::Columns;
+use super::statements;
 use crate::AuditPage;
 use crate::audit::SCAN_MAX;
 use crate::sql::statement;
@@ -115,17 +116,21 @@ pub(super) fn event_id(row: &Row<'_>, column: &str) -> rusqlite::Result<AuditEve
     row.get(column).map(AuditEventId::from_stored)
 }
 
-pub(super) fn record_from(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+fn record_from(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
+    record_from_columns(&mut Columns::of(row))
+}
+
+pub(super) fn record_from_columns(columns: &mut Columns<'_, '_>) -> rusqlite::Result<AuditRecord> {
     Ok(AuditRecord {
-        id: event_id(row, "audit_event_id")?,
-        account_id: AccountId::from_stored(row.get("account_id")?),
-        at: rows::instant(row, "at")?,
-        actor_kind: row.get("actor_kind")?,
-        api_key_id: row.get("api_key_id")?,
-        actor_name: row.get("actor_name")?,
-        remote: row.get("remote")?,
-        action: row.get("action")?,
-        subject: row.get("subject")?,
-        refusal: row.get("refusal")?,
+        account_id: AccountId::from_stored(columns.get("account_id")?),
+        id: AuditEventId::from_stored(columns.get("audit_event_id")?),
+        at: columns.get_instant("at")?,
+        api_key_id: columns.get("api_key_id")?,
+        actor_kind: columns.get("actor_kind")?,
+        actor_name: columns.get("actor_name")?,
+        remote: columns.get("remote")?,
+        action: columns.get("action")?,
+        subject: columns.get("subject")?,
+        refusal: columns.get("refusal")?,
     })
 }

@@ -79,7 +79,7 @@ WHERE account_id = :account_id
 
 -- name: list_audit_links
 SELECT
-    l.audit_event_id AS linked_event_id, l.position, l.link,
+    l.audit_event_id AS linked_event_id, l.position, l.link, e.audit_event_id IS NOT NULL AS has_event,
     e.account_id, e.audit_event_id, e.at, e.api_key_id, e.actor_kind, e.actor_name, e.remote, e.action, e.subject, e.refusal
 FROM audit_links AS l
 LEFT JOIN audit_events AS e
