@@ -1,9 +1,11 @@
 //! HTTP requests.
 
+use std::cell::RefCell;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGauge};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use rustc_hash::FxHashMap;
 
 use crate::definitions::{HTTP_DURATION, HTTP_IN_FLIGHT, HTTP_REQUESTS};
 
@@ -46,16 +48,82 @@ impl RequestInFlight {
     }
 }
 
+thread_local! {
+    /// What this thread has recorded before, by route. A lookup by labels hashes all of them, and takes a lock that all
+    /// threads share.
+    static RECORDED: RefCell<FxHashMap<String, Vec<Recorded>>> = RefCell::default();
+}
+
+/// The values of one route and method.
+struct Recorded {
+    method: String,
+    durations: Histogram,
+    by_status: Vec<(String, IntCounter)>,
+}
+
 /// Records how a request ended, after this time.
 pub fn record_request(labels: RequestLabels<'_>, duration: Duration) {
+    let seconds = duration.as_secs_f64();
+    let recorded = RECORDED.try_with(|recorded| record(&mut recorded.borrow_mut(), labels, seconds));
+    // The thread ends, and its own variables are gone.
+    if recorded.is_err() {
+        let RequestLabels { method, route, status } = labels;
+        REQUEST_DURATIONS.with_label_values(&[method, route]).observe(seconds);
+        REQUESTS.with_label_values(&[method, route, status]).inc();
+    }
+}
+
+fn record(routes: &mut FxHashMap<String, Vec<Recorded>>, labels: RequestLabels<'_>, seconds: f64) {
     let RequestLabels { method, route, status } = labels;
-    // These look the values up by a hash, without an allocation.
-    REQUESTS.with_label_values(&[method, route, status]).inc();
-    REQUEST_DURATIONS.with_label_values(&[method, route]).observe(duration.as_secs_f64());
+    let methods = match routes.get_mut(route) {
+        Some(methods) => methods,
+        None => routes.entry(route.to_owned()).or_default(),
+    };
+    let known = methods.iter().position(|recorded| recorded.method == method);
+    let recorded = if let Some(at) = known {
+        methods.get_mut(at)
+    } else {
+        let durations = REQUEST_DURATIONS.with_label_values(&[method, route]);
+        methods.push(Recorded { method: method.to_owned(), durations, by_status: Vec::new() });
+        methods.last_mut()
+    };
+    let Some(recorded) = recorded else { return };
+    recorded.durations.observe(seconds);
+    if let Some((_, requests)) = recorded.by_status.iter().find(|(known, _)| known == status) {
+        return requests.inc();
+    }
+    let requests = REQUESTS.with_label_values(&[method, route, status]);
+    requests.inc();
+    recorded.by_status.push((status.to_owned(), requests));
 }
 
 impl Drop for RequestInFlight {
     fn drop(&mut self) {
         IN_FLIGHT.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_their_labels_on_every_thread() {
+        let labels = |method, status| RequestLabels { method, route: "/counted", status };
+        let record_all = move || {
+            for _ in 0..3 {
+                record_request(labels("GET", "200"), Duration::from_millis(2));
+            }
+            record_request(labels("GET", "404"), Duration::from_millis(2));
+            record_request(labels("PUT", "200"), Duration::from_millis(2));
+        };
+        let threads = [std::thread::spawn(record_all), std::thread::spawn(record_all)];
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let count = |method, status| REQUESTS.with_label_values(&[method, "/counted", status]).get();
+        assert_eq!([count("GET", "200"), count("GET", "404"), count("PUT", "200")], [6, 2, 2]);
+        let timed = |method| REQUEST_DURATIONS.with_label_values(&[method, "/counted"]).get_sample_count();
+        assert_eq!([timed("GET"), timed("PUT")], [8, 2]);
     }
 }

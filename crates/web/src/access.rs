@@ -1,11 +1,10 @@
 //! What each route needs of its caller. Read from the description of the routes, so that the OpenAPI document and the checks
 //! cannot differ: `security(("apiKey" = ["connections:read"]))` in a route's declaration is the check.
 
-use std::collections::HashMap;
-
 use axum::http::Method;
 use domain::audit::Action;
 use domain::scope::Scope;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use crate::openapi::API_KEY;
@@ -21,7 +20,7 @@ pub(crate) struct RouteAccess {
 
 /// The access of every route that needs a key, by path template and method.
 #[derive(Debug, Default)]
-pub(crate) struct AccessTable(HashMap<String, Vec<(Method, RouteAccess)>>);
+pub(crate) struct AccessTable(FxHashMap<String, Vec<(Method, RouteAccess)>>);
 
 impl AccessTable {
     /// Reads the operations of the OpenAPI document. One whose declaration names no API key, or a scope that does not exist,

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use app::Caller;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -38,11 +37,11 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let client = shared.settings.client_address.of_request(&request);
     request.extensions_mut().insert(ClientIp(client));
     let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
-    let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, |path| path.as_str()).to_owned();
-    let trace = if is_probe(&route) {
+    let route = Route(request.extensions().get::<MatchedPath>().cloned());
+    let trace = if route.is_probe() {
         Span::none()
     } else {
-        (shared.settings.request_spans.0)(request.headers(), method_label(request.method()), &route)
+        (shared.settings.request_spans.0)(request.headers(), method_label(request.method()), route.as_str())
     };
     let mut log = RequestLog {
         client,
@@ -59,10 +58,10 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let span = tracing::info_span!("request", request_id = %id);
     trace.record("request_id", &*id);
     let handled = async move {
-        tracing::debug!(method = %log.method, route = log.route, "started");
+        tracing::debug!(method = %log.method, route = log.route.as_str(), "started");
         let admitted = match check_host(request.version(), request.headers()) {
             Err(problem) => Err(problem),
-            Ok(()) if is_probe(&log.route) => Ok(None),
+            Ok(()) if log.route.is_probe() => Ok(None),
             Ok(()) if is_over_capacity => Err(Problem::overloaded()),
             Ok(()) => {
                 let admitted = shared.gate.admit(&log.method, shared.app.waiting_for_vimeo());
@@ -89,7 +88,12 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         }
         with_common_headers(response, &id, shared.settings.transport)
     };
-    handled.instrument(trace).instrument(span).await
+    // Without a trace, each poll of a disabled span would cost something, and the larger future is moved.
+    if trace.is_disabled() {
+        handled.instrument(span).await
+    } else {
+        handled.instrument(trace).instrument(span).await
+    }
 }
 
 /// The client's own ID, if it is safe to log and echo; else a new one.
@@ -139,7 +143,7 @@ fn with_common_headers(mut response: Response, request_id: &str, transport: Tran
 /// One log line and the metrics of a request, written when it ends: answered, or dropped because of a disconnect or shutdown.
 struct RequestLog {
     client: Option<IpAddr>,
-    route: String,
+    route: Route,
     method: Method,
     started_at: Timestamp,
     caller: CallerSlot,
@@ -154,7 +158,7 @@ impl Drop for RequestLog {
         let micros = self.clock.now().as_micros() - self.started_at.as_micros();
         let labels = RequestLabels {
             method: method_label(&self.method),
-            route: &self.route,
+            route: self.route.as_str(),
             status: self.status.as_ref().map_or("aborted", StatusCode::as_str),
         };
         self.trace.record("http.response.status_code", labels.status);
@@ -168,19 +172,19 @@ impl Drop for RequestLog {
             ($level:ident) => {
         tracing::$level!(
             method = %self.method,
-            route = self.route,
+            route = self.route.as_str(),
             client_address = self.client.map(tracing::field::display),
             status = self.status.map(|status| status.as_u16()),
             duration_micros = micros,
             account = caller.map(|caller| caller.account_id.as_str()),
-            api_key = caller.and_then(Caller::key_id).map(ApiKeyId::as_str),
+            api_key = caller.and_then(|caller| caller.key_id()).map(ApiKeyId::as_str),
             "{}",
             if self.status.is_some() { "answered" } else { "aborted: client disconnected or shutdown" }
         )
             };
         }
         // Probes arrive every few seconds.
-        if is_probe(&self.route) {
+        if self.route.is_probe() {
             write_line!(debug);
         } else {
             write_line!(info);
@@ -202,7 +206,16 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// Whether a route is used by health probes.
-fn is_probe(route: &str) -> bool {
-    matches!(route, "/health/live" | "/health/ready")
+/// The template of the matched route, if there is one.
+struct Route(Option<MatchedPath>);
+
+impl Route {
+    fn as_str(&self) -> &str {
+        self.0.as_ref().map_or(NO_ROUTE, MatchedPath::as_str)
+    }
+
+    /// Whether it is used by health probes.
+    fn is_probe(&self) -> bool {
+        matches!(self.as_str(), "/health/live" | "/health/ready")
+    }
 }

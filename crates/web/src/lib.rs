@@ -28,6 +28,7 @@ mod replay;
 mod v1;
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use app::{App, Clock};
@@ -100,6 +101,10 @@ pub enum UnknownFields {
 #[derive(Debug, Clone, Copy)]
 pub struct OverCapacity;
 
+/// Marks the response to a request that was refused because of a rate or of too many requests in progress.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitExceeded;
+
 /// Generates request IDs.
 #[derive(Clone)]
 pub struct RequestIds(Arc<dyn Fn() -> [u8; 16] + Send + Sync>);
@@ -137,19 +142,29 @@ impl std::fmt::Debug for RequestSpans {
     }
 }
 
-/// State shared by the handlers.
+/// State shared by the handlers. One reference, because each request clones it several times.
 #[derive(Clone)]
-struct Shared {
+struct Shared(Arc<SharedState>);
+
+struct SharedState {
     app: Arc<App>,
-    settings: Arc<Settings>,
+    settings: Settings,
     clock: Clock,
     /// What each route needs of its caller.
-    access: Arc<AccessTable>,
-    gate: Arc<Gate>,
+    access: AccessTable,
+    gate: Gate,
     /// The OpenAPI document, serialised.
     openapi: Bytes,
     /// The documentation page.
     docs: Bytes,
+}
+
+impl Deref for Shared {
+    type Target = SharedState;
+
+    fn deref(&self) -> &SharedState {
+        &self.0
+    }
 }
 
 /// Creates the service for a server.
@@ -207,11 +222,11 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
 fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let (routes, described) = routes(&settings.base_path).split_for_parts();
     let described = openapi::finish(&described);
-    let access = Arc::new(AccessTable::of(&described));
+    let access = AccessTable::of(&described);
     let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
     let cors = settings.cors.layer();
-    let gate = Arc::new(Gate::new(settings.concurrency));
-    let shared = Shared { app, settings: Arc::new(settings), clock, access, gate, openapi, docs };
+    let gate = Gate::new(settings.concurrency);
+    let shared = Shared(Arc::new(SharedState { app, settings, clock, access, gate, openapi, docs }));
     let routes = routes.fallback(error::not_found);
     let routes = match cors {
         Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),

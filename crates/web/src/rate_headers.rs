@@ -1,24 +1,25 @@
 //! The headers `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11): structured fields with an item
 //! for each policy that applies to the request.
 
-use std::fmt::{self, Write as _};
-
 use app::{RatePolicy, RateReport, RateState};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-/// Space for two policies with numbers of ten digits.
-const CAPACITY: usize = 96;
-
 /// Adds the headers of a request's policies; none if no limit applies.
 pub(crate) fn insert(headers: &mut HeaderMap, report: &RateReport) {
-    let policies = items(report, |item, state| {
-        write!(item, "{};q={};w={}", name(state.policy), state.quota, state.window_seconds)
+    let policies = list(report, |list, state| {
+        list.push(b";q=");
+        list.push_number(state.quota);
+        list.push(b";w=");
+        list.push_number(state.window_seconds);
     });
-    let states = items(report, |item, state| {
-        write!(item, "{};r={};t={}", name(state.policy), state.remaining, state.reset_seconds)
+    let states = list(report, |list, state| {
+        list.push(b";r=");
+        list.push_number(state.remaining);
+        list.push(b";t=");
+        list.push_number(state.reset_seconds);
     });
     for (name, value) in [(RATE_LIMIT_POLICY, policies), (RATE_LIMIT, states)] {
         if let Some(value) = value {
@@ -27,27 +28,44 @@ pub(crate) fn insert(headers: &mut HeaderMap, report: &RateReport) {
     }
 }
 
-fn items(
-    report: &RateReport,
-    mut write_item: impl FnMut(&mut String, &RateState) -> fmt::Result,
-) -> Option<HeaderValue> {
-    let mut list = String::with_capacity(CAPACITY);
+/// A list with an item for each policy; `None` if there is no policy.
+fn list(report: &RateReport, push_parameters: impl Fn(&mut List, &RateState)) -> Option<HeaderValue> {
+    let mut list = List { bytes: [0; CAPACITY], length: 0 };
     for state in report.states.iter().flatten() {
-        if !list.is_empty() {
-            list.push_str(", ");
+        if list.length > 0 {
+            list.push(b", ");
         }
-        // Writing to a `String` does not fail.
-        let _ = write_item(&mut list, state);
+        match state.policy {
+            RatePolicy::Key => list.push(b"\"key\""),
+            RatePolicy::Account => list.push(b"\"account\""),
+            RatePolicy::FailedKeys => list.push(b"\"failed-keys\""),
+        }
+        push_parameters(&mut list, state);
     }
-    if list.is_empty() { None } else { HeaderValue::try_from(list).ok() }
+    let list = list.bytes.get(..list.length).filter(|list| !list.is_empty())?;
+    HeaderValue::from_bytes(list).ok()
 }
 
-/// The name of a policy, as a string of structured fields.
-fn name(policy: RatePolicy) -> &'static str {
-    match policy {
-        RatePolicy::Key => "\"key\"",
-        RatePolicy::Account => "\"account\"",
-        RatePolicy::FailedKeys => "\"failed-keys\"",
+/// Space for two items with numbers of any size.
+const CAPACITY: usize = 128;
+
+/// A header's value. Nearly every response has two, so they are written without allocations and format strings.
+struct List {
+    bytes: [u8; CAPACITY],
+    length: usize,
+}
+
+impl List {
+    fn push(&mut self, text: &[u8]) {
+        let end = self.length + text.len();
+        if let Some(space) = self.bytes.get_mut(self.length..end) {
+            space.copy_from_slice(text);
+            self.length = end;
+        }
+    }
+
+    fn push_number(&mut self, number: u64) {
+        self.push(itoa::Buffer::new().format(number).as_bytes());
     }
 }
 
@@ -84,5 +102,21 @@ mod tests {
         assert_eq!(headers([None, None]), [None, None]);
         let failed = state(RatePolicy::FailedKeys, 300, 0);
         assert_eq!(headers([Some(failed), None])[0], text(r#""failed-keys";q=300;w=60"#));
+    }
+    #[test]
+    fn numbers_of_any_size_fit() {
+        let largest = RateState {
+            policy: RatePolicy::FailedKeys,
+            quota: u64::MAX,
+            window_seconds: u64::MAX,
+            remaining: u64::MAX,
+            reset_seconds: u64::MAX,
+        };
+        let found = headers([Some(largest), Some(largest)]);
+        assert!(
+            found.iter().flatten().all(|list| list.matches("18446744073709551615").count() == 4),
+            "{found:?}"
+        );
+        assert!(found[0].as_ref().is_some_and(|list| list.len() <= CAPACITY));
     }
 }
