@@ -16,6 +16,7 @@ use store::FoundApiKey;
 use crate::audit::AuditContext;
 use crate::cache::Cached;
 use crate::limits::failed_keys::Attempt;
+use crate::limits::share::AccountShare;
 use crate::{App, Caller, CallerRates, Error};
 
 /// An authenticated account and its key.
@@ -43,6 +44,7 @@ pub(crate) struct VerifiedKey {
     /// The limits of its account.
     limits: AccountLimits,
     rates: Arc<CallerRates>,
+    share: Arc<AccountShare>,
     /// When the row was read, by the clock of the database.
     read_at: Timestamp,
 }
@@ -83,7 +85,7 @@ impl App {
         // The database's clock, advanced by the age of the cached row: a key never remains valid past its expiry.
         let found = found
             .filter(|Cached { value, age }| value.key.status(value.read_at.plus(*age)) == KeyStatus::Active);
-        let Some(Cached { value: VerifiedKey { key, limits, rates, .. }, .. }) = found else {
+        let Some(Cached { value: VerifiedKey { key, limits, rates, share, .. }, .. }) = found else {
             if attempt.is_none() {
                 self.failed_keys.forget(&hash);
                 self.count_failed_key(remote)?;
@@ -101,7 +103,9 @@ impl App {
             scopes: key.scopes(),
             expires_at: key.expires_at,
             limits,
+            share,
         };
+        self.shares.note_request(&caller.share);
         Ok(Authentication { caller, rates })
     }
 
@@ -124,7 +128,8 @@ impl App {
             }
             let limits = limits.over(&self.limits.account);
             let rates = Arc::new(self.rates.of(&row.key, &limits));
-            VerifiedKey { key: Arc::new(row.key), limits, rates, read_at }
+            let share = self.shares.of(&row.key.account_id);
+            VerifiedKey { key: Arc::new(row.key), limits, rates, share, read_at }
         }))
     }
 

@@ -83,7 +83,7 @@ impl App {
         complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
-        self.verify(&draft.credentials).await?;
+        self.verify(caller, &draft.credentials).await?;
         let id = self.next_id();
         let created_at = id.at();
         let connection = Connection {
@@ -192,7 +192,7 @@ impl App {
         {
             return Err(Error::ConnectionNameExists);
         }
-        let replaced = self.replace_credentials(&before, &sealed, &change).await?;
+        let replaced = self.replace_credentials(caller, &before, &sealed, &change).await?;
         let mut connection = apply(&before, change, self.clock.now());
         let mut resealed = None;
         if let Some((key, secrets)) = replaced {
@@ -224,6 +224,7 @@ impl App {
     /// decrypted or verified.
     async fn replace_credentials(
         &self,
+        caller: &Caller,
         before: &Connection,
         sealed: &SealedCredentials,
         change: &ConnectionChange,
@@ -267,7 +268,7 @@ impl App {
             client_secret: secrets.client_secret.clone(),
             access_token: secrets.access_token.clone(),
         };
-        self.verify(&credentials).await?;
+        self.verify(caller, &credentials).await?;
         Ok((is_resealed || is_toggled).then_some((key, secrets)))
     }
 

@@ -45,6 +45,7 @@ use context::Context;
 use job_readings::JobReadings;
 use limits::failed_keys::FailedKeys;
 use limits::rates::Rates;
+use limits::share::{AccountShare, Shares};
 use limits::streams::Streams;
 use limits::usage::Usage;
 use limits::waiting::Waiting;
@@ -70,6 +71,7 @@ pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use limits::LimitSettings;
 pub use limits::operations::ShownLimits;
 pub use limits::rates::{CallerRates, RatePolicy, RateReport, RateState};
+pub use limits::share::WriteInProgress;
 pub use limits::streams::StreamPermit;
 pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
@@ -102,7 +104,7 @@ pub enum Verification {
 }
 
 /// An authenticated caller of an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The account that it acts for.
     pub account_id: AccountId,
@@ -114,6 +116,8 @@ pub struct Caller {
     pub expires_at: Option<Timestamp>,
     /// The limits of its account.
     pub limits: AccountLimits,
+    /// What its account has in progress on this node.
+    pub(crate) share: Arc<AccountShare>,
 }
 
 impl Caller {
@@ -129,6 +133,7 @@ impl Caller {
             scopes: Scopes::ALL,
             expires_at: None,
             limits: AccountLimits::NONE,
+            share: Arc::default(),
         }
     }
 
@@ -147,6 +152,7 @@ pub struct App {
     weak_keys: WeakKeys,
     limits: LimitSettings,
     rates: Rates,
+    shares: Shares,
     failed_keys: FailedKeys,
     usage: Usage,
     streams: Streams,

@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::job_readings::JobReadings;
 use crate::limits::failed_keys::FailedKeys;
 use crate::limits::rates::Rates;
+use crate::limits::share::Shares;
 use crate::limits::streams::Streams;
 use crate::limits::usage::Usage;
 use crate::limits::waiting::Waiting;
@@ -183,6 +184,7 @@ impl App {
             weak_keys: setup.weak_keys,
             limits: setup.limits,
             rates: Rates::new(),
+            shares: Shares::new(),
             failed_keys: FailedKeys::per_minute(setup.limits.failed_keys_per_minute),
             usage: Usage::default(),
             streams: Streams::default(),

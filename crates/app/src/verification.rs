@@ -3,7 +3,7 @@
 use domain::connection::Credentials;
 use vimeo::{TransportError, VerifyError};
 
-use crate::{App, Error, Verification};
+use crate::{App, Caller, Error, Verification};
 
 /// The `Retry-After` of an answer if Vimeo gave none.
 const VIMEO_RETRY_SECONDS: u64 = 10;
@@ -17,9 +17,9 @@ impl App {
     }
 
     /// Verifies credentials, unless verification is off.
-    pub(crate) async fn verify(&self, credentials: &Credentials) -> Result<(), Error> {
+    pub(crate) async fn verify(&self, caller: &Caller, credentials: &Credentials) -> Result<(), Error> {
         let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
-        let waits = self.waiting.begin();
+        let waits = self.waiting.begin(caller);
         let verified = client.verify(credentials, requirements).await;
         drop(waits);
         match verified {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use app::{Authentication, Caller, Error, RateReport};
+use app::{Authentication, Caller, Error, RateReport, WriteInProgress};
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -18,7 +18,7 @@ use crate::error::{Code, Problem};
 const SUBJECT_MAX_CHARS: usize = 64;
 
 /// The authenticated caller of a request, whose key has the scope of the route.
-pub(crate) struct Authenticated(pub(crate) Caller);
+pub(crate) struct Authenticated(pub(crate) Arc<Caller>);
 
 /// Lets the request's log line find the caller, and its response the rates. Added to the request before routing.
 #[derive(Clone, Default)]
@@ -27,9 +27,11 @@ pub(crate) struct CallerSlot(pub(crate) Arc<Slot>);
 /// What is known of a request's caller once it was authenticated.
 #[derive(Default)]
 pub(crate) struct Slot {
-    pub(crate) caller: OnceLock<Caller>,
+    pub(crate) caller: OnceLock<Arc<Caller>>,
     /// The state of the rates after this request.
     pub(crate) rates: OnceLock<RateReport>,
+    /// It ends with the request.
+    write: OnceLock<WriteInProgress>,
 }
 
 impl FromRequestParts<Shared> for Authenticated {
@@ -47,17 +49,23 @@ impl FromRequestParts<Shared> for Authenticated {
             let _ = slot.rates.set(*report);
         }
         let Authentication { caller, rates } = authenticated?;
+        let caller = Arc::new(caller);
         let report = rates.take();
-        if let Some(slot) = slot {
+        if let Some(slot) = &slot {
             let _ = slot.caller.set(caller.clone());
             let _ = slot.rates.set(report);
         }
         // A request that lacks the scope counts too.
         check_scope(parts, shared, &caller).await?;
-        match report.retry_after_seconds {
-            None => Ok(Self(caller)),
-            Some(seconds) => Err(Problem::rate_limited(seconds)),
+        if let Some(seconds) = report.retry_after_seconds {
+            return Err(Problem::rate_limited(seconds));
         }
+        if let Some(slot) = slot
+            && !parts.method.is_safe()
+        {
+            let _ = slot.write.set(shared.app.begin_write(&caller)?);
+        }
+        Ok(Self(caller))
     }
 }
 

@@ -17,8 +17,8 @@ use domain::job::{JobId, NotRetryable};
 use domain::limits::Limit;
 use serde::Serialize;
 
-use crate::Shared;
 use crate::health::CheckOut;
+use crate::{LimitExceeded, Shared};
 use codes::ErrorSpec;
 
 pub(crate) use codes::Code;
@@ -281,6 +281,9 @@ impl IntoResponse for Problem {
             request_id: None,
         };
         let mut response = (status, Json(out)).into_response();
+        if matches!(self.code, Code::RateLimited | Code::Overloaded) {
+            response.extensions_mut().insert(LimitExceeded);
+        }
         if let Some(seconds) = self.retry_after_seconds {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -20,7 +20,7 @@ pub(crate) const COLLECTION: &str = "/pictoryapis/v1/vimeo-connections";
 const TIMEOUT: Duration = Duration::from_mins(1);
 const UNLIMITED: &str = "limits.requests_per_minute = 0\nlimits.key_requests_per_minute = 0\n\
     limits.connections = 0\nlimits.jobs_in_progress = 0\nlimits.idempotency_records = 0\n\
-    limits.concurrent_reads = 0\nlimits.concurrent_writes = 0\n";
+    limits.concurrent_reads = 0\nlimits.concurrent_writes = 0\nlimits.account_concurrent_writes = 0\n";
 
 /// The service's database engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

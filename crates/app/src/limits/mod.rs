@@ -5,6 +5,7 @@ pub(crate) mod bucket;
 pub(crate) mod failed_keys;
 pub(crate) mod operations;
 pub(crate) mod rates;
+pub(crate) mod share;
 pub(crate) mod streams;
 mod tally;
 pub(crate) mod usage;
@@ -19,9 +20,13 @@ pub struct LimitSettings {
     pub account: AccountLimits,
     /// Requests with invalid keys per minute from one address; zero: no limit.
     pub failed_keys_per_minute: u64,
+    /// Writes of one account in progress on this node while other accounts send requests, except for those that wait for
+    /// Vimeo; zero: no limit.
+    pub concurrent_writes_per_account: usize,
 }
 
 impl LimitSettings {
     /// No limits: for a process that serves no clients.
-    pub const NONE: Self = Self { account: AccountLimits::NONE, failed_keys_per_minute: 0 };
+    pub const NONE: Self =
+        Self { account: AccountLimits::NONE, failed_keys_per_minute: 0, concurrent_writes_per_account: 0 };
 }

@@ -3,7 +3,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::App;
+use super::share::AccountShare;
+use crate::{App, Caller};
 
 /// Their number.
 #[derive(Debug, Default)]
@@ -12,7 +13,10 @@ pub(crate) struct Waiting(AtomicUsize);
 /// A request that waits, until this is dropped.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Waits<'a>(&'a Waiting);
+pub(crate) struct Waits<'a> {
+    all: &'a Waiting,
+    share: &'a AccountShare,
+}
 
 impl App {
     /// How many requests of clients wait for Vimeo now.
@@ -22,14 +26,25 @@ impl App {
 }
 
 impl Waiting {
-    pub(crate) fn begin(&self) -> Waits<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Waits(self)
+    pub(crate) fn begin<'a>(&'a self, caller: &'a Caller) -> Waits<'a> {
+        let waits = Waits { all: self, share: &caller.share };
+        for count in waits.counts() {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        waits
+    }
+}
+
+impl Waits<'_> {
+    fn counts(&self) -> [&AtomicUsize; 2] {
+        [&self.all.0, &self.share.waiting]
     }
 }
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        for count in self.counts() {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -145,7 +145,7 @@ impl App {
                 let completion = guard.completion(stored_responses::marker_of(&upload.job_id));
                 Ok(completion.map(|completion| LinkCompletion { completion, answer }))
             };
-            let waits = self.waiting.begin();
+            let waits = self.waiting.begin(caller);
             let created = create_link(&self.context, &uploads, leased, complete).await;
             drop(waits);
             match created? {

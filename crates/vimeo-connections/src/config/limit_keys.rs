@@ -47,6 +47,12 @@ const LIMITS: &[Key] = &[
         "Writing requests in progress on this node, except for those that wait for Vimeo. Further ones get `503 OVERLOADED` at once. A lower value shortens response times under overload.",
     ),
     key(
+        "limits.account_concurrent_writes",
+        COUNT,
+        "16",
+        "The same for the writing requests of one account, while other accounts send requests to this node too. For a moment it may have more: 500 per minute may begin beyond this number.",
+    ),
+    key(
         "limits.concurrent_reads",
         COUNT,
         "512",

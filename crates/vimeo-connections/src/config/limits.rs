@@ -18,14 +18,18 @@ impl Reader<'_> {
                 event_streams: self.number("limits.event_streams")?,
             },
             failed_keys_per_minute: self.number("limits.failed_keys_per_minute")?,
+            concurrent_writes_per_account: self.count("limits.account_concurrent_writes")?,
         })
     }
 
     pub(super) fn concurrency(&self) -> Option<ConcurrencyLimits> {
-        let count = |key| self.number(key).and_then(|count| usize::try_from(count).ok());
         Some(ConcurrencyLimits {
-            reads: count("limits.concurrent_reads")?,
-            writes: count("limits.concurrent_writes")?,
+            reads: self.count("limits.concurrent_reads")?,
+            writes: self.count("limits.concurrent_writes")?,
         })
+    }
+
+    fn count(&self, key: &'static str) -> Option<usize> {
+        self.number(key).and_then(|count| usize::try_from(count).ok())
     }
 }

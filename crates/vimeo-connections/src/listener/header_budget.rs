@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use http::Request;
+use http::{Request, Response};
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 use super::limits::{ConnectionPermit, Kind};
+use super::pacing::Pace;
 
 /// How much of an incomplete header each connection may send without using the budget; more than a normal client needs.
 const FREE_BYTES: usize = 8 * 1024;
@@ -99,11 +101,12 @@ pub(crate) struct Tracked<S> {
     pub(super) head: Arc<HeaderReservation>,
     /// Held as long as the connection or one of its requests exists.
     pub(super) permit: Arc<ConnectionPermit>,
+    pub(super) pace: Arc<Pace>,
 }
 
-impl<S, B> Service<Request<B>> for Tracked<S>
+impl<S, B, R> Service<Request<B>> for Tracked<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -119,10 +122,19 @@ where
         if self.permit.kind == Kind::Reserve {
             request.extensions_mut().insert(web::OverCapacity);
         }
-        let (response, head) = (self.service.call(request), self.head.clone());
+        let pause = self.pace.take_pause();
+        let (response, head, pace) = (self.service.call(request), self.head.clone(), self.pace.clone());
         Box::pin(async move {
+            if let Some(until) = pause {
+                sleep_until(until).await;
+            }
             let response = response.await;
             head.end_request();
+            if let Ok(response) = &response
+                && response.extensions().get::<web::LimitExceeded>().is_some()
+            {
+                pace.note_refusal(Instant::now());
+            }
             response
         })
     }

@@ -2,6 +2,7 @@
 
 mod header_budget;
 mod limits;
+mod pacing;
 mod stream;
 
 use std::convert::Infallible;
@@ -11,6 +12,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ use web::ClientAddress;
 use crate::config::ListenerConfig;
 use header_budget::{Budget, HeaderReservation, Tracked};
 use limits::{ConnectionLimiter, ConnectionPermit, Kind, Limits, RESERVE, TOTAL_MIN};
+use pacing::Pace;
 use stream::Stream;
 
 /// Limit for receiving a request header, and for idle time between requests.
@@ -98,6 +101,8 @@ struct Shared {
     limiter: Arc<ConnectionLimiter>,
     headers: Arc<Budget>,
     client_address: ClientAddress,
+    /// Connections so far.
+    count: AtomicU32,
     limits: Limits,
     write_timeout: Duration,
 }
@@ -128,6 +133,7 @@ impl Guard {
             limiter: ConnectionLimiter::new(limits),
             headers: Budget::new(HEADERS_MAX_BYTES),
             client_address,
+            count: AtomicU32::new(0),
             limits,
             write_timeout: options.write_timeout,
         }))
@@ -181,9 +187,11 @@ where
         };
         let (service, head) =
             (self.services.call(peer), HeaderReservation::new(self.guard.0.headers.clone()));
+        let number = self.guard.0.count.fetch_add(1, Ordering::Relaxed);
+        let pace = Arc::new(Pace::new(number, self.guard.0.client_address.is_proxy(peer.ip())));
         Box::pin(async move {
             let service = service.await.unwrap_or_else(|never| match never {});
-            Ok(Tracked { service, head, permit })
+            Ok(Tracked { service, head, permit, pace })
         })
     }
 }

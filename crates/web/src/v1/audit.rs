@@ -1,5 +1,7 @@
 //! The audit log: listing and exporting it.
 
+use std::sync::Arc;
+
 use app::{App, Caller};
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
@@ -223,7 +225,7 @@ fn read_filter(query: &mut Query) -> AuditFilter {
 /// An export in progress.
 struct Export {
     shared: Shared,
-    caller: Caller,
+    caller: Arc<Caller>,
     /// The filter of the next page; `None` after the last.
     filter: Option<AuditFilter>,
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use app::{Caller, Error, StreamPermit};
@@ -123,7 +124,7 @@ impl View {
 /// A client that watches a job.
 struct Watch {
     shared: Shared,
-    caller: Caller,
+    caller: Arc<Caller>,
     id: JobId,
     view: View,
     has_ended: bool,

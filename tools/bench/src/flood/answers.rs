@@ -41,6 +41,11 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// Whether the client should wait before its next request.
+    pub(super) fn is_refusal(self) -> bool {
+        matches!(self, Self::RateLimited | Self::Overloaded)
+    }
+
     pub(super) fn of(expected: Expected, status: StatusCode, body: &[u8]) -> Self {
         match (expected, status.as_u16()) {
             (Expected::Health, 200) | (Expected::Admission, 200..=299) => Self::Admitted,
@@ -61,6 +66,8 @@ pub(super) struct Tally {
     rate_limited: Histogram<u64>,
     overloaded: Histogram<u64>,
     key_refused: Histogram<u64>,
+    after_refusal: Histogram<u64>,
+    admitted_after_refusal: u64,
     unavailable: u64,
     unexpected: u64,
     first_unexpected: Option<String>,
@@ -74,6 +81,8 @@ impl Tally {
             rate_limited: new_histogram()?,
             overloaded: new_histogram()?,
             key_refused: new_histogram()?,
+            after_refusal: new_histogram()?,
+            admitted_after_refusal: 0,
             unavailable: 0,
             unexpected: 0,
             first_unexpected: None,
@@ -81,13 +90,29 @@ impl Tally {
         })
     }
 
-    /// Records an answer that came this long after the start.
-    pub(super) fn record(&mut self, answer: Answer, latency: Duration, since_start: Duration) {
+    /// Records the answer to a request that was sent at once after a refusal on its connection. Its latency is another one:
+    /// the service handles such a request later.
+    pub(super) fn record_after_refusal(&mut self, answer: Answer, latency: Duration, since_start: Duration) {
+        if matches!(answer, Answer::Unavailable | Answer::Unexpected) {
+            return self.record(answer, latency, since_start);
+        }
+        record(&mut self.after_refusal, latency);
+        self.admitted_after_refusal += u64::from(answer == Answer::Admitted);
+        self.count_second(answer, since_start);
+    }
+
+    fn count_second(&mut self, answer: Answer, since_start: Duration) {
         let at = usize::try_from(since_start.as_secs()).map_or(LAST_SECOND, |at| at.min(LAST_SECOND));
         if self.by_second.len() <= at {
             self.by_second.resize(at + 1, Second::default());
         }
-        let (second, micros) = (self.by_second.get_mut(at), latency.as_micros());
+        if let Some(second) = self.by_second.get_mut(at) {
+            second.count(answer);
+        }
+    }
+
+    /// Records an answer that came this long after the start.
+    pub(super) fn record(&mut self, answer: Answer, latency: Duration, since_start: Duration) {
         let histogram = match answer {
             Answer::Admitted => &mut self.admitted,
             Answer::RateLimited => &mut self.rate_limited,
@@ -102,10 +127,8 @@ impl Tally {
                 return;
             }
         };
-        histogram.saturating_record(u64::try_from(micros).unwrap_or(u64::MAX));
-        if let Some(second) = second {
-            second.count(answer);
-        }
+        record(histogram, latency);
+        self.count_second(answer, since_start);
     }
 
     /// Remembers what was unexpected, if it is the first.
@@ -123,7 +146,8 @@ impl Tally {
 
     /// All requests that were counted.
     pub(super) fn count(&self) -> u64 {
-        let answered = [&self.admitted, &self.rate_limited, &self.overloaded, &self.key_refused];
+        let answered =
+            [&self.admitted, &self.rate_limited, &self.overloaded, &self.key_refused, &self.after_refusal];
         answered.into_iter().map(Histogram::len).sum::<u64>() + self.unavailable + self.unexpected
     }
 
@@ -133,12 +157,18 @@ impl Tally {
             rate_limited: Latency::of(&self.rate_limited),
             overloaded: Latency::of(&self.overloaded),
             key_refused: Latency::of(&self.key_refused),
+            after_refusal: Latency::of(&self.after_refusal),
+            admitted_after_refusal: self.admitted_after_refusal,
             unavailable: self.unavailable,
             unexpected: self.unexpected,
             first_unexpected: self.first_unexpected.clone(),
             by_second: self.by_second.clone(),
         }
     }
+}
+
+fn record(histogram: &mut Histogram<u64>, latency: Duration) {
+    histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
 }
 
 /// Answers in one second.
@@ -169,6 +199,9 @@ pub(super) struct Answers {
     pub(super) rate_limited: Latency,
     pub(super) overloaded: Latency,
     pub(super) key_refused: Latency,
+    /// Any of these, if the request was sent at once after a refusal on its connection; not counted above.
+    pub(super) after_refusal: Latency,
+    pub(super) admitted_after_refusal: u64,
     pub(super) unavailable: u64,
     pub(super) unexpected: u64,
     pub(super) first_unexpected: Option<String>,
@@ -182,6 +215,7 @@ impl Answers {
             + self.rate_limited.count
             + self.overloaded.count
             + self.key_refused.count
+            + self.after_refusal.count
             + self.unavailable
             + self.unexpected
     }
@@ -252,15 +286,20 @@ mod tests {
         tally.record(Answer::Overloaded, Duration::from_micros(60), late);
         tally.record(Answer::KeyRefused, Duration::from_micros(70), late);
         tally.record(Answer::Unavailable, Duration::ZERO, late);
+        tally.record_after_refusal(Answer::Admitted, Duration::from_micros(900), late);
+        tally.record_after_refusal(Answer::RateLimited, Duration::from_micros(800), late);
+        tally.record_after_refusal(Answer::Unexpected, Duration::ZERO, late);
         tally.record(Answer::Unexpected, Duration::ZERO, late);
         tally.unanswered(2, "too late");
         tally.unanswered(0, "never");
         let answers = tally.answers();
-        assert_eq!((tally.count(), answers.count()), (9, 9));
+        assert_eq!((tally.count(), answers.count()), (12, 12));
         assert_eq!((answers.admitted.count, answers.admitted.most_us), (2, 300));
-        assert_eq!((answers.unexpected, answers.first_unexpected.as_deref()), (3, Some("too late")));
+        assert_eq!((answers.unexpected, answers.first_unexpected.as_deref()), (4, Some("too late")));
         let first = Second { admitted: 1, ..Second::default() };
-        let third = Second { admitted: 1, rate_limited: 1, overloaded: 1, key_refused: 1 };
+        assert_eq!((answers.after_refusal.count, answers.after_refusal.most_us), (2, 900));
+        assert_eq!(answers.admitted_after_refusal, 1);
+        let third = Second { admitted: 2, rate_limited: 2, overloaded: 1, key_refused: 1 };
         assert_eq!(answers.by_second, [first, Second::default(), third]);
     }
 }

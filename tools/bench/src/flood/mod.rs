@@ -26,8 +26,8 @@ pub(crate) const SECONDS: u32 = 30;
 pub(crate) const QUICK_SECONDS: u32 = 5;
 /// A latency is near the unloaded one up to this many times its p99.
 const NEAR: f64 = 2.0;
-/// The highest `limits.concurrent_writes` that is tried: half of the default.
-const LOWERED_MOST: u64 = 256;
+/// The highest `limits.account_concurrent_writes` that is tried: half of the default.
+const LOWERED_MOST: u64 = 8;
 /// Keeps every limit at its default: without a word about limits, a service of the bench has none.
 const DEFAULT_LIMITS: &str = "# limits.* have their defaults.\n";
 
@@ -61,8 +61,8 @@ struct Observed {
 #[derive(Debug, Serialize)]
 struct Flood {
     kind: Kind,
-    /// `limits.concurrent_writes`, if it is not the default.
-    concurrent_writes: Option<u64>,
+    /// `limits.account_concurrent_writes`, if it is not the default.
+    account_writes: Option<u64>,
     observed: Observed,
     attack: Answers,
     attack_per_second: f64,
@@ -99,9 +99,9 @@ pub(crate) fn run(
     let mut floods = vec![test_bed.flood(Kind::Writes, None, &unloaded)?];
     progress("flood of writes, default limits: measured");
     let is_near = floods.iter().all(|flood| is_near(flood.admitted_creates, unloaded.create.admitted));
-    let limit = concurrent_writes(capacity_per_second, unloaded.create.admitted.p99_us);
+    let limit = account_writes(capacity_per_second, unloaded.create.admitted.p99_us);
     if !is_near {
-        let configuration = format!("limits.concurrent_writes = {limit}\n");
+        let configuration = format!("limits.account_concurrent_writes = {limit}\n");
         let plan = Plan { configuration: &configuration, directory: plan.directory.clone(), ..plan };
         test_bed = test_bed.restart(&plan)?;
         floods.push(test_bed.flood(Kind::Writes, Some(limit), &unloaded)?);
@@ -112,12 +112,12 @@ pub(crate) fn run(
     Ok(Results { seconds, capacity_per_second, capacity, unloaded, floods })
 }
 
-/// The value of `limits.concurrent_writes` with which an admitted write takes about as long as the slowest hundredth
-/// without load: writes in progress divided by writes per second, as `docs/operations.md` says.
+/// The value of `limits.account_concurrent_writes` with which a flood makes an admitted write take at most twice as long as the
+/// slowest hundredth without load, if nothing else does: half of the writes that the service stores in that time.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of requests")]
-fn concurrent_writes(capacity_per_second: f64, unloaded_p99_us: u64) -> u64 {
+fn account_writes(capacity_per_second: f64, unloaded_p99_us: u64) -> u64 {
     let seconds = Duration::from_micros(unloaded_p99_us).as_secs_f64();
-    ((capacity_per_second * seconds) as u64).clamp(1, LOWERED_MOST)
+    ((capacity_per_second * seconds / 2.0) as u64).clamp(1, LOWERED_MOST)
 }
 
 /// Whether the p99 is at most twice the unloaded one.
@@ -156,9 +156,9 @@ mod tests {
 
     #[test]
     fn the_limit_of_writes_follows_from_capacity_and_latency() {
-        assert_eq!(concurrent_writes(10_000.0, 4_000), 40);
-        assert_eq!(concurrent_writes(100.0, 900), 1);
-        assert_eq!(concurrent_writes(10_000.0, 900_000), LOWERED_MOST);
+        assert_eq!(account_writes(1_000.0, 10_000), 5);
+        assert_eq!(account_writes(100.0, 900), 1);
+        assert_eq!(account_writes(10_000.0, 900_000), LOWERED_MOST);
     }
 
     #[test]
@@ -179,7 +179,7 @@ mod tests {
             unloaded: Observed::default(),
             floods: vec![Flood {
                 kind: Kind::Writes,
-                concurrent_writes: None,
+                account_writes: None,
                 observed: Observed { get: refused.clone(), ..Observed::default() },
                 attack: refused,
                 attack_per_second: 1.0,

@@ -83,7 +83,12 @@ impl Results {
                 refused(&flood.observed)
             }),
             self.row("flood: requests/s", NONE, |flood| format!("{:.0}", flood.attack_per_second)),
-            self.row("flood: admitted", NONE, |flood| flood.attack.admitted.count.to_string()),
+            self.row("flood: admitted", NONE, |flood| {
+                (flood.attack.admitted.count + flood.attack.admitted_after_refusal).to_string()
+            }),
+            self.row("flood: at once after a refusal, p99", NONE, |flood| {
+                counted(flood.attack.after_refusal)
+            }),
             self.row("flood: 429, p99", NONE, |flood| counted(flood.attack.rate_limited)),
             self.row("flood: 503, p99", NONE, |flood| counted(flood.attack.overloaded)),
             self.row("flood: 503 for another reason", NONE, |flood| flood.attack.unavailable.to_string()),
@@ -107,7 +112,7 @@ impl Results {
 }
 
 fn title(flood: &Flood) -> String {
-    match (flood.kind, flood.concurrent_writes) {
+    match (flood.kind, flood.account_writes) {
         (Kind::Writes, None) => "writes, defaults".to_owned(),
         (Kind::Writes, Some(limit)) => format!("writes, {limit} at once"),
         (Kind::UnknownKeys, None) => "unknown keys, defaults".to_owned(),
@@ -193,7 +198,7 @@ mod tests {
     fn results() -> Results {
         let flood = Flood {
             kind: Kind::Writes,
-            concurrent_writes: Some(40),
+            account_writes: Some(40),
             observed: observed(3_000, 25),
             attack: Answers { rate_limited: latency(7, 1_500), ..Answers::default() },
             attack_per_second: 5_000.0,

@@ -122,7 +122,7 @@ impl<'a> TestBed<'a> {
     pub(super) fn flood(
         &self,
         kind: Kind,
-        concurrent_writes: Option<u64>,
+        account_writes: Option<u64>,
         unloaded: &Observed,
     ) -> Result<Flood, BenchError> {
         let (observed, attacked) = self.observe(Some((kind, unloaded)))?;
@@ -130,7 +130,7 @@ impl<'a> TestBed<'a> {
         let attack = attacked.tally.answers();
         Ok(Flood {
             kind,
-            concurrent_writes,
+            account_writes,
             observed,
             attack_per_second: per_second(attack.count(), Duration::from_secs(self.seconds.into())),
             attack,

@@ -81,7 +81,7 @@ impl Connections {
         let done = self.runtime.block_on(async {
             let mut workers = JoinSet::new();
             for client in self.clients {
-                let mut client = Some(client);
+                let mut connection = Connection::of(client);
                 let (waiting, load) = (Arc::clone(&waiting), Arc::clone(&load));
                 workers.spawn(async move {
                     loop {
@@ -89,7 +89,7 @@ impl Connections {
                         let Ok(Some((number, due))) = timeout_at(load.end.into(), next).await else {
                             return Ok(());
                         };
-                        if load.send(&mut client, number, due).await? == Progress::Ended {
+                        if load.send(&mut connection, number, due).await? == Progress::Ended {
                             return Ok(());
                         }
                     }
@@ -126,12 +126,14 @@ impl Connections {
         self.runtime.block_on(async {
             let mut workers = JoinSet::new();
             for client in self.clients {
-                let mut client = Some(client);
+                let mut connection = Connection::of(client);
                 let (load, numbers) = (Arc::clone(&load), Arc::clone(&numbers));
                 workers.spawn(async move {
                     loop {
                         let (number, now) = (numbers.fetch_add(1, Ordering::Relaxed), Instant::now());
-                        if now >= load.end || load.send(&mut client, number, now).await? == Progress::Ended {
+                        if now >= load.end
+                            || load.send(&mut connection, number, now).await? == Progress::Ended
+                        {
                             return Ok(());
                         }
                     }
@@ -222,6 +224,19 @@ enum Progress {
     Ended,
 }
 
+/// A connection of a load.
+struct Connection {
+    client: Option<Client>,
+    /// Its last request was refused.
+    was_refused: bool,
+}
+
+impl Connection {
+    fn of(client: Client) -> Self {
+        Self { client: Some(client), was_refused: false }
+    }
+}
+
 /// What the connections of a load share.
 struct Load {
     make: MakeRequest,
@@ -236,14 +251,23 @@ impl Load {
     /// Sends one request; latency counts from `due`. A request without an answer at the end is not counted.
     async fn send(
         &self,
-        client: &mut Option<Client>,
+        connection: &mut Connection,
         number: u64,
         due: Instant,
     ) -> Result<Progress, BenchError> {
-        match exchange(client, self.address, (self.make)(number)?, self.end).await {
+        match exchange(&mut connection.client, self.address, (self.make)(number)?, self.end).await {
             Ok((status, body)) => {
                 let answer = Answer::of(self.expected, status, &body);
-                note(&mut self.lock(), answer, (due, self.started), || described(status, &body));
+                let mut tally = self.lock();
+                if connection.was_refused {
+                    tally.record_after_refusal(answer, due.elapsed(), self.started.elapsed());
+                } else {
+                    tally.record(answer, due.elapsed(), self.started.elapsed());
+                }
+                if answer == Answer::Unexpected {
+                    tally.explain(|| described(status, &body));
+                }
+                connection.was_refused = answer.is_refusal();
                 Ok(Progress::Continues)
             }
             Err(Failure::TooLate) => Ok(Progress::Ended),
@@ -319,14 +343,15 @@ mod tests {
     #[test]
     fn every_request_of_a_fixed_rate_is_counted_by_its_answer() {
         let runtime = runtime();
-        let connections = Connections::open(server(&runtime, &[200, 429, 503, 404]), 2).unwrap();
-        let schedule = Schedule { requests: 40, rate: f64::INFINITY };
+        let connections = Connections::open(server(&runtime, &[200, 429, 200, 503, 404]), 1).unwrap();
+        let schedule = Schedule { requests: 50, rate: f64::INFINITY };
         let answers = connections.send_at_rate(&make(), Expected::Admission, schedule).unwrap().answers();
         let limited = answers.rate_limited.count;
         assert_eq!(
             (answers.admitted.count, limited, answers.unavailable, answers.unexpected),
             (10, 10, 10, 10)
         );
+        assert_eq!((answers.after_refusal.count, answers.admitted_after_refusal), (10, 10));
         assert_eq!(answers.first_unexpected.as_deref(), Some("404 Not Found: "));
     }
 

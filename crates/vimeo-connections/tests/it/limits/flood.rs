@@ -2,10 +2,11 @@
 //! answered meanwhile, and everything afterwards.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -54,13 +55,15 @@ async fn observe(env: &TestEnv, key: &str, has_ended: &AtomicBool) -> usize {
         let read = env.send(Method::GET, COLLECTION, &[("authorization", key)], Vec::new()).await;
         assert_eq!(read.status, 200, "{}", read.text);
         rounds += 1;
+        // The reader's key has the same quota as the flood's.
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     rounds
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_is_refused_while_health_and_reads_are_answered() {
-    let config = "limits.concurrent_writes = 4\nlimits.key_requests_per_minute = 60\n";
+    let config = "limits.concurrent_writes = 4\nlimits.key_requests_per_minute = 600\n";
     let env = TestEnv::without_verification(config).await;
     let (flooder, reader) = (env.make_key("flooder", &[]), env.make_key("reader", &[]));
     let has_ended = Arc::new(AtomicBool::new(false));
@@ -100,10 +103,95 @@ async fn a_flood_of_failed_keys_leaves_valid_ones_alone() {
     assert!(counts[&429] > counts[&401], "{counts:?}");
 }
 
+/// Sends the beginning of a create, which is in progress as long as the connection is open.
+fn begin_create(env: &TestEnv, key: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(env.service.address).unwrap();
+    let head = format!(
+        "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\ncontent-length: 10\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_has_its_share_of_writes_while_others_send_requests() {
+    let env = TestEnv::without_verification("limits.account_concurrent_writes = 2\n").await;
+    let (greedy, other) = (env.make_key("greedy", &[]), env.make_key("other", &[]));
+    let delete = async |key: &str| {
+        let missing = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
+        env.send(Method::DELETE, &missing, &[("authorization", key)], Vec::new()).await
+    };
+    let slow: Vec<_> = (0..4).map(|_| begin_create(&env, &greedy)).collect();
+    for _ in 0..20 {
+        assert_eq!(delete(&greedy).await.status, 204, "it is alone");
+    }
+    assert_eq!(delete(&other).await.status, 204);
+    let mut beyond_share = 0;
+    let refused = loop {
+        let answer = delete(&greedy).await;
+        if answer.status != 204 {
+            break answer;
+        }
+        beyond_share += 1;
+        assert!(beyond_share < 2_000, "it is never refused");
+    };
+    assert!(beyond_share >= 500, "{beyond_share}: a burst is admitted");
+    assert_eq!((refused.status.as_u16(), &*refused.code()), (503, "OVERLOADED"));
+    assert_eq!(refused.header("retry-after"), "1");
+    let read = env.send(Method::GET, COLLECTION, &[("authorization", &*greedy)], Vec::new()).await;
+    assert_eq!(read.status, 200);
+    for _ in 0..20 {
+        assert_eq!(delete(&other).await.status, 204);
+    }
+    drop(slow);
+    until("its writes are admitted again", async || delete(&greedy).await.status == 204).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_ignores_a_refusal_is_answered_later() {
+    let env = TestEnv::without_verification("limits.key_requests_per_minute = 1\n").await;
+    let key = env.make_key("impatient", &[]);
+    let mut stream = TcpStream::connect(env.service.address).unwrap();
+    let get = format!("GET {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\n\r\n");
+    let mut statuses = Vec::new();
+    let mut refused_at = None;
+    for _ in 0..3 {
+        stream.write_all(get.as_bytes()).unwrap();
+        statuses.push(read_status(&mut stream));
+        let before = refused_at.replace(Instant::now());
+        if statuses.len() == 3 {
+            let pause = before.unwrap().elapsed();
+            assert!(pause >= Duration::from_millis(95), "the second refusal came after {pause:?}");
+        }
+    }
+    assert_eq!(statuses, [200, 429, 429]);
+}
+
+/// Reads a response. Returns its status.
+fn read_status(stream: &mut TcpStream) -> u16 {
+    let (mut response, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "the service closed the connection");
+        response.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&response);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() >= length.parse::<usize>().unwrap() {
+            return head["HTTP/1.1 ".len()..][..3].parse().unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_wait_for_vimeo_do_not_count_and_the_others_are_limited() {
-    let config = "limits.concurrent_writes = 1\nvimeo.budget_seconds = 300\n".to_owned();
+    let config =
+        "limits.concurrent_writes = 1\nlimits.account_concurrent_writes = 1\nvimeo.budget_seconds = 300\n"
+            .to_owned();
     let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
+    let other = env.make_key("other", &[]);
+    let read = env.send(Method::GET, COLLECTION, &[("authorization", &*other)], Vec::new()).await;
+    assert_eq!(read.status, 200, "the node is shared");
     env.inject_fault(json!({"route": VERIFY, "kind": "hold"})).await;
     let mut waiting = JoinSet::new();
     for number in 0..5 {
@@ -116,15 +204,9 @@ async fn writes_that_wait_for_vimeo_do_not_count_and_the_others_are_limited() {
     let headers = [("authorization", &*env.api_key)];
     assert_eq!(env.send(Method::DELETE, &missing, &headers, Vec::new()).await.status, 204);
     // A write whose body has not arrived is in progress, unless it arrived beside another one.
-    let head = format!(
-        "POST {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {}\r\ncontent-length: 10\r\n\r\n{{",
-        env.api_key
-    );
     let mut slow = Vec::new();
     until("the limit is reached", async || {
-        let mut stream = TcpStream::connect(env.service.address).unwrap();
-        stream.write_all(head.as_bytes()).unwrap();
-        slow.push(stream);
+        slow.push(begin_create(&env, &env.api_key));
         let refused = env.send(Method::DELETE, &missing, &headers, Vec::new()).await;
         refused.status == 503 && refused.code() == "OVERLOADED" && refused.header("retry-after") == "1"
     })
