@@ -11,6 +11,7 @@ use domain::audit::{AuditChain, AuditLink, AuditRecord};
 use domain::id::{AccountId, AuditEventId};
 use domain::time::Timestamp;
 use store::{AuditChainWrite, Changed, LinkHorizons};
+use tokio::time::Instant;
 
 use super::pending::SETTLE;
 use crate::{App, Context, Error};
@@ -24,8 +25,11 @@ const ROUND_PAUSE: Duration = Duration::from_secs(1);
 const ACCOUNTS_PER_ROUND: usize = 200;
 /// Events linked in one transaction.
 const BATCH: u32 = 500;
-/// The pause after a full batch: requests write meanwhile.
-const BATCH_PAUSE: Duration = Duration::from_millis(20);
+/// The shortest pause after a full batch: requests write meanwhile.
+const BATCH_PAUSE_MIN: Duration = Duration::from_millis(20);
+/// The pause is at least this many times as long as the batch took, so that linking leaves the database to requests when it is
+/// busy, and catches up later.
+const BATCH_PAUSES: u32 = 4;
 /// The name of the lease for visiting all accounts.
 const SWEEP: &str = "audit_links";
 /// How often all accounts are visited.
@@ -114,10 +118,13 @@ impl App {
 
     async fn link_account(&self, account: &AccountId, visit: Visit, now: Timestamp) -> Result<(), Error> {
         let horizons = horizons(now, SETTLE);
-        while self.link_batch(account, visit, &horizons).await? == Left::More {
-            tokio::time::sleep(BATCH_PAUSE).await;
+        loop {
+            let started_at = Instant::now();
+            if self.link_batch(account, visit, &horizons).await? == Left::Nothing {
+                return Ok(());
+            }
+            tokio::time::sleep(BATCH_PAUSE_MIN.max(started_at.elapsed() * BATCH_PAUSES)).await;
         }
-        Ok(())
     }
 }
 
