@@ -24,8 +24,11 @@ SHOWN = 16
 WORKERS = "2"
 OPERATIONS = {
     "create": "`POST` of a new connection, response 201; verification off",
+    "link": "linking the audit event of one create, seconds later and off the request path",
     "get": "`GET` of a connection by its ID, response 200",
 }
+# After this, all audit events are linked, and no visit of their account is due any more.
+LINKED_AFTER = 15
 
 
 def main() -> int:
@@ -34,17 +37,23 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--compare", type=Path)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--write", action="store_true")
     given = parser.parse_args()
-    runs = []
+    runs, others = [], []
     for number in range(given.runs):
-        shutil.rmtree(given.work, ignore_errors=True)
-        given.work.mkdir(parents=True)
-        runs.append(run(given))
-        counts = ", ".join(f"{name} {runs[-1][name]['count']:,}" for name in OPERATIONS)
-        print(f"run {number + 1}: {counts} instructions", flush=True)
+        runs.append(run(given.binary, given))
+        print(f"run {number + 1}: {counts_of(runs[-1])}", flush=True)
+        if given.compare:
+            others.append(run(given.compare, given))
+            print(f"       {counts_of(others[-1])} in {given.compare}", flush=True)
     middle = {name: median_of(name, runs) for name in OPERATIONS}
+    if given.compare:
+        for name in OPERATIONS:
+            count, other = middle[name]["count"], median_of(name, others)["count"]
+            print(f"{name}: {count:,}, of {given.compare} {other:,} ({count - other:+,}, {count / other - 1:+.1%})")
+        return 0
     if given.write:
         PAGE.write_text(page(middle, given.requests))
         print(f"written: {PAGE.relative_to(ROOT)}")
@@ -53,6 +62,10 @@ def main() -> int:
             print(f"\n{name}: {found['count']:,} instructions\n")
             print("\n".join(table(found)))
     return check(middle) if given.check else 0
+
+
+def counts_of(run: dict) -> str:
+    return ", ".join(f"{name} {run[name]['count']:,}" for name in OPERATIONS) + " instructions"
 
 
 def median_of(name: str, runs: list) -> dict:
@@ -171,23 +184,30 @@ class Client:
         self.send("GET", f"{COLLECTION}/{identifier}", 200)
 
 
-def run(given: argparse.Namespace) -> dict:
-    service = Service(given.binary, given.work)
+def run(binary: Path, given: argparse.Namespace) -> dict:
+    shutil.rmtree(given.work, ignore_errors=True)
+    given.work.mkdir(parents=True)
+    service = Service(binary.resolve(), given.work)
     try:
         client = Client(service)
         made = [client.create(number) for number in range(WARM_UP)]
+        time.sleep(LINKED_AFTER)
+        # The service has closed the idle connection.
+        client = Client(service)
         creates = counted(service, given.requests, lambda n: made.append(client.create(WARM_UP + n)))
+        links = counted(service, given.requests, lambda n: time.sleep(LINKED_AFTER / given.requests))
+        client = Client(service)
         for number in range(WARM_UP):
             client.get(made[number])
         # Spread over all connections.
         gets = counted(service, given.requests, lambda n: client.get(made[n * 7 % len(made)]))
     finally:
         service.stop()
-    return {"create": creates, "get": gets}
+    return {"create": creates, "link": links, "get": gets}
 
 
 def counted(service: Service, requests: int, send) -> dict:
-    """The cost of one request, as the mean of `requests`; background work is counted too."""
+    """The cost of one of `requests`, as their mean; background work is counted too."""
     before = set(service.work.glob("counts.*"))
     service.control("--zero")
     for number in range(requests):
