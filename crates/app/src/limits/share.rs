@@ -1,6 +1,5 @@
-//! The writes of each account in progress on this node. While other accounts send requests too, an account may have only so
-//! many, and more of them for a moment, so that none waits behind a flood of another one. Alone, an account may use the whole
-//! node.
+//! The writes of each account in progress on this node. While several accounts send requests, the number of each one's writes
+//! is limited, apart from bursts, so that none waits behind a flood of another one. Alone, an account may use the whole node.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

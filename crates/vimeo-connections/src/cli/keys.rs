@@ -161,7 +161,7 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             if format.json {
                 return output::print_json(&json!({ "keyId": key.id.as_str(), "status": "revoked" }));
             }
-            output::print(&format!("Revoked the key {} ({}, ends in {}).", key.id, key.name, key.last_four))
+            output::print(&revoked_text(key.id.as_str(), key.name.as_str(), &key.last_four))
         }
         Command::Inspect { revoke, format } => {
             let revoke = if revoke { Revoke::IfKnown } else { Revoke::No };
@@ -199,22 +199,41 @@ async fn select(app: &App, selector: &KeySelector) -> Result<(Account, ApiKey), 
             }
         }
     }
-    // Of several keys with one name, the active one is meant: the others may be its predecessors.
-    if found.len() > 1 && found.iter().any(|(_, _, status)| *status == KeyStatus::Active) {
-        found.retain(|(_, _, status)| *status == KeyStatus::Active);
+    let is_active = |(_, _, status): &(Account, ApiKey, KeyStatus)| *status == KeyStatus::Active;
+    let (account, key, _) =
+        only_one(wanted, found, is_active, |(account, key, _)| format!("{} of {}", key.id, account.name))?;
+    Ok((account, key))
+}
+
+/// The key that a name means: of several with that name the active one, because the others may be its predecessors.
+fn only_one<K>(
+    wanted: &str,
+    mut named: Vec<K>,
+    is_active: impl Fn(&K) -> bool,
+    describe: impl Fn(&K) -> String,
+) -> Result<K, BoxError> {
+    if named.len() > 1 && named.iter().any(&is_active) {
+        named.retain(&is_active);
     }
-    match found.len() {
-        0 => {
+    match (named.pop(), named.as_slice()) {
+        (None, _) => {
             Err(format!("no key has the ID or name {wanted}; `vimeo-connections keys list` shows them")
                 .into())
         }
-        1 => found.pop().map(|(account, key, _)| (account, key)).ok_or_else(|| "no key".into()),
-        _ => {
-            let ids: Vec<_> =
-                found.iter().map(|(account, key, _)| format!("{} of {}", key.id, account.name)).collect();
+        (Some(key), []) => Ok(key),
+        (Some(last), others) => {
+            let ids: Vec<_> = others.iter().chain([&last]).map(describe).collect();
             Err(format!("several keys are called {wanted}: {}; name one by its ID", ids.join(", ")).into())
         }
     }
+}
+
+fn revoked_text(id: &str, name: &str, last_four: &str) -> String {
+    format!("Revoked the key {id} ({name}, ends in {last_four}).")
+}
+
+fn new_key_text(key: &str, id: &str, account: &str) -> String {
+    format!("{key}\n\nThis is the key {id} of {account}, shown only once: only a keyed hash of it is stored.")
 }
 
 fn not_active(error: app::Error, id: &ApiKeyId) -> BoxError {
@@ -258,12 +277,7 @@ fn print_new(created: &NewApiKey, account: &Account, format: &Format) -> Result<
         }
         return output::print_json(&shown);
     }
-    output::print(&format!(
-        "{}\n\nThis is the key {} of {}, shown only once: only a keyed hash of it is stored.",
-        created.plain.expose(),
-        created.key.id,
-        account.name
-    ))
+    output::print(&new_key_text(created.plain.expose(), created.key.id.as_str(), account.name.as_str()))
 }
 
 fn read_key() -> Result<PlainKey, BoxError> {
@@ -316,8 +330,12 @@ pub(super) fn shown(key: &ApiKey, status: KeyStatus, account: &str) -> Value {
 }
 
 fn scopes_text(scopes: Scopes) -> String {
-    match scopes {
-        Scopes::ALL => "all".to_owned(),
-        scopes => scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(","),
-    }
+    scope_names_text(&scopes.iter().map(Scope::as_str).collect::<Vec<_>>())
+}
+
+/// The scopes of a key, to read: "all", or their names.
+fn scope_names_text<S: AsRef<str>>(scopes: &[S]) -> String {
+    let names: Vec<_> = scopes.iter().map(S::as_ref).collect();
+    let is_complete = Scopes::ALL.iter().all(|scope| names.contains(&scope.as_str()));
+    if is_complete { "all".to_owned() } else { names.join(",") }
 }

@@ -200,7 +200,7 @@ async fn upload_file(
     settings: UploadSettings,
     again: Again,
 ) -> Result<Ended, BoxError> {
-    context.progress.phase("making a place for the video");
+    context.progress.phase("creating the video at Vimeo");
     let name = settings.name.clone().or_else(|| file.video_name());
     let settings = UploadSettings { name, ..settings };
     let id = match begin_file(context, &file, settings, again).await? {

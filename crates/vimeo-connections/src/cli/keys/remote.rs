@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use domain::api_key::{KEY_PREFIX, PlainKey};
+use domain::api_key::{KEY_PREFIX, KeyStatus, PlainKey};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl KeyView {
             fields.name.clone(),
             format!("…{}", fields.last_four),
             fields.status.clone(),
-            fields.scopes.join(","),
+            super::scope_names_text(&fields.scopes),
             date(&fields.expires_date),
             date(&fields.last_used_date),
         ];
@@ -113,7 +113,7 @@ pub(in crate::cli) async fn run(client: &ApiClient, command: Command) -> Result<
             let mut body = json!({ "overlapSeconds": overlap_seconds });
             add(&mut body, "expiresInDays", expires_in_days.map(|days| json!(days)));
             let created = send(client, Method::POST, &[&key.fields.key_id, "rotate"], Some(&body)).await?;
-            show_new(created, &whoami(client).await?, &format)
+            show_new(client, created, &whoami(client).await?, &format).await
         }
         Command::Revoke { key, format } => {
             let key = select(client, &key).await?;
@@ -122,7 +122,7 @@ pub(in crate::cli) async fn run(client: &ApiClient, command: Command) -> Result<
             if format.json {
                 return output::print_json(&json!({ "keyId": key_id, "status": "revoked" }));
             }
-            output::print(&on_one_line(&format!("Revoked the key {key_id} ({name}, ends in {last_four}).")))
+            output::print(&on_one_line(&super::revoked_text(key_id, name, last_four)))
         }
         Command::Inspect { revoke, format } => inspect(client, revoke, &format).await,
     }
@@ -138,7 +138,7 @@ async fn create(client: &ApiClient, options: NewKey, format: &Format) -> Result<
     add(&mut body, "scopes", (!scopes.is_empty()).then(|| json!(scopes)));
     add(&mut body, "expiresInDays", options.expires_in_days.map(|days| json!(days)));
     let created = send(client, Method::POST, &[], Some(&body)).await?;
-    show_new(created, &account, format)
+    show_new(client, created, &account, format).await
 }
 
 fn add(body: &mut Value, field: &str, value: Option<Value>) {
@@ -147,9 +147,23 @@ fn add(body: &mut Value, field: &str, value: Option<Value>) {
     }
 }
 
-/// Prints a new key. It is shown only this once.
-fn show_new(created: Value, account: &IdentityIn, format: &Format) -> Result<ExitCode, BoxError> {
-    let mut view = KeyView::parse(created, account)?;
+/// Prints a new key. If that fails, the key was not shown, so it must not be valid.
+async fn show_new(
+    client: &ApiClient,
+    created: Value,
+    account: &IdentityIn,
+    format: &Format,
+) -> Result<ExitCode, BoxError> {
+    let view = KeyView::parse(created, account)?;
+    let key_id = view.fields.key_id.clone();
+    let shown = print_new(view, account, format);
+    if shown.is_err() {
+        revoke(client, &key_id).await?;
+    }
+    shown
+}
+
+fn print_new(mut view: KeyView, account: &IdentityIn, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
         if let Some(object) = view.json.as_object_mut() {
             object.shift_remove("status");
@@ -157,12 +171,8 @@ fn show_new(created: Value, account: &IdentityIn, format: &Format) -> Result<Exi
         return output::print_json(&view.json);
     }
     let key = view.json.get("key").and_then(Value::as_str).ok_or("the service returned no key")?;
-    output::print(&format!(
-        "{}\n\nThis is the key {} of {}, shown only once: only a keyed hash of it is stored.",
-        on_one_line(key),
-        on_one_line(&view.fields.key_id),
-        on_one_line(&account.account_name)
-    ))
+    let [key, id, account] = [key, &view.fields.key_id, &account.account_name].map(on_one_line);
+    output::print(&super::new_key_text(&key, &id, &account))
 }
 
 async fn whoami(client: &ApiClient) -> Result<IdentityIn, BoxError> {
@@ -219,18 +229,9 @@ async fn select(client: &ApiClient, selector: &KeySelector) -> Result<KeyView, B
     if let Some(key) = keys.iter().find(|key| key.fields.key_id == *wanted) {
         return Ok(key.clone());
     }
-    let mut named: Vec<_> = keys.into_iter().filter(|key| key.fields.name == *wanted).collect();
-    if named.len() > 1 && named.iter().any(|key| key.fields.status == "active") {
-        named.retain(|key| key.fields.status == "active");
-    }
-    match (named.pop(), named.len()) {
-        (None, _) => {
-            Err(format!("no key has the ID or name {wanted}; `vimeo-connections keys list` shows them")
-                .into())
-        }
-        (Some(key), 0) => Ok(key),
-        _ => Err(format!("several keys are called {wanted}; name one by its ID").into()),
-    }
+    let named = keys.into_iter().filter(|key| key.fields.name == *wanted).collect();
+    let is_active = |key: &KeyView| key.fields.status == KeyStatus::Active.as_str();
+    super::only_one(wanted, named, is_active, |key| on_one_line(&key.fields.key_id))
 }
 
 /// Asks the service whose a key on standard input is. It does not say why it does not accept a key.
@@ -272,7 +273,7 @@ async fn inspect(client: &ApiClient, is_revoking: bool, format: &Format) -> Resu
         ("key", format!("{} ({})", identity.key_name, identity.key_id)),
         ("account", format!("{} ({})", identity.account_name, identity.account_id)),
         ("status", status.to_owned()),
-        ("scopes", identity.scopes.join(", ")),
+        ("scopes", super::scope_names_text(&identity.scopes)),
         ("expires", identity.expires_date.unwrap_or_else(|| "never".to_owned())),
     ]))
 }

@@ -135,7 +135,7 @@ impl RemoteUpload<'_> {
         settings: UploadSettings,
         again: Again,
     ) -> Result<Ended, BoxError> {
-        self.progress.phase("making a place for the video");
+        self.progress.phase("creating the video at Vimeo");
         let name = settings.name.clone().or_else(|| file.video_name());
         let settings = UploadSettings { name, ..settings };
         let wanted = Wanted::new(&self.connection, &file.identity(), &settings);

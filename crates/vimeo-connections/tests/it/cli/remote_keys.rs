@@ -1,5 +1,7 @@
 //! `keys` on a remote service.
 
+use std::fs::OpenOptions;
+
 use serde_json::{Value, json};
 
 use crate::support::harness::{ACCOUNT, TestEnv, printed};
@@ -31,6 +33,7 @@ async fn keys_are_created_listed_renamed_rotated_and_revoked_over_http() {
         printed(&remote) == printed(&local)
     };
     assert!(same(&["keys", "list", "--json"]), "{}", user.json(&["keys", "list"], ""));
+    assert!(same(&["keys", "list"]), "{}", printed(&user.run(&["keys", "list"], "")));
 
     let renamed = user.json(&["keys", "rename", "website", "--to", "shop"], "");
     assert_eq!((&renamed["keyId"], text(&renamed, "name")), (&made["keyId"], "shop"));
@@ -48,6 +51,20 @@ async fn keys_are_created_listed_renamed_rotated_and_revoked_over_http() {
     assert!(error.contains("that is a key") && !error.contains(&env.api_key), "{error}");
     let (status, error) = user.error(&["keys", "create", "--account", ACCOUNT], "");
     assert!(status == Some(2) && error.contains("the API key decides"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_could_not_be_printed_is_revoked() {
+    let env = TestEnv::start().await;
+    let user = RemoteUser::of(&env);
+    let mut command = user.command(&["keys", "create", "--name", "lost", "--profile", "test"]);
+    // It refuses every write, as a full disk does.
+    command.stdout(OpenOptions::new().write(true).open("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let keys = user.json(&["keys", "list"], "");
+    let lost = keys.as_array().unwrap().iter().find(|key| key["name"] == "lost").unwrap();
+    assert_eq!(lost["status"], "revoked");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

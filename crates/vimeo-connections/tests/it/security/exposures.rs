@@ -65,7 +65,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         r#"object.insert("key".to_owned(), json!(created.plain.expose()));"#,
         "a new key is shown once",
     ),
-    ("vimeo-connections/src/cli/keys.rs", "created.plain.expose(),", "a new key is shown once"),
+    (
+        "vimeo-connections/src/cli/keys.rs",
+        "output::print(&new_key_text(created.plain.expose(), created.key.id.as_str(), account.name.as_str()))",
+        "a new key is shown once",
+    ),
     (
         "vimeo-connections/src/serve.rs",
         r#"let line = Zeroizing::new(format!("{}\n", plain.expose()));"#,
