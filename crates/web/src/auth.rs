@@ -55,17 +55,18 @@ impl FromRequestParts<Shared> for Authenticated {
             let _ = slot.caller.set(caller.clone());
             let _ = slot.rates.set(report);
         }
-        // A request that lacks the scope counts too.
-        check_scope(parts, shared, &caller).await?;
-        if let Some(seconds) = report.retry_after_seconds {
-            return Err(Problem::rate_limited(seconds));
-        }
+        // Before the scope is checked: a refusal for a missing one is audited, which is a write too.
         if let Some(slot) = slot
             && !parts.method.is_safe()
         {
             let _ = slot.write.set(shared.app.begin_write(&caller)?);
         }
-        Ok(Self(caller))
+        // A request that lacks the scope counts too.
+        check_scope(parts, shared, &caller).await?;
+        match report.retry_after_seconds {
+            None => Ok(Self(caller)),
+            Some(seconds) => Err(Problem::rate_limited(seconds)),
+        }
     }
 }
 

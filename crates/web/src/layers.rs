@@ -20,7 +20,7 @@ use crate::client_address::ClientIp;
 use crate::error::{Code, Problem, internal_error};
 use crate::gate::Full;
 use crate::host::check_host;
-use crate::{OverCapacity, Settings, Shared, Transport, body_drain, rate_headers};
+use crate::{LimitExceeded, OverCapacity, Settings, Shared, Transport, body_drain, rate_headers};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX_CHARS: usize = 64;
@@ -77,6 +77,10 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         };
         if let Some(report) = log.caller.0.rates.get() {
             rate_headers::insert(response.headers_mut(), report);
+            // Also if the response names another reason.
+            if report.retry_after_seconds.is_some() {
+                response.extensions_mut().insert(LimitExceeded);
+            }
         }
         log.status = Some(response.status());
         drop(log);

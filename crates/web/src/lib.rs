@@ -101,7 +101,7 @@ pub enum UnknownFields {
 #[derive(Debug, Clone, Copy)]
 pub struct OverCapacity;
 
-/// Marks the response to a request that was refused because of a rate or of too many requests in progress.
+/// Marks the response to a request beyond a rate, or that was refused because the service has too many.
 #[derive(Debug, Clone, Copy)]
 pub struct LimitExceeded;
 

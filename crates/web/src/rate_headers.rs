@@ -103,6 +103,7 @@ mod tests {
         let failed = state(RatePolicy::FailedKeys, 300, 0);
         assert_eq!(headers([Some(failed), None])[0], text(r#""failed-keys";q=300;w=60"#));
     }
+
     #[test]
     fn numbers_of_any_size_fit() {
         let largest = RateState {

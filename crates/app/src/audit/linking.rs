@@ -30,6 +30,8 @@ const BATCH_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The pause is at least this many times as long as the batch took, so that linking leaves the database to requests when it is
 /// busy, and catches up later.
 const BATCH_PAUSES: u32 = 4;
+/// The longest pause: other accounts wait for it.
+const BATCH_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The name of the lease for visiting all accounts.
 const SWEEP: &str = "audit_links";
 /// How often all accounts are visited.
@@ -123,7 +125,8 @@ impl App {
             if self.link_batch(account, visit, &horizons).await? == Left::Nothing {
                 return Ok(());
             }
-            tokio::time::sleep(BATCH_PAUSE_MIN.max(started_at.elapsed() * BATCH_PAUSES)).await;
+            let pause = started_at.elapsed() * BATCH_PAUSES;
+            tokio::time::sleep(pause.clamp(BATCH_PAUSE_MIN, BATCH_PAUSE_MAX)).await;
         }
     }
 }

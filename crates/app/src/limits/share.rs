@@ -60,13 +60,18 @@ impl App {
         let (share, limit) = (&caller.share, self.limits.concurrent_writes_per_account);
         let others = share.writes.fetch_add(1, Ordering::Relaxed);
         let write = WriteInProgress(share.clone());
-        let active = others.saturating_sub(share.waiting.load(Ordering::Relaxed));
-        if limit == 0 || active < limit || self.shares.admits_more(share) {
+        let waiting = share.waiting.load(Ordering::Relaxed);
+        if is_within_share(others, waiting, limit) || self.shares.admits_more(share) {
             Ok(write)
         } else {
             Err(Error::Overloaded)
         }
     }
+}
+
+/// Whether one more write is within the share, beside others of the account of which some wait for Vimeo.
+fn is_within_share(others: usize, waiting: usize, limit: usize) -> bool {
+    limit == 0 || others.saturating_sub(waiting) < limit
 }
 
 impl Shares {
@@ -167,6 +172,21 @@ mod tests {
         tokio::time::advance(Duration::from_secs(6)).await;
         let admitted = (0..BURST_PER_MINUTE).filter(|_| shares.admits_more(&flood)).count();
         assert_eq!(admitted as u64, BURST_PER_MINUTE / 10);
+    }
+
+    #[test]
+    fn writes_that_wait_for_vimeo_are_not_part_of_the_share() {
+        assert!(is_within_share(1, 0, 2) && !is_within_share(2, 0, 2));
+        assert!(is_within_share(9, 8, 2) && !is_within_share(9, 7, 2));
+        assert!(is_within_share(9, 0, 0), "no limit");
+        assert!(is_within_share(1, 5, 1), "those that have just ended");
+
+        let caller = Caller::operator(account(1));
+        let waiting = crate::limits::waiting::Waiting::default();
+        let waits = [waiting.begin(&caller), waiting.begin(&caller)];
+        assert_eq!(caller.share.waiting.load(Ordering::Relaxed), 2);
+        drop(waits);
+        assert_eq!(caller.share.waiting.load(Ordering::Relaxed), 0);
     }
 
     #[test]

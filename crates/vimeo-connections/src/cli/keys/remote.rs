@@ -110,10 +110,12 @@ pub(in crate::cli) async fn run(client: &ApiClient, command: Command) -> Result<
         }
         Command::Rotate { key, overlap_seconds, expires_in_days, format } => {
             let key = select(client, &key).await?;
+            // Before: the key that sends this may be the one that is rotated.
+            let account = whoami(client).await?;
             let mut body = json!({ "overlapSeconds": overlap_seconds });
             add(&mut body, "expiresInDays", expires_in_days.map(|days| json!(days)));
             let created = send(client, Method::POST, &[&key.fields.key_id, "rotate"], Some(&body)).await?;
-            show_new(client, created, &whoami(client).await?, &format).await
+            show_new(client, created, &account, &format).await
         }
         Command::Revoke { key, format } => {
             let key = select(client, &key).await?;
@@ -158,7 +160,7 @@ async fn show_new(
     let key_id = view.fields.key_id.clone();
     let shown = print_new(view, account, format);
     if shown.is_err() {
-        revoke(client, &key_id).await?;
+        revoke(client, &key_id).await.map_err(|error| super::not_revoked(&key_id, &error))?;
     }
     shown
 }

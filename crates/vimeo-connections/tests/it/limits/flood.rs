@@ -117,17 +117,22 @@ fn begin_create(env: &TestEnv, key: &str) -> TcpStream {
 async fn an_account_has_its_share_of_writes_while_others_send_requests() {
     let env = TestEnv::without_verification("limits.account_concurrent_writes = 2\n").await;
     let (greedy, other) = (env.make_key("greedy", &[]), env.make_key("other", &[]));
+    let without_scope = env.make_key("greedy", &["--scopes", "connections:read"]);
     let delete = async |key: &str| {
         let missing = format!("{COLLECTION}/20260131090500042abcdefghijklmno");
         env.send(Method::DELETE, &missing, &[("authorization", key)], Vec::new()).await
     };
-    let slow: Vec<_> = (0..4).map(|_| begin_create(&env, &greedy)).collect();
+    let mut slow: Vec<_> = (0..4).map(|_| begin_create(&env, &greedy)).collect();
     for _ in 0..20 {
         assert_eq!(delete(&greedy).await.status, 204, "it is alone");
     }
-    assert_eq!(delete(&other).await.status, 204);
     let mut beyond_share = 0;
     let refused = loop {
+        if beyond_share % 50 == 0 {
+            // Neither is in progress, or counts, for longer than ten seconds.
+            slow.extend((0..4).map(|_| begin_create(&env, &greedy)));
+            assert_eq!(delete(&other).await.status, 204);
+        }
         let answer = delete(&greedy).await;
         if answer.status != 204 {
             break answer;
@@ -135,9 +140,17 @@ async fn an_account_has_its_share_of_writes_while_others_send_requests() {
         beyond_share += 1;
         assert!(beyond_share < 2_000, "it is never refused");
     };
-    assert!(beyond_share >= 500, "{beyond_share}: a burst is admitted");
+    assert!(beyond_share >= 400, "{beyond_share}: a burst is admitted");
     assert_eq!((refused.status.as_u16(), &*refused.code()), (503, "OVERLOADED"));
     assert_eq!(refused.header("retry-after"), "1");
+    // A 403 would be audited, and that is a write. Some may be admitted: the account regains eight writes a second.
+    let mut is_refused = false;
+    for _ in 0..20 {
+        let status = delete(&without_scope).await.status.as_u16();
+        assert!(matches!(status, 403 | 503), "{status}");
+        is_refused |= status == 503;
+    }
+    assert!(is_refused);
     let read = env.send(Method::GET, COLLECTION, &[("authorization", &*greedy)], Vec::new()).await;
     assert_eq!(read.status, 200);
     for _ in 0..20 {
@@ -153,18 +166,14 @@ async fn a_client_that_ignores_a_refusal_is_answered_later() {
     let key = env.make_key("impatient", &[]);
     let mut stream = TcpStream::connect(env.service.address).unwrap();
     let get = format!("GET {COLLECTION} HTTP/1.1\r\nhost: x\r\nauthorization: {key}\r\n\r\n");
-    let mut statuses = Vec::new();
-    let mut refused_at = None;
-    for _ in 0..3 {
+    let mut status = || {
         stream.write_all(get.as_bytes()).unwrap();
-        statuses.push(read_status(&mut stream));
-        let before = refused_at.replace(Instant::now());
-        if statuses.len() == 3 {
-            let pause = before.unwrap().elapsed();
-            assert!(pause >= Duration::from_millis(95), "the second refusal came after {pause:?}");
-        }
-    }
-    assert_eq!(statuses, [200, 429, 429]);
+        read_status(&mut stream)
+    };
+    assert_eq!(status(), 200);
+    let started_at = Instant::now();
+    assert_eq!([status(), status()], [429, 429]);
+    assert!(started_at.elapsed() >= Duration::from_millis(100));
 }
 
 /// Reads a response. Returns its status.
