@@ -14,6 +14,7 @@ use seal::CryptoError;
 use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, Counted, NewConnection};
 
+use crate::idempotency::Creation;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 
 /// The version of a new connection.
@@ -48,7 +49,8 @@ impl App {
         idempotency: Option<IdempotentRequest<'_, Connection>>,
     ) -> Result<Outcome<Connection>, Error> {
         let request = idempotency.as_ref().map(|request| (&request.key, request.body));
-        self.idempotent(caller, Operation::CreateConnection, request, async |guard| {
+        let creation = Creation { operation: Operation::CreateConnection, connection: None };
+        self.idempotent(caller, creation, request, async |guard| {
             let complete =
                 |connection: &Connection| guard?.completion((idempotency.as_ref()?.present)(connection));
             self.insert_connection(caller, draft, complete).await

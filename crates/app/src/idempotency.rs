@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::audit::Action;
-use domain::id::AccountId;
+use domain::id::{AccountId, ConnectionId};
 use domain::idempotency::{
     IdempotencyKey, Operation, OperationId, Reservation, ReserveRequest, Reserved, StoredResponse,
 };
@@ -51,6 +51,20 @@ pub(crate) struct IdempotencyGuard {
     reservation: Option<Reservation>,
 }
 
+/// What a request creates. A refusal is audited with the connection, if the path names one.
+#[derive(Debug)]
+pub(crate) struct Creation {
+    pub(crate) operation: Operation,
+    pub(crate) connection: Option<ConnectionId>,
+}
+
+impl Creation {
+    /// An upload through the connection that a path names.
+    pub(crate) fn upload(connection: &str) -> Self {
+        Self { operation: Operation::CreateUpload, connection: ConnectionId::parse(connection) }
+    }
+}
+
 impl App {
     /// Executes an operation once per idempotency key, or each time if the request has none. Beside the key, `request` has
     /// the content that a repeated request must share with the first. `execute` stores the guard's completion in the
@@ -58,10 +72,11 @@ impl App {
     pub(crate) async fn idempotent<T>(
         &self,
         caller: &Caller,
-        operation: Operation,
+        creation: Creation,
         request: Option<(&IdempotencyKey, impl AsRef<[u8]>)>,
         execute: impl AsyncFnOnce(Option<&IdempotencyGuard>) -> Result<T, Error>,
     ) -> Result<Outcome<T>, Error> {
+        let Creation { operation, connection } = creation;
         let mut guard = None;
         let outcome = async {
             if let Some((key, content)) = request {
@@ -84,7 +99,8 @@ impl App {
                     Operation::CreateConnection => Action::CreateConnection,
                     Operation::CreateUpload => Action::CreateUpload,
                 };
-                let context = AuditContext { action, subject: None, guard };
+                let subject = connection.map(|id| id.to_string());
+                let context = AuditContext { action, subject, guard };
                 Err(self.audit_refusal(caller, context, error).await)
             }
         }

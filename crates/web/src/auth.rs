@@ -8,14 +8,13 @@ use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use domain::api_key::PlainKey;
+use domain::id::{ApiKeyId, ConnectionId};
+use domain::job::JobId;
 
 use crate::Shared;
 use crate::access::RouteAccess;
 use crate::client_address::ClientIp;
 use crate::error::{Code, Problem};
-
-/// The longest ID that is audited; no ID of the service is longer.
-const SUBJECT_MAX_CHARS: usize = 64;
 
 /// The authenticated caller of a request, whose key has the scope of the route.
 pub(crate) struct Authenticated(pub(crate) Arc<Caller>);
@@ -82,13 +81,14 @@ async fn check_scope(parts: &Parts, shared: &Shared, caller: &Caller) -> Result<
     Err(shared.app.forbid(caller, missing, mutation).await.into())
 }
 
-/// The record that a path names, for the audit log: what is in the place of the first parameter, if it can be an ID.
+/// The record that a path names, for the audit log: what is in the place of the first parameter, if it is an ID. Anything
+/// else may be an API key that was pasted there.
 fn subject(template: &str, path: &str) -> Option<String> {
     // From the end: the path of a nested route lacks the base path.
     let from_end = template.rsplit('/').enumerate().filter(|(_, part)| part.starts_with('{')).last()?.0;
     let id = path.rsplit('/').nth(from_end)?;
-    let is_id = (1..=SUBJECT_MAX_CHARS).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let is_id =
+        ConnectionId::parse(id).is_some() || JobId::parse(id).is_some() || ApiKeyId::parse(id).is_some();
     is_id.then(|| id.to_owned())
 }
 
@@ -107,16 +107,25 @@ fn presented_key(parts: &Parts) -> Option<PlainKey> {
 mod tests {
     use super::subject;
 
+    const KEY_ID: &str = "key_7t1b8z4d0c6q2v9x1k3m";
+    const CONNECTION_ID: &str = "20260131090500042abcdefghijklmno";
+    const JOB_ID: &str = "01946e3a-5b00-7000-8000-0123456789ab";
+
     #[test]
-    fn the_subject_is_the_first_parameter_if_it_can_be_an_id() {
+    fn the_subject_is_the_first_parameter_if_it_is_an_id() {
         let template = "/base/v1/api-keys/{keyId}/rotate";
-        assert_eq!(subject(template, "/v1/api-keys/key_1/rotate").as_deref(), Some("key_1"));
-        assert_eq!(subject("/v1/jobs/{jobId}", "/v1/jobs/j-1").as_deref(), Some("j-1"));
-        assert_eq!(subject("/v1/a/{a}/b/{b}", "/v1/a/1/b/2").as_deref(), Some("1"));
-        for path in ["/v1/api-keys//rotate", "/v1/api-keys/a%20b/rotate", "/"] {
-            assert_eq!(subject(template, path), None, "{path}");
-        }
-        assert_eq!(subject(template, &format!("/v1/api-keys/{}/rotate", "x".repeat(65))), None);
+        assert_eq!(subject(template, &format!("/v1/api-keys/{KEY_ID}/rotate")).as_deref(), Some(KEY_ID));
+        assert_eq!(subject("/v1/jobs/{jobId}", &format!("/v1/jobs/{JOB_ID}")).as_deref(), Some(JOB_ID));
+        let path = format!("/v1/a/{CONNECTION_ID}/b/{JOB_ID}");
+        assert_eq!(subject("/v1/a/{a}/b/{b}", &path).as_deref(), Some(CONNECTION_ID));
         assert_eq!(subject("/v1/api-keys", "/v1/api-keys"), None);
+    }
+
+    #[test]
+    fn a_pasted_key_is_no_subject() {
+        for text in ["", "pictai_H7vQ5dzjH7vQ5dzjH7vQ5dzjH7vQ5dzjMk4sZ", "a%20b", "1", &KEY_ID[1..]] {
+            let path = format!("/v1/api-keys/{text}/rotate");
+            assert_eq!(subject("/v1/api-keys/{keyId}/rotate", &path), None, "{text}");
+        }
     }
 }

@@ -32,7 +32,6 @@ use std::time::Duration;
 use domain::audit::Action;
 use domain::connection::{Availability, Connection};
 use domain::id::ConnectionId;
-use domain::idempotency::Operation;
 use domain::job::{Job, JobId, JobState, Queued, RetryState, SourceFacts, WaitingFor, Webhook};
 use domain::page::PageLimit;
 use domain::secret::Sealed;
@@ -45,6 +44,7 @@ use store::{
 use vimeo::UploadLink;
 
 use crate::context::Context;
+use crate::idempotency::Creation;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 use client_upload::{LinkCompletion, LinkResult, create_link};
 use lease::LEASE;
@@ -97,7 +97,7 @@ impl App {
     ) -> Result<Outcome<JobId>, Error> {
         let account = &caller.account_id;
         let claim = idempotency.as_ref().map(|request| (&request.key, content_of(connection, request.body)));
-        self.idempotent(caller, Operation::CreateUpload, claim, async |guard| {
+        self.idempotent(caller, Creation::upload(connection), claim, async |guard| {
             let connection = self.usable_connection(caller, connection).await?;
             let uploads = self.uploads()?;
             self.require_webhook_secret(caller, &request).await?;
@@ -127,7 +127,7 @@ impl App {
     ) -> Result<Outcome<ClientUpload>, Error> {
         let account = &caller.account_id;
         let claim = idempotency.as_ref().map(|request| (&request.key, content_of(connection, request.body)));
-        self.idempotent(caller, Operation::CreateUpload, claim, async |guard| {
+        self.idempotent(caller, Creation::upload(connection), claim, async |guard| {
             let connection = self.usable_connection(caller, connection).await?;
             let uploads = self.uploads()?;
             self.require_webhook_secret(caller, &request).await?;

@@ -281,4 +281,8 @@ async fn a_forbidden_mutation_is_audited_and_a_forbidden_read_is_not() {
         (action.to_owned(), subject.map(str::to_owned), "FORBIDDEN".to_owned())
     };
     assert_eq!(audited(), [refused("delete_connection", Some(id)), refused("create_connection", None)]);
+    // A key in the place of an ID is not kept.
+    let pasted = COLLECTION.replace("vimeo-connections", "api-keys/") + &reads;
+    env.send(Method::DELETE, &pasted, &headers, Vec::new()).await;
+    assert_eq!(audited()[2..], [refused("revoke_api_key", None)]);
 }
