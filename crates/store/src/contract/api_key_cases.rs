@@ -144,6 +144,16 @@ pub(crate) async fn the_last_key_that_manages_keys_is_kept_where_that_is_require
     }
     let kept = revoke(&rows[3], 4, OtherManager::Required).await;
     assert!(matches!(kept, Err(Error::LastManagingKey)), "{kept:?}");
+    // One that expires earlier would leave none.
+    let (mut short, mut long) = (granted(&one, 7, manages), granted(&one, 8, manages));
+    short.key.expires_at = Some(at(9_000_000_000_000_000));
+    long.key.expires_at = Some(at(9_000_000_000_000_001));
+    for row in [&short, &long] {
+        insert(&*store, &one, row).await;
+    }
+    let kept = revoke(&rows[3], 6, OtherManager::Required).await;
+    assert!(matches!(kept, Err(Error::LastManagingKey)), "{kept:?}");
+    assert_eq!(revoke(&short, 7, OtherManager::Required).await.unwrap(), Changed::Yes);
     assert_eq!(store.find_api_key(&rows[3].key.id).await.unwrap().as_ref(), Some(&rows[3]));
     assert_eq!(revoke(&rows[3], 5, OtherManager::NotRequired).await.unwrap(), Changed::Yes);
 }

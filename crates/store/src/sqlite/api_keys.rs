@@ -165,7 +165,7 @@ fn change(
     let others = named_params! {
         ":account_id": account.as_str(),
         ":api_key_id": key.id.as_str(),
-        ":now": event.at.as_micros(),
+        ":expires_at": key.expires_at.map(Timestamp::as_micros),
         ":managing_scope": Scope::KeysManage.as_str(),
     };
     if update.other_manager == OtherManager::Required

@@ -119,7 +119,8 @@ WITH clock AS (
             WHERE k.account_id = :account_id
                 AND k.api_key_id <> :api_key_id
                 AND k.revoked_at IS NULL
-                AND (k.expires_at IS NULL OR k.expires_at > active.now)
+                -- One that expires earlier does not count.
+                AND (k.expires_at IS NULL OR k.expires_at >= :expires_at::bigint)
                 AND (k.scopes IS NULL OR strpos(k.scopes, :managing_scope::text) > 0))
 ), updated AS (
     UPDATE api_keys AS k SET

@@ -59,13 +59,14 @@ ORDER BY created_at, api_key_id
 LIMIT :limit;
 
 -- name: another_api_key_may_manage
+-- One that expires earlier does not count.
 SELECT EXISTS (
     SELECT 1
     FROM api_keys
     WHERE account_id = :account_id
         AND api_key_id <> :api_key_id
         AND revoked_at IS NULL
-        AND (expires_at IS NULL OR expires_at > :now)
+        AND (expires_at IS NULL OR expires_at >= :expires_at)
         AND (scopes IS NULL OR instr(scopes, :managing_scope) > 0));
 
 -- name: insert_api_key
