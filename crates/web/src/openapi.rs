@@ -173,9 +173,6 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
         if operation.get("security") == Some(&json!([{}])) {
             operation.insert("security".to_owned(), json!([]));
         }
-        if operation.get("security").is_none() {
-            describe_rates(operation);
-        }
         // Only the bodies of Part 1 may have unknown fields.
         let tag = operation.get("tags").and_then(|tags| tags.pointer("/0")).and_then(Value::as_str);
         let reports_ignored = operation.contains_key("requestBody") && tag == Some("Connections");
@@ -189,6 +186,9 @@ pub(crate) fn finish(openapi: &OpenApi) -> Value {
             if let Some(headers) = headers.filter(|_| may_ignore) {
                 headers.insert("X-Ignored-Fields".to_owned(), ignored_fields_header());
             }
+        }
+        if operation.get("security") != Some(&json!([])) {
+            describe_rates(operation);
         }
     }
     document

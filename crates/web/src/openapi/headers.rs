@@ -63,3 +63,27 @@ pub(super) fn ignored_fields_header() -> Value {
 fn cache_control_header() -> Value {
     json!({ "description": "Always `no-store`.", "required": true, "schema": { "type": "string", "const": "no-store" } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_to_a_key_have_rate_headers_and_others_do_not() {
+        let document: Value = serde_json::from_str(&crate::openapi_json("/base")).unwrap();
+        let mut count = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                for (status, response) in operation["responses"].as_object().unwrap() {
+                    let needs_key = operation["security"] != json!([]);
+                    for header in ["RateLimit", "RateLimit-Policy"] {
+                        let is_described = response["headers"].get(header).is_some();
+                        assert_eq!(is_described, needs_key && status != "401", "{method} {path} {status}");
+                        count += usize::from(is_described);
+                    }
+                }
+            }
+        }
+        assert!(count > 100, "{count}");
+    }
+}

@@ -66,7 +66,7 @@ pub(crate) struct ApiKeyOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-07-31T09:05:00.042Z")]
     revoked_date: Option<String>,
-    /// The start of the hour in which the key was last used; up to a minute late. Omitted if it was never used.
+    /// The start of the hour in which the key was last used; some seconds late. Omitted if it was never used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:00:00\.000Z$", example = "2026-06-30T14:00:00.000Z")]
     last_used_date: Option<String>,
