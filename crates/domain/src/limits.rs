@@ -101,7 +101,9 @@ impl fmt::Display for Limit {
 impl FromStr for Limit {
     type Err = UnknownLimit;
 
+    /// With hyphens, or with underscores as in the configuration.
     fn from_str(text: &str) -> Result<Self, UnknownLimit> {
+        let text = text.replace('_', "-");
         Self::ALL.into_iter().find(|limit| limit.as_str() == text).ok_or(UnknownLimit)
     }
 }

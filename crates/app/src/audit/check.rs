@@ -29,12 +29,14 @@ pub enum FindingKind {
     Changed,
     /// A linked event is missing.
     Removed,
-    /// An event is there that was never linked, and that is too old for it.
+    /// An event is there that was never linked, and whose time is too long ago for it, or in the future.
     Inserted,
     /// An event is linked at another position than it was.
     Reordered,
     /// The state of the chain is not what the service wrote.
     ChainChanged,
+    /// There is no chain, though there are old events of clients.
+    ChainMissing,
     /// Events are missing at the end: the chain is shorter than an exported head.
     CutOff,
     /// The chain is another one than that of the exported head.
@@ -52,6 +54,7 @@ impl FindingKind {
             Self::Inserted => "inserted",
             Self::Reordered => "reordered",
             Self::ChainChanged => "chain_changed",
+            Self::ChainMissing => "chain_missing",
             Self::CutOff => "cut_off",
             Self::Replaced => "replaced",
             Self::HeadInvalid => "head_invalid",

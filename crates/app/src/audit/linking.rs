@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::audit::{AuditChain, AuditLink, AuditRecord};
+use domain::audit::{ActorKind, AuditChain, AuditLink, AuditRecord};
 use domain::id::{AccountId, AuditEventId};
 use domain::time::Timestamp;
 use store::{AuditChainWrite, Changed, LinkHorizons};
@@ -18,13 +18,13 @@ use crate::{App, Context, Error};
 
 /// An event whose identifier is older than this when it is committed is not linked any more: `audit verify` reports it as
 /// inserted. Clocks of nodes must not differ by more.
-const LATE: Duration = Duration::from_mins(10);
+pub(super) const LATE: Duration = Duration::from_mins(10);
 /// The pause between two rounds.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// Accounts that a round visits.
 const ACCOUNTS_PER_ROUND: usize = 200;
 /// Events linked in one transaction.
-const BATCH: u32 = 500;
+pub(super) const BATCH: u32 = 500;
 /// The shortest pause after a full batch: requests write meanwhile.
 const BATCH_PAUSE_MIN: Duration = Duration::from_millis(20);
 /// The pause is at least this many times as long as the batch took, so that linking leaves the database to requests when it is
@@ -166,6 +166,14 @@ impl Context {
                 return Ok(Left::Nothing);
             }
             let left = if found.is_complete { Left::Nothing } else { Left::More };
+            if chain.version == 0 && lacks_chain(&found.events, &horizons.late) {
+                tracing::error!(
+                    %account,
+                    "the account has old audit events and no audit chain, which is started again: someone may have \
+                     removed the chain from the database and changed these events. Compare with exported heads \
+                     (`vimeo-connections audit verify --head`)"
+                );
+            }
             let write = self.extend(chain, found, horizons);
             if self.store.write_audit_chain(account, write).await? == Changed::Yes {
                 return Ok(left);
@@ -241,6 +249,13 @@ impl Context {
     }
 }
 
+/// Whether these events of an account without a chain must have had one: a service links what clients do within seconds.
+/// Events of versions without chains have no kind of actor, and those of commands wait until a service runs.
+pub(super) fn lacks_chain(events: &[AuditRecord], late: &AuditEventId) -> bool {
+    let by_client = ActorKind::ApiKey.as_str();
+    events.iter().any(|event| event.id < *late && event.actor_kind.as_deref() == Some(by_client))
+}
+
 /// Events to link.
 struct Found {
     events: Vec<AuditRecord>,
@@ -249,7 +264,7 @@ struct Found {
     is_complete: bool,
 }
 
-fn horizons(now: Timestamp, settle: Duration) -> LinkHorizons {
+pub(super) fn horizons(now: Timestamp, settle: Duration) -> LinkHorizons {
     let ago = |duration: Duration| {
         AuditEventId::first_at(Timestamp::from_micros(
             now.as_micros() - i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
@@ -261,4 +276,31 @@ fn horizons(now: Timestamp, settle: Duration) -> LinkHorizons {
 fn warn(error: &Error, message: &str) {
     let error: &(dyn std::error::Error + 'static) = error;
     tracing::warn!(error, "{message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_events_of_clients_must_have_had_a_chain() {
+        let late = AuditEventId::first_at(Timestamp::from_millis(1_700_000_000_000));
+        let event = |millis: i64, kind: Option<&str>| AuditRecord {
+            id: AuditEventId::first_at(Timestamp::from_millis(millis)),
+            account_id: AccountId::from_random([1; 16]),
+            at: Timestamp::from_millis(millis),
+            actor_kind: kind.map(str::to_owned),
+            api_key_id: None,
+            actor_name: None,
+            remote: None,
+            action: "create_connection".to_owned(),
+            subject: None,
+            refusal: None,
+        };
+        let (old, new) = (1_600_000_000_000, 1_800_000_000_000);
+        assert!(lacks_chain(&[event(old, Some("operator")), event(old, Some("api_key"))], &late));
+        assert!(!lacks_chain(&[event(new, Some("api_key"))], &late), "it is to be linked");
+        assert!(!lacks_chain(&[event(old, None)], &late), "of a version without chains");
+        assert!(!lacks_chain(&[event(old, Some("operator"))], &late), "no service was running");
+    }
 }

@@ -35,6 +35,17 @@ impl App {
         self.service_keys.decode_audit_page_key(&caller.account_id, bytes)
     }
 
+    /// Whether an account exists, or has existed: it has a chain or audit events.
+    pub async fn has_audit_events(&self, account: &AccountId) -> Result<bool, Error> {
+        if self.store.find_account(account).await?.is_some()
+            || self.store.find_audit_chain(account).await?.is_some()
+        {
+            return Ok(true);
+        }
+        let page = self.store.list_audit_events(account, &AuditFilter::default(), 1).await?;
+        Ok(!page.events.is_empty())
+    }
+
     /// The next events of an export, newest first, for an account that may have been deleted. The caller passes the `next`
     /// of a page as the filter's `before_id`.
     pub async fn export_audit_events(

@@ -1,12 +1,14 @@
 //! Verifying audit chains: every linked event, and that no event is there that was not linked.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use domain::audit::{AuditChain, Link};
 use domain::id::{AccountId, AuditEventId};
 
 use super::check::{ChainCheck, Finding, FindingKind, Linker};
 use super::heads::SignedHead;
+use super::linking::{BATCH, LATE, horizons, lacks_chain};
 use crate::{App, Error};
 
 /// Links in one read.
@@ -70,6 +72,9 @@ impl App {
         if stored.as_ref().is_some_and(|chain| !self.service_keys.verify_audit_chain(chain)) {
             findings.insert(0, Finding::of_chain(FindingKind::ChainChanged));
         }
+        if stored.is_none() && self.lacks_chain(&account).await? {
+            findings.insert(0, Finding::of_chain(FindingKind::ChainMissing));
+        }
         let (unlinked, inserted) = self.find_inserted(&chain).await?;
         findings.extend(inserted);
         for signed in heads {
@@ -122,16 +127,25 @@ impl App {
         Ok((verified, findings, compared))
     }
 
+    async fn lacks_chain(&self, account: &AccountId) -> Result<bool, Error> {
+        let late = horizons(self.clock.now(), Duration::ZERO).late;
+        let first = AuditEventId::smallest();
+        let old = self.store.list_unlinked_audit_events(account, &first, &late, BATCH).await?;
+        Ok(lacks_chain(&old, &late))
+    }
+
     /// The number of events that are to be linked, and those that were inserted.
     async fn find_inserted(&self, chain: &AuditChain) -> Result<(u64, Vec<Finding>), Error> {
         let (mut unlinked, mut inserted) = (0, Vec::new());
+        // Clocks of nodes do not differ more.
+        let future = AuditEventId::first_at(self.clock.now().plus(LATE));
         let mut after = AuditEventId::smallest();
         loop {
             let page = self.store.list_audit_event_ids(&chain.account_id, &after, IDS_PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok((unlinked, inserted)) };
             after = last.clone();
             for (id, _) in page.into_iter().filter(|(_, is_linked)| !is_linked) {
-                if id < chain.checked_event_id {
+                if id < chain.checked_event_id || id > future {
                     inserted.push(Finding::of_event(FindingKind::Inserted, id.as_str(), None));
                 } else {
                     unlinked += 1;

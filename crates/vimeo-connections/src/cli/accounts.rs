@@ -51,7 +51,9 @@ pub(super) enum Command {
         /// The account's name
         #[arg(value_parser = Label::parse)]
         name: Label,
-        /// Set a limit for this account alone, such as connections=5000; 0 means no limit
+        /// Set a limit for this account alone, such as connections=5000; 0 means no limit. The limits are
+        /// requests-per-minute, key-requests-per-minute, connections, jobs-in-progress, idempotency-records and
+        /// event-streams
         #[arg(long = "set", value_name = "LIMIT=VALUE", value_parser = parse_limit)]
         values: Vec<(Limit, u64)>,
         /// Apply the configured limit again

@@ -6,7 +6,7 @@ mod heads;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use app::{App, Finding, FindingKind, VerifiedChain};
+use app::{App, Finding, FindingKind, SignedHead, VerifiedChain};
 use clap::{Args, Subcommand};
 use domain::account::Label;
 use domain::audit::{Action, FilterActor};
@@ -92,18 +92,30 @@ fn parse_action(text: &str) -> Result<Action, String> {
         .ok_or_else(|| format!("must be one of: {}", Action::ALL.map(Action::as_str).join(", ")))
 }
 
-/// The account with this name or ID.
+/// The account with this name or ID, which may have been deleted.
 async fn find_account(app: &App, text: &str) -> Result<AccountId, BoxError> {
-    if text.starts_with(ACCOUNT_ID_PREFIX) {
-        return Ok(AccountId::from_stored(text.to_owned()));
+    if !text.starts_with(ACCOUNT_ID_PREFIX) {
+        return Ok(app.find_account(&Label::parse(text)?).await?.id);
     }
-    Ok(app.find_account(&Label::parse(text)?).await?.id)
+    let account = AccountId::from_stored(text.to_owned());
+    if app.has_audit_events(&account).await? {
+        return Ok(account);
+    }
+    Err(format!("no account has the ID {text}, and there are no audit events of it; `vimeo-connections accounts list` shows the IDs")
+        .into())
 }
 
-async fn find_optional(app: &App, text: Option<&str>) -> Result<Option<AccountId>, BoxError> {
-    match text {
-        Some(text) => find_account(app, text).await.map(Some),
-        None => Ok(None),
+/// The account, unless all are meant. An exported head may be all that is left of one.
+async fn find_optional(
+    app: &App,
+    text: Option<&str>,
+    heads: &[SignedHead],
+) -> Result<Option<AccountId>, BoxError> {
+    let Some(text) = text else { return Ok(None) };
+    let named = heads.iter().map(|signed| &signed.head.account_id).find(|account| account.as_str() == text);
+    match named {
+        Some(account) => Ok(Some(account.clone())),
+        None => find_account(app, text).await.map(Some),
     }
 }
 
@@ -116,14 +128,14 @@ pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, 
         Command::Export { selection } => selection.open(place).await?.export().await,
         Command::Verify { account, head, format } => {
             let app = place.database()?;
-            let account = find_optional(app, account.as_deref()).await?;
             let heads = head.as_deref().map(heads::read).transpose()?.unwrap_or_default();
+            let account = find_optional(app, account.as_deref(), &heads).await?;
             let verified = app.verify_audit(account.as_ref(), &heads).await?;
             report(&verified, &format)
         }
         Command::Head(HeadCommand::Export { account }) => {
             let app = place.database()?;
-            let account = find_optional(app, account.as_deref()).await?;
+            let account = find_optional(app, account.as_deref(), &[]).await?;
             let heads = app.export_audit_heads(account.as_ref()).await?;
             let lines: Vec<_> = heads.iter().map(|head| heads::show(head).to_string()).collect();
             if lines.is_empty() {
@@ -200,6 +212,9 @@ fn sentence(finding: &Finding) -> String {
             format!("the event {} at {place} was at another position", id.unwrap_or("?"))
         }
         (FindingKind::ChainChanged, _) => "the state of the chain was changed".to_owned(),
+        (FindingKind::ChainMissing, _) => {
+            "the chain is missing: there are old events, and none is linked".to_owned()
+        }
         (FindingKind::CutOff, _) => format!("what was at {place} when the head was exported was cut off"),
         (FindingKind::Replaced, _) => {
             format!("the chain up to {place} is another one than when the head was exported")

@@ -69,6 +69,8 @@ fn with_one_spelling(script: &str) -> String {
 
 /// Writes a manual page for each command that is not hidden.
 fn write_manual(directory: &Path) -> Result<ExitCode, BoxError> {
-    clap_mangen::generate_to(super::command(), directory)?;
+    std::fs::create_dir_all(directory)
+        .and_then(|()| clap_mangen::generate_to(super::command(), directory))
+        .map_err(|error| format!("the manual pages could not be written to {}: {error}", directory.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,11 +7,13 @@ use serde_json::json;
 
 use crate::support::audit::AuditEnv;
 use crate::support::connections::{create, delete};
-use crate::support::harness::printed;
+use crate::support::harness::{Service, printed};
 
 const TABLES: [&str; 3] = ["audit_events", "audit_links", "audit_chains"];
 /// An event that the service did not write, with an identifier from the past.
 const FORGED: &str = "20200101000000000aaaaaaaaaaaaaaa";
+/// One from the future, which would be listed first for ever.
+const FUTURE: &str = "20991231000000000aaaaaaaaaaaaaaa";
 
 fn keep(audit: &AuditEnv, prefix: &str) {
     for table in TABLES {
@@ -79,6 +81,13 @@ async fn every_tampering_is_named(mut audit: AuditEnv) {
             vec![format!("inserted {FORGED}")],
         ),
         (
+            format!(
+                "INSERT INTO audit_events (account_id, audit_event_id, at, action, actor_kind)
+                 SELECT account_id, '{FUTURE}', at, action, actor_kind FROM audit_events WHERE audit_event_id = '{second}'"
+            ),
+            vec![format!("inserted {FUTURE}")],
+        ),
+        (
             format!("DELETE FROM audit_events WHERE audit_event_id = '{}'; DELETE FROM audit_links WHERE position = {last}", event(last)),
             vec![format!("removed at {last}")],
         ),
@@ -92,16 +101,34 @@ async fn every_tampering_is_named(mut audit: AuditEnv) {
         restore(&audit, "whole");
         assert_eq!(audit.verify(&head), Vec::<String>::new(), "after {tampering}");
     }
+    only_heads_show_what_is_consistent(&mut audit, last).await;
+}
+
+async fn only_heads_show_what_is_consistent(audit: &mut AuditEnv, last: u64) {
+    let (second, head) = (audit.event_at(2), ["--head", "heads.jsonl"]);
     // The database as it was earlier is consistent. Only a head from later shows that something is missing.
     let early = audit.value("SELECT max(position) FROM early_audit_links").parse::<u64>().unwrap();
-    restore(&audit, "early");
+    restore(audit, "early");
     assert_eq!(audit.verify(&[]), Vec::<String>::new());
     assert_eq!(audit.verify(&head), [format!("cut_off at {}-{last}", early + 1)]);
-    restore(&audit, "whole");
+    restore(audit, "whole");
     audit.sql("DELETE FROM audit_chains; DELETE FROM audit_links; DELETE FROM audit_events");
     assert_eq!(audit.verify(&[]), Vec::<String>::new());
     assert_eq!(audit.verify(&head), [format!("cut_off at 1-{last}")]);
-    restore(&audit, "whole");
+    restore(audit, "whole");
+    // Without its chain, the account would get a new one over whatever its events are now.
+    audit.sql(&format!(
+        "DELETE FROM audit_chains; DELETE FROM audit_links;
+         UPDATE audit_events SET audit_event_id = '{FORGED}', actor_kind = 'api_key' WHERE audit_event_id = '{second}'"
+    ));
+    assert_eq!(audit.verify(&[]), ["chain_missing"]);
+    assert_eq!(audit.verify(&head), ["chain_missing".to_owned(), format!("cut_off at 1-{last}")]);
+    audit.env.service = Service::start(audit.env.path());
+    audit.wait_for_links().await;
+    assert!(audit.env.log().contains("has old audit events and no audit chain"), "{}", audit.env.log());
+    assert_eq!(audit.env.service.terminate(), Some(0));
+    assert_eq!(audit.verify(&head).len(), 1, "only the head still shows it");
+    restore(audit, "whole");
     let line = fs::read_to_string(audit.env.path().join("heads.jsonl")).unwrap();
     let position = |number: u64| format!("\"position\":{number}");
     let forged = line.replace(&position(last), &position(last - 1));
@@ -135,6 +162,12 @@ async fn the_chain_of_a_deleted_account_is_closed_and_verified_by_its_id() {
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!(listed[0]["action"], json!("delete_account"));
     assert_eq!(listed[0]["actor"], json!({"type": "operator"}));
+    for command in [&["list"][..], &["export"], &["verify"], &["head", "export"]] {
+        let arguments = [&["audit"], command, &["--account", "acc_0c6q2v9x1k3m7t1b8z4d"]].concat();
+        let refused = audit.env.cli(&arguments, "");
+        assert_eq!(refused.status.code(), Some(1), "{}", printed(&refused));
+        assert!(printed(&refused).contains("no account has the ID acc_0c6q2v9x1k3m7t1b8z4d"), "{refused:?}");
+    }
     let head = audit.env.cli(&["audit", "head", "export", "--account", &id], "");
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&head.stdout).unwrap()["position"], json!(4));
 }
