@@ -4,6 +4,7 @@
 pub(crate) mod bucket;
 pub(crate) mod failed_keys;
 pub(crate) mod operations;
+mod per_account;
 pub(crate) mod rates;
 pub(crate) mod share;
 pub(crate) mod streams;

@@ -1,15 +1,15 @@
 //! The writes of each account in progress on this node. While several accounts send requests, the number of each one's writes
 //! is limited, apart from bursts, so that none waits behind a flood of another one. Alone, an account may use the whole node.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::id::AccountId;
 use tokio::time::Instant;
 
 use super::bucket::{Bucket, Quota};
+use super::per_account::PerAccount;
 use super::rates::nanos_since;
 use crate::{App, Caller, Error};
 
@@ -17,24 +17,18 @@ use crate::{App, Caller, Error};
 const SHARED_FOR: Duration = Duration::from_secs(10);
 /// How many writes per minute an account may begin beyond its share: a client that starts all of its uploads at once.
 const BURST_PER_MINUTE: u64 = 500;
-/// When this many accounts are remembered, those without a known API key are forgotten.
-const ACCOUNTS: usize = 10_000;
 
 /// The shares of all accounts.
 #[derive(Debug)]
 pub(crate) struct Shares {
-    accounts: Mutex<Accounts>,
+    accounts: PerAccount<AccountShare>,
+    /// How many accounts have had a number.
+    count: AtomicU64,
     started_at: Instant,
     /// The number of the account that sent the last request; zero: there was none.
     last: AtomicU64,
     /// When a request came from another account than the one before, in nanoseconds after the start; zero: never.
     alternated_at: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Accounts {
-    by_id: HashMap<AccountId, Arc<AccountShare>>,
-    count: u64,
 }
 
 /// What one account has in progress.
@@ -77,7 +71,8 @@ fn is_within_share(others: usize, waiting: usize, limit: usize) -> bool {
 impl Shares {
     pub(crate) fn new() -> Self {
         Self {
-            accounts: Mutex::default(),
+            accounts: PerAccount::default(),
+            count: AtomicU64::new(0),
             started_at: Instant::now(),
             last: AtomicU64::new(0),
             alternated_at: AtomicU64::new(0),
@@ -86,17 +81,10 @@ impl Shares {
 
     /// The share of an account; the same one as long as it is used.
     pub(crate) fn of(&self, account: &AccountId) -> Arc<AccountShare> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(share) = accounts.by_id.get(account) {
-            return share.clone();
-        }
-        if accounts.by_id.len() >= ACCOUNTS {
-            accounts.by_id.retain(|_, share| Arc::strong_count(share) > 1);
-        }
-        accounts.count += 1;
-        let share = Arc::new(AccountShare { number: accounts.count, ..AccountShare::default() });
-        accounts.by_id.insert(account.clone(), share.clone());
-        share
+        self.accounts.find_or_add(account, || {
+            let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+            AccountShare { number, ..AccountShare::default() }
+        })
     }
 
     /// Notes that an account sent a request.
@@ -198,7 +186,6 @@ mod tests {
             drop(shares.of(&account(number)));
         }
         assert!(Arc::ptr_eq(&used, &shares.of(&account(0))));
-        assert!(shares.accounts.lock().unwrap().by_id.len() <= ACCOUNTS + 1);
         let numbers: std::collections::HashSet<_> =
             (0..5).map(|number| shares.of(&account(number)).number).collect();
         assert_eq!(numbers.len(), 5);

@@ -1,6 +1,5 @@
 //! How much of its limits each account uses, on this node.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::id::AccountId;
@@ -8,17 +7,16 @@ use domain::limits::Limit;
 use store::{Counted, Store};
 use tokio::time::Instant;
 
+use super::per_account::PerAccount;
 use super::tally::{CountAge, Tally, Verdict};
 use crate::Error;
 
-/// When this many accounts are remembered, those that add nothing now are forgotten. They are counted again when needed.
-const ACCOUNTS: usize = 10_000;
 /// How often one request counts before it is refused, while others are added meanwhile.
 const COUNTS: u32 = 3;
 
-/// The usage of all accounts.
+/// The usage of all accounts. What was forgotten of one is counted again when needed.
 #[derive(Debug, Default)]
-pub(crate) struct Usage(Mutex<HashMap<AccountId, Arc<AccountUsage>>>);
+pub(crate) struct Usage(PerAccount<AccountUsage>);
 
 /// The usage of one account.
 #[derive(Debug, Default)]
@@ -63,7 +61,7 @@ impl Usage {
         if limit == 0 {
             return Ok(Place { of: None });
         }
-        let usage = self.of(account);
+        let usage = self.0.find_or_add(account, AccountUsage::default);
         let thing = usage.thing(counted);
         let arrived_at = Instant::now();
         let mut verdict = thing.decide(limit, arrived_at);
@@ -80,17 +78,6 @@ impl Usage {
                 Err(Error::LimitReached { limit: limit_of(counted), value: limit })
             }
         }
-    }
-
-    fn of(&self, account: &AccountId) -> Arc<AccountUsage> {
-        let mut accounts = lock(&self.0);
-        if let Some(usage) = accounts.get(account) {
-            return usage.clone();
-        }
-        if accounts.len() >= ACCOUNTS {
-            accounts.retain(|_, usage| Arc::strong_count(usage) > 1);
-        }
-        accounts.entry(account.clone()).or_default().clone()
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct ApiClient {
 }
 
 /// A request to the API.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
     method: Method,
     segments: &'a [&'a str],

@@ -5,6 +5,7 @@ mod error;
 mod events;
 mod http;
 mod lines;
+mod pages;
 mod profiles;
 mod service_url;
 mod target;

@@ -32,13 +32,6 @@ enum Source<'a> {
     Service(&'a ApiClient),
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageIn {
-    items: Vec<Value>,
-    next_page_key: Option<String>,
-}
-
 /// An audit event, as far as the table shows it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -82,29 +75,22 @@ impl Events<'_> {
     /// The newest, as the API presents them.
     pub(super) async fn list(self, limit: PageLimit) -> Result<Vec<Value>, BoxError> {
         let Self { source, mut filter } = self;
-        let (count, mut key) = (limit.as_u32() as usize, None);
+        let count = limit.as_u32() as usize;
+        let (app, account) = match source {
+            Source::Database { app, account } => (app, account),
+            Source::Service(client) => {
+                return Ok(client.list(&filtered(Call::get(&COLLECTION), &filter), Some(count)).await?);
+            }
+        };
         let mut events = Vec::new();
         // With a filter, a page may have fewer events than its limit, and not be the last.
         while events.len() < count {
-            match &source {
-                Source::Database { app, account } => {
-                    let page = app.export_audit_events(account, &filter, PageLimit::MAX).await?;
-                    for event in &page.events {
-                        events.push(serde_json::from_slice(&web::audit_event_object(event))?);
-                    }
-                    let Some(next) = page.next else { break };
-                    filter.before_id = Some(next);
-                }
-                Source::Service(client) => {
-                    let left = (count - events.len()).to_string();
-                    let call = filtered(Call::get(&COLLECTION), &filter);
-                    let call = call.query("limit", Some(left)).query("nextPageKey", key);
-                    let page: PageIn = client.send(call).await?.json()?;
-                    events.extend(page.items);
-                    let Some(next) = page.next_page_key else { break };
-                    key = Some(next);
-                }
+            let page = app.export_audit_events(&account, &filter, limit).await?;
+            for event in &page.events {
+                events.push(serde_json::from_slice(&web::audit_event_object(event))?);
             }
+            let Some(next) = page.next else { break };
+            filter.before_id = Some(next);
         }
         events.truncate(count);
         Ok(events)

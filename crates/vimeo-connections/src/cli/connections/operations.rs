@@ -20,15 +20,6 @@ use crate::client::{ApiClient, Call};
 pub(in crate::cli) const COLLECTION: [&str; 2] = ["v1", "vimeo-connections"];
 const NOT_FOUND: &str = "CONNECTION_NOT_FOUND";
 
-/// A page of connections.
-#[derive(Deserialize)]
-struct PageIn {
-    #[serde(rename = "Items")]
-    items: Vec<Value>,
-    #[serde(rename = "nextPageKey")]
-    next_page_key: Option<String>,
-}
-
 /// A new connection.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,18 +46,8 @@ impl Backend<'_> {
                 }
             }
             Self::Service(client) => {
-                let (mut all, mut key) = (Vec::new(), None);
-                loop {
-                    let call = Call::get(&COLLECTION).query("nextPageKey", key);
-                    let page: PageIn = client.send(call).await?.json()?;
-                    for item in page.items {
-                        all.push(ConnectionView::parse(item)?);
-                    }
-                    key = page.next_page_key;
-                    if key.is_none() {
-                        return Ok(all);
-                    }
-                }
+                let items = client.list(&Call::get(&COLLECTION), None).await?;
+                Ok(items.into_iter().map(ConnectionView::parse).collect::<Result<_, _>>()?)
             }
         }
     }
@@ -118,8 +99,8 @@ impl Backend<'_> {
             }
             Self::Service(client) => {
                 let call = Call::get(&COLLECTION).query("name", Some(name.as_str().to_owned()));
-                let page: PageIn = client.send(call).await?.json()?;
-                Ok(page.items.into_iter().next().map(ConnectionView::parse).transpose()?)
+                let named = client.list(&call, None).await?;
+                Ok(named.into_iter().next().map(ConnectionView::parse).transpose()?)
             }
         }
     }

@@ -7,7 +7,6 @@ use domain::page::PageLimit;
 use domain::time::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::view::JobView;
 use crate::cli::BoxError;
@@ -27,13 +26,6 @@ pub(super) struct Only {
     pub(super) phase: Option<JobPhase>,
     pub(super) created_from: Option<Timestamp>,
     pub(super) created_until: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageIn {
-    items: Vec<Value>,
-    next_page_key: Option<String>,
 }
 
 /// The response to a retry.
@@ -75,24 +67,14 @@ impl Backend<'_> {
                 }
             }
             Self::Service(client) => {
-                let mut key = None;
-                while all.len() < count {
-                    let call = Call::get(&COLLECTION)
-                        .query("limit", Some(PAGE.min(count - all.len()).to_string()))
-                        .query("nextPageKey", key)
-                        .query("connectionId", only.connection_id.clone())
-                        .query("status", only.status.map(|status| status.as_str().to_owned()))
-                        .query("phase", only.phase.map(|phase| phase.as_str().to_owned()))
-                        .query("createdAfter", only.created_from.map(|at| at.to_string()))
-                        .query("createdBefore", only.created_until.map(|at| at.to_string()));
-                    let page: PageIn = client.send(call).await?.json()?;
-                    for item in page.items {
-                        all.push(JobView::parse(item)?);
-                    }
-                    key = page.next_page_key;
-                    if key.is_none() {
-                        break;
-                    }
+                let call = Call::get(&COLLECTION)
+                    .query("connectionId", only.connection_id.clone())
+                    .query("status", only.status.map(|status| status.as_str().to_owned()))
+                    .query("phase", only.phase.map(|phase| phase.as_str().to_owned()))
+                    .query("createdAfter", only.created_from.map(|at| at.to_string()))
+                    .query("createdBefore", only.created_until.map(|at| at.to_string()));
+                for item in client.list(&call, Some(count)).await? {
+                    all.push(JobView::parse(item)?);
                 }
             }
         }

@@ -37,13 +37,6 @@ struct Fields {
     last_used_date: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageIn {
-    items: Vec<Value>,
-    next_page_key: Option<String>,
-}
-
 /// The response to `/v1/whoami`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -204,17 +197,9 @@ async fn revoke(client: &ApiClient, id: &str) -> Result<(), BoxError> {
 /// The account and its keys, oldest first.
 async fn list(client: &ApiClient) -> Result<(IdentityIn, Vec<KeyView>), BoxError> {
     let account = whoami(client).await?;
-    let (mut all, mut key) = (Vec::new(), None);
-    loop {
-        let page: PageIn = client.send(Call::get(&COLLECTION).query("nextPageKey", key)).await?.json()?;
-        for item in page.items {
-            all.push(KeyView::parse(item, &account)?);
-        }
-        key = page.next_page_key;
-        if key.is_none() {
-            return Ok((account, all));
-        }
-    }
+    let items = client.list(&Call::get(&COLLECTION), None).await?;
+    let keys = items.into_iter().map(|item| KeyView::parse(item, &account)).collect::<Result<_, _>>()?;
+    Ok((account, keys))
 }
 
 /// The key with this ID or name. Of several with one name, the active one is meant.
