@@ -11,6 +11,8 @@ use crate::open_loop::new_histogram;
 
 /// The error code of a request beyond a limit of requests in progress, as in a body.
 const OVERLOADED: &[u8] = b"\"OVERLOADED\"";
+/// All connections of a flood send their first requests at the same instant, within it.
+const FIRST_SECOND: Duration = Duration::from_secs(1);
 /// Later seconds are counted with this one.
 const LAST_SECOND: usize = 3_600;
 
@@ -63,6 +65,8 @@ impl Answer {
 /// The answers of one load so far. Latencies are in microseconds.
 pub(super) struct Tally {
     pub(super) admitted: Histogram<u64>,
+    /// Those of them that were admitted after the first second.
+    pub(super) admitted_later: Histogram<u64>,
     rate_limited: Histogram<u64>,
     overloaded: Histogram<u64>,
     key_refused: Histogram<u64>,
@@ -78,6 +82,7 @@ impl Tally {
     pub(super) fn new() -> Result<Self, BenchError> {
         Ok(Self {
             admitted: new_histogram()?,
+            admitted_later: new_histogram()?,
             rate_limited: new_histogram()?,
             overloaded: new_histogram()?,
             key_refused: new_histogram()?,
@@ -125,6 +130,9 @@ impl Tally {
             }
         };
         record(histogram, latency);
+        if answer == Answer::Admitted && since_start >= FIRST_SECOND {
+            record(&mut self.admitted_later, latency);
+        }
         self.count_second(answer, since_start);
     }
 
@@ -290,6 +298,7 @@ mod tests {
         tally.unanswered(0, "never");
         let answers = tally.answers();
         assert_eq!((tally.count(), answers.count()), (11, 11));
+        assert_eq!((tally.admitted_later.len(), tally.admitted_later.max()), (1, 300));
         assert_eq!((answers.admitted.count, answers.admitted.most_us), (2, 300));
         assert_eq!((answers.unexpected, answers.first_unexpected.as_deref()), (3, Some("too late")));
         let first = Second { admitted: 1, ..Second::default() };

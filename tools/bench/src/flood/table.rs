@@ -58,6 +58,9 @@ impl Results {
             self.row("all admitted creates: p99 / unloaded", "1", |flood| {
                 times(p99_ratio(flood.admitted_creates, unloaded.create.admitted))
             }),
+            self.row("… after the first second", "1", |flood| {
+                times(p99_ratio(flood.later_creates, unloaded.create.admitted))
+            }),
             self.row("honest gets admitted", &admitted(&unloaded.get), |flood| admitted(&flood.observed.get)),
             self.row("honest creates admitted", &admitted(&unloaded.create), |flood| {
                 admitted(&flood.observed.create)
@@ -203,6 +206,7 @@ mod tests {
             attack: Answers { rate_limited: latency(7, 1_500), ..Answers::default() },
             attack_per_second: 5_000.0,
             admitted_creates: latency(90, 4_000),
+            later_creates: latency(80, 3_200),
             recovery: Recovery { recovered_ms: Some(12), answers: Answers::default() },
         };
         Results {
@@ -227,6 +231,7 @@ mod tests {
         for (name, unloaded, flood) in [
             ("honest get: p99 / unloaded", "1", "1.50"),
             ("all admitted creates: p99 / unloaded", "1", "2.00"),
+            ("… after the first second", "1", "1.60"),
             ("honest creates admitted", "1.000", "0.750"),
             ("memory: most / before", "2.50", "2.50"),
             ("flood / capacity of creates", "-", "10.00"),

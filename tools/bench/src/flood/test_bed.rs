@@ -20,7 +20,7 @@ use crate::limits::per_second;
 use crate::open_loop::Schedule;
 use crate::process::{Memory, cpu_us};
 use crate::record;
-use crate::service::{Plan, Service, Template, create_keys, prepare};
+use crate::service::{Plan, Service, Template, create_keys, prepare, remove_rate_limits};
 
 /// The honest account's requests per second: far below the capacity.
 const GETS_PER_SECOND: f64 = 200.0;
@@ -50,6 +50,7 @@ impl<'a> TestBed<'a> {
         let api_key = prepare(plan)?;
         let flood_keys = create_keys(plan, "flood", FLOOD_KEYS)?;
         let capacity_key = create_keys(plan, "capacity", 1)?.pop().ok_or("there is no key")?;
+        remove_rate_limits(plan, "capacity")?;
         let mut test_bed = Self {
             runtime,
             service: Service::serve(plan, api_key)?,
@@ -135,6 +136,7 @@ impl<'a> TestBed<'a> {
             attack_per_second: per_second(attack.count(), Duration::from_secs(self.seconds.into())),
             attack,
             admitted_creates: Latency::of(&attacked.admitted_creates),
+            later_creates: Latency::of(&attacked.later_creates),
             recovery: attacked.recovery,
         })
     }
@@ -185,7 +187,9 @@ impl<'a> TestBed<'a> {
             let Some((tally, recovery)) = attacked else { return Ok((observed, None)) };
             let mut admitted_creates = create.admitted;
             admitted_creates.add(&tally.admitted)?;
-            Ok((observed, Some(Attacked { tally, admitted_creates, recovery })))
+            let mut later_creates = create.admitted_later;
+            later_creates.add(&tally.admitted_later)?;
+            Ok((observed, Some(Attacked { tally, admitted_creates, later_creates, recovery })))
         })
     }
 
@@ -219,6 +223,7 @@ struct Attack {
 pub(super) struct Attacked {
     tally: Tally,
     admitted_creates: Histogram<u64>,
+    later_creates: Histogram<u64>,
     recovery: Recovery,
 }
 
