@@ -8,9 +8,9 @@ use tokio::time::sleep;
 use crate::{App, Error};
 
 /// Rows in one transaction. Other writes wait meanwhile.
-const PIECE: u32 = 500;
+const PIECE: u32 = 100;
 /// The pause between two pieces, in which waiting requests are served.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How long a sweep is left to a node that does not continue it.
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -137,8 +137,8 @@ mod tests {
         let options = options(None);
         for (deleted, next) in [
             (0, AfterPiece::Rest(Duration::from_mins(5))),
-            (499, AfterPiece::Rest(Duration::from_mins(5))),
-            (500, AfterPiece::Continue),
+            (99, AfterPiece::Rest(Duration::from_mins(5))),
+            (100, AfterPiece::Continue),
         ] {
             assert_eq!(after_piece(deleted, &options), next, "{deleted}");
         }

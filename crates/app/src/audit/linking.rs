@@ -23,10 +23,10 @@ pub(super) const LATE: Duration = Duration::from_mins(10);
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// Accounts that a round visits.
 const ACCOUNTS_PER_ROUND: usize = 200;
-/// Events linked in one transaction.
-pub(super) const BATCH: u32 = 500;
+/// Events linked in one transaction: few, because SQLite commits the writes of requests together with it.
+pub(super) const BATCH: u32 = 100;
 /// The shortest pause after a full batch: requests write meanwhile.
-const BATCH_PAUSE_MIN: Duration = Duration::from_millis(20);
+const BATCH_PAUSE_MIN: Duration = Duration::from_millis(5);
 /// The pause is at least this many times as long as the batch took, so that linking leaves the database to requests when it is
 /// busy, and catches up later.
 const BATCH_PAUSES: u32 = 4;

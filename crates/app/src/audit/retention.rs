@@ -15,10 +15,10 @@ const SWEEP: &str = "audit_events";
 /// How often old events are looked for.
 const INTERVAL: Duration = Duration::from_mins(10);
 const DAY: Duration = Duration::from_hours(24);
-/// Events deleted in one transaction.
-const BATCH: u32 = 500;
+/// Events deleted in one transaction: few, because requests wait for it.
+const BATCH: u32 = 100;
 /// The pause after each: requests write meanwhile.
-const BATCH_PAUSE: Duration = Duration::from_millis(50);
+const BATCH_PAUSE: Duration = Duration::from_millis(10);
 
 impl App {
     /// Deletes linked events older than this, if no node has done so recently.
