@@ -3,34 +3,51 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The time in which an empty bucket fills.
-pub(crate) const WINDOW_SECONDS: u64 = 60;
 const NANOS: u64 = 1_000_000_000;
-/// The same in nanoseconds.
-pub(crate) const WINDOW_NANOS: u64 = WINDOW_SECONDS * NANOS;
+/// Quotas are given per minute; in seconds.
+const MINUTE_SECONDS: u64 = 60;
+/// The same in nanoseconds. No bucket takes longer to fill.
+pub(crate) const MINUTE_NANOS: u64 = MINUTE_SECONDS * NANOS;
+/// As many requests are admitted at once whatever the burst, unless a minute admits fewer.
+const LEAST_BURST: u64 = 600;
 
-/// How many requests a bucket holds, which is also how many it regains per [`WINDOW_SECONDS`].
+/// How many requests a bucket holds, and the rate at which it regains them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quota {
     units: u64,
+    /// The time in which an empty bucket fills, in seconds.
+    window_seconds: u64,
     /// The time in which one request is regained, in nanoseconds.
     cost: u64,
 }
 
 impl Quota {
-    /// `None` for zero: no limit.
-    pub(crate) fn per_minute(units: u64) -> Option<Self> {
-        let cost = WINDOW_NANOS.checked_div(units)?.max(1);
-        Some(Self { units, cost })
+    /// A quota of requests per minute, of which those of a few seconds are admitted at once, or of the whole minute if they
+    /// are few. `None` for zero: no limit.
+    pub(crate) fn per_minute(units: u64, burst_seconds: u64) -> Option<Self> {
+        let cost = MINUTE_NANOS.checked_div(units)?.max(1);
+        let window_seconds =
+            (LEAST_BURST * MINUTE_SECONDS).div_ceil(units).max(burst_seconds).clamp(1, MINUTE_SECONDS);
+        let units = if window_seconds == MINUTE_SECONDS { units } else { window_seconds * NANOS / cost };
+        Some(Self { units, window_seconds, cost })
     }
 
+    /// How many requests are admitted at once, which is also how many are regained per window.
     pub(crate) fn units(self) -> u64 {
         self.units
     }
 
+    pub(crate) fn window_seconds(self) -> u64 {
+        self.window_seconds
+    }
+
+    fn window_nanos(self) -> u64 {
+        self.window_seconds * NANOS
+    }
+
     /// How long an empty bucket takes to regain one request, given when it is full.
     pub(crate) fn wait_of(self, full_in: Duration) -> Duration {
-        (full_in + Duration::from_nanos(self.cost)).saturating_sub(Duration::from_secs(WINDOW_SECONDS))
+        (full_in + Duration::from_nanos(self.cost)).saturating_sub(Duration::from_secs(self.window_seconds))
     }
 }
 
@@ -47,16 +64,22 @@ pub(crate) struct Level {
     pub(crate) full_in: Duration,
 }
 
+/// When a bucket is full again, or now. The quota may have a shorter window than the one that applied before.
+fn full_at_of(full_at: u64, now: u64, quota: Quota) -> u64 {
+    full_at.clamp(now, now.saturating_add(quota.window_nanos()))
+}
+
 /// Whether a bucket has a request left: when it is full again after that, or else how long one takes to be regained.
 fn decide(full_at: u64, now: u64, quota: Quota) -> Result<u64, Duration> {
-    let after = full_at.max(now).saturating_add(quota.cost);
+    let after = full_at_of(full_at, now, quota).saturating_add(quota.cost);
     let missing = after - now;
-    if missing > WINDOW_NANOS { Err(Duration::from_nanos(missing - WINDOW_NANOS)) } else { Ok(after) }
+    let window = quota.window_nanos();
+    if missing > window { Err(Duration::from_nanos(missing - window)) } else { Ok(after) }
 }
 
 fn level(full_at: u64, now: u64, quota: Quota) -> Level {
-    let missing = full_at.saturating_sub(now);
-    let remaining = (WINDOW_NANOS.saturating_sub(missing) / quota.cost).min(quota.units);
+    let missing = full_at_of(full_at, now, quota) - now;
+    let remaining = ((quota.window_nanos() - missing) / quota.cost).min(quota.units);
     Level { remaining, full_in: Duration::from_nanos(missing) }
 }
 
@@ -65,9 +88,16 @@ impl Bucket {
     pub(crate) fn take(&self, now: u64, quota: Quota) -> Result<(), Duration> {
         let mut full_at = self.0.load(Ordering::Relaxed);
         loop {
-            let after = decide(full_at, now, quota)?;
-            match self.0.compare_exchange_weak(full_at, after, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(()),
+            let taken = decide(full_at, now, quota);
+            let next = match taken {
+                Ok(after) => after,
+                Err(_) => full_at_of(full_at, now, quota),
+            };
+            if next == full_at {
+                return taken.map(drop);
+            }
+            match self.0.compare_exchange_weak(full_at, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return taken.map(drop),
                 Err(changed) => full_at = changed,
             }
         }
@@ -94,7 +124,26 @@ mod tests {
     use super::*;
 
     fn quota(units: u64) -> Quota {
-        Quota::per_minute(units).unwrap()
+        Quota::per_minute(units, 2).unwrap()
+    }
+
+    #[test]
+    fn a_few_seconds_of_a_large_quota_are_admitted_at_once_and_all_of_a_small_one() {
+        let at_once = |units, seconds| {
+            let quota = Quota::per_minute(units, seconds).unwrap();
+            (quota.units(), quota.window_seconds())
+        };
+        assert_eq!(at_once(1, 2), (1, 60));
+        assert_eq!(at_once(7, 2), (7, 60));
+        assert_eq!(at_once(600, 2), (600, 60));
+        assert_eq!(at_once(1_000, 2), (600, 36));
+        assert_eq!(at_once(6_000, 2), (600, 6));
+        assert_eq!(at_once(60_000, 2), (2_000, 2));
+        assert_eq!(at_once(120_000, 2), (4_000, 2));
+        assert_eq!(at_once(120_000, 10), (20_000, 10));
+        assert_eq!(at_once(120_000, 60), (120_000, 60));
+        assert_eq!(at_once(120_000, 1), (2_000, 1));
+        assert_eq!(at_once(1_000_000_000, 1), (16_666_666, 1));
     }
 
     #[test]
@@ -125,7 +174,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        assert_eq!(Quota::per_minute(0), None);
+        assert_eq!(Quota::per_minute(0, 2), None);
     }
 
     #[test]
@@ -138,10 +187,19 @@ mod tests {
         assert_eq!(bucket.level(0, quota(10)).remaining, 5);
     }
 
+    #[test]
+    fn a_larger_quota_applies_at_once_to_an_empty_bucket() {
+        let bucket = Bucket::default();
+        bucket.take(0, quota(1)).unwrap();
+        let larger = quota(60_000);
+        assert_eq!(bucket.take(0, larger), Err(Duration::from_millis(1)));
+        bucket.take(NANOS / 1_000, larger).unwrap();
+    }
+
     proptest! {
         #[test]
-        fn no_minute_admits_more_than_twice_the_quota(
-            units in 1..2_000_u64,
+        fn no_window_admits_more_than_twice_the_quota(
+            units in 1..20_000_u64,
             gaps in prop::collection::vec(0..200_000_000_u64, 1..3_000),
         ) {
             let (bucket, quota) = (Bucket::default(), quota(units));
@@ -153,9 +211,9 @@ mod tests {
                 }
             }
             for (first, at) in admitted.iter().enumerate() {
-                let in_minute = admitted[first..].iter().filter(|other| **other - at < WINDOW_NANOS).count();
+                let in_window = admitted[first..].iter().filter(|other| **other - at < quota.window_nanos()).count();
                 // The burst, what is regained meanwhile, and the rounding of the cost.
-                prop_assert!(in_minute as u64 <= 2 * units + 1, "{in_minute} of {units}");
+                prop_assert!(in_window as u64 <= 2 * quota.units() + 1, "{in_window} of {units}");
             }
         }
     }

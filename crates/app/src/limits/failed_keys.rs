@@ -46,13 +46,8 @@ struct RecentKeys {
 pub(crate) struct Attempt(Option<(Arc<Bucket>, Quota)>);
 
 impl FailedKeys {
-    pub(crate) fn per_minute(units: u64) -> Self {
-        Self {
-            quota: Quota::per_minute(units),
-            started_at: Instant::now(),
-            addresses: Mutex::default(),
-            valid: Mutex::default(),
-        }
+    pub(crate) fn new(quota: Option<Quota>) -> Self {
+        Self { quota, started_at: Instant::now(), addresses: Mutex::default(), valid: Mutex::default() }
     }
 
     /// Counts an attempt with a key that may be invalid. The error says when the next one is admitted.
@@ -156,9 +151,13 @@ mod tests {
         text.parse().ok()
     }
 
+    fn limiter(units: u64) -> FailedKeys {
+        FailedKeys::new(Quota::per_minute(units, 2))
+    }
+
     #[test]
     fn an_address_over_its_limit_is_refused_and_others_are_not() {
-        let limiter = FailedKeys::per_minute(3);
+        let limiter = limiter(3);
         for _ in 0..3 {
             limiter.attempt_at(address("2001:db8::1"), 0).unwrap();
         }
@@ -176,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_valid_key_costs_nothing() {
-        let limiter = FailedKeys::per_minute(1);
+        let limiter = limiter(1);
         for _ in 0..100 {
             limiter.attempt_at(address("192.0.2.1"), 0).unwrap().take_back();
         }
@@ -186,7 +185,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_is_refused_or_remembered() {
-        let limiter = FailedKeys::per_minute(0);
+        let limiter = limiter(0);
         for _ in 0..1_000 {
             limiter.attempt_at(address("192.0.2.1"), 0).unwrap();
         }
@@ -197,7 +196,7 @@ mod tests {
 
     #[test]
     fn recent_keys_are_remembered_until_many_others_were_valid() {
-        let limiter = FailedKeys::per_minute(1);
+        let limiter = limiter(1);
         limiter.remember(key(0));
         for number in 1..=KEYS {
             limiter.remember(key(number));
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_number_of_addresses_is_bounded() {
-        let limiter = FailedKeys::per_minute(2);
+        let limiter = limiter(2);
         let nth = |number: usize| Some(IpAddr::from(u32::try_from(number).unwrap().to_be_bytes()));
         for number in 0..ADDRESSES {
             limiter.attempt_at(nth(number), 0).unwrap();

@@ -14,6 +14,8 @@ pub(crate) mod waiting;
 
 use domain::limits::AccountLimits;
 
+use bucket::Quota;
+
 /// The configured limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitSettings {
@@ -21,6 +23,8 @@ pub struct LimitSettings {
     pub account: AccountLimits,
     /// Requests with invalid keys per minute from one address; zero: no limit.
     pub failed_keys_per_minute: u64,
+    /// How many seconds of a quota per minute are admitted at once after a pause. Of small quotas it is more.
+    pub burst_seconds: u64,
     /// Writes of one account in progress on this node while other accounts send requests, except for those that wait for
     /// Vimeo; zero: no limit.
     pub concurrent_writes_per_account: usize,
@@ -28,6 +32,14 @@ pub struct LimitSettings {
 
 impl LimitSettings {
     /// No limits: for a process that serves no clients.
-    pub const NONE: Self =
-        Self { account: AccountLimits::NONE, failed_keys_per_minute: 0, concurrent_writes_per_account: 0 };
+    pub const NONE: Self = Self {
+        account: AccountLimits::NONE,
+        failed_keys_per_minute: 0,
+        burst_seconds: 1,
+        concurrent_writes_per_account: 0,
+    };
+
+    pub(crate) fn failed_keys_quota(&self) -> Option<Quota> {
+        Quota::per_minute(self.failed_keys_per_minute, self.burst_seconds)
+    }
 }

@@ -11,7 +11,7 @@ use domain::id::{AccountId, ApiKeyId};
 use domain::limits::AccountLimits;
 use tokio::time::Instant;
 
-use super::bucket::{Bucket, Quota, WINDOW_NANOS, WINDOW_SECONDS};
+use super::bucket::{Bucket, MINUTE_NANOS, Quota};
 
 /// The maximum number of buckets of keys, and of accounts. Those beyond it are not remembered, and admit more.
 const CAPACITY: usize = 100_000;
@@ -68,6 +68,7 @@ struct RateLimit {
 /// The buckets of all API keys and accounts.
 #[derive(Debug)]
 pub(crate) struct Rates {
+    burst_seconds: u64,
     started_at: Instant,
     keys: Mutex<Buckets<ApiKeyId>>,
     accounts: Mutex<Buckets<AccountId>>,
@@ -90,8 +91,10 @@ pub(crate) fn rounded_up_seconds(time: Duration) -> u64 {
 }
 
 impl Rates {
-    pub(crate) fn new() -> Self {
+    /// Of each quota, that of some seconds is admitted at once.
+    pub(crate) fn new(burst_seconds: u64) -> Self {
         Self {
+            burst_seconds,
             started_at: Instant::now(),
             keys: Mutex::new(Buckets::new()),
             accounts: Mutex::new(Buckets::new()),
@@ -101,17 +104,21 @@ impl Rates {
     /// The buckets of a valid key.
     pub(crate) fn of(&self, key: &ApiKey, limits: &AccountLimits) -> CallerRates {
         let now = nanos_since(self.started_at);
-        let of_key = Quota::per_minute(limits.key_requests_per_minute).map(|quota| RateLimit {
+        let of_key = self.quota(limits.key_requests_per_minute).map(|quota| RateLimit {
             policy: RatePolicy::Key,
             quota,
             bucket: lock(&self.keys).find_or_add(&key.id, now),
         });
-        let of_account = Quota::per_minute(limits.requests_per_minute).map(|quota| RateLimit {
+        let of_account = self.quota(limits.requests_per_minute).map(|quota| RateLimit {
             policy: RatePolicy::Account,
             quota,
             bucket: lock(&self.accounts).find_or_add(&key.account_id, now),
         });
         CallerRates { limits: [of_key, of_account], started_at: self.started_at }
+    }
+
+    fn quota(&self, per_minute: u64) -> Option<Quota> {
+        Quota::per_minute(per_minute, self.burst_seconds)
     }
 }
 
@@ -128,7 +135,7 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
         if let Some(bucket) = self.by_id.get(id) {
             return bucket.clone();
         }
-        if now.saturating_sub(self.swept_at) >= WINDOW_NANOS {
+        if now.saturating_sub(self.swept_at) >= MINUTE_NANOS {
             self.by_id.retain(|_, bucket| !bucket.is_full(now) || Arc::strong_count(bucket) > 1);
             self.swept_at = now;
         }
@@ -173,7 +180,7 @@ pub(crate) fn state(policy: RatePolicy, quota: Quota, bucket: &Bucket, now: u64)
     RateState {
         policy,
         quota: quota.units(),
-        window_seconds: WINDOW_SECONDS,
+        window_seconds: quota.window_seconds(),
         remaining: level.remaining,
         reset_seconds: rounded_up_seconds(reset),
     }
@@ -187,7 +194,7 @@ mod tests {
 
     fn rates(key: u64, account: u64) -> CallerRates {
         let limit = |policy, units| {
-            Quota::per_minute(units).map(|quota| RateLimit { policy, quota, bucket: Arc::default() })
+            Quota::per_minute(units, 2).map(|quota| RateLimit { policy, quota, bucket: Arc::default() })
         };
         let limits = [limit(RatePolicy::Key, key), limit(RatePolicy::Account, account)];
         CallerRates { limits, started_at: Instant::now() }
@@ -226,7 +233,7 @@ mod tests {
     #[test]
     fn full_buckets_are_removed_and_others_remain() {
         let mut buckets = Buckets::<u32>::new();
-        let quota = Quota::per_minute(60).unwrap();
+        let quota = Quota::per_minute(60, 2).unwrap();
         for id in 0..1_000 {
             buckets.find_or_add(&id, 0).take(0, quota).unwrap();
         }

@@ -16,7 +16,9 @@ use crate::{App, Caller, Error};
 /// How long after requests of two accounts the node counts as shared.
 const SHARED_FOR: Duration = Duration::from_secs(10);
 /// How many writes per minute an account may begin beyond its share: a client that starts all of its uploads at once.
-const BURST_PER_MINUTE: u64 = 500;
+const BURST_PER_MINUTE: u64 = 200;
+/// All of them at once.
+const BURST_SECONDS: u64 = 60;
 
 /// The shares of all accounts.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ impl Shares {
     /// Whether an account may begin a write beyond its share.
     fn admits_more(&self, share: &AccountShare) -> bool {
         let now = nanos_since(self.started_at);
-        let Some(burst) = Quota::per_minute(BURST_PER_MINUTE) else { return false };
+        let Some(burst) = Quota::per_minute(BURST_PER_MINUTE, BURST_SECONDS) else { return false };
         !self.is_shared(now) || share.burst.take(now, burst).is_ok()
     }
 

@@ -17,7 +17,7 @@ const LIMITS: &[Key] = &[
         "limits.requests_per_minute",
         COUNT,
         "120000",
-        "Requests of one account per minute, with all its API keys; as many are admitted at once after a pause. Further ones get `429 RATE_LIMITED`. Each node counts for itself. 0: no limit, as for all limits. `accounts limits` changes the limits of one account.",
+        "Requests of one account per minute, with all its API keys; see `limits.burst_seconds`. Further ones get `429 RATE_LIMITED`. Each node counts for itself. 0: no limit, as for all limits. `accounts limits` changes the limits of one account.",
     ),
     key("limits.key_requests_per_minute", COUNT, "60000", "The same for one API key."),
     key(
@@ -25,6 +25,12 @@ const LIMITS: &[Key] = &[
         COUNT,
         "300",
         "Requests without a valid API key per minute from one address (IPv6: one /64 network). Further ones get `429` before the database is asked; API keys that were valid recently continue to work. Behind a proxy, set `behind_tls_proxy` or `trusted_proxies`.",
+    ),
+    key(
+        "limits.burst_seconds",
+        Kind::Number { least: 1, most: 60 },
+        "1",
+        "How many requests these limits admit at once after a pause: as many as they admit in this time, but at least 600, or the whole of a smaller limit. With the defaults, 2,000 of an account and 1,000 of an API key. A longer burst lets one account slow down the others for longer.",
     ),
     key(
         "limits.connections",
@@ -50,7 +56,7 @@ const LIMITS: &[Key] = &[
         "limits.account_concurrent_writes",
         COUNT,
         "16",
-        "The same for the writing requests of one account, while other accounts send requests to this node too. For a moment it may have more: 500 per minute may begin beyond this number.",
+        "The same for the writing requests of one account, while other accounts send requests to this node too. For a moment it may have more: 200 per minute may begin beyond this number.",
     ),
     key(
         "limits.concurrent_reads",

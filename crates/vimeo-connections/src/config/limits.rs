@@ -18,6 +18,7 @@ impl Reader<'_> {
                 event_streams: self.number("limits.event_streams")?,
             },
             failed_keys_per_minute: self.number("limits.failed_keys_per_minute")?,
+            burst_seconds: self.number("limits.burst_seconds")?,
             concurrent_writes_per_account: self.count("limits.account_concurrent_writes")?,
         })
     }

@@ -28,7 +28,7 @@ async fn every_response_to_a_valid_key_has_the_state_of_its_quotas() {
     let config = "limits.key_requests_per_minute = 1000\nlimits.requests_per_minute = 5000\n";
     let env = TestEnv::without_verification(config).await;
     let other = env.make_key("acme", &[]);
-    // One of the thousand is regained every 60 ms.
+    // One of the key's is regained every 60 ms.
     let mut taken_by_account = 0;
     for (key, path, status) in [
         (&env.api_key, COLLECTION, 200),
@@ -39,12 +39,12 @@ async fn every_response_to_a_valid_key_has_the_state_of_its_quotas() {
         let answer = get_as(&env, path, key).await;
         taken_by_account += 1;
         assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
-        let policies = "\"key\";q=1000;w=60, \"account\";q=5000;w=60";
+        let policies = "\"key\";q=600;w=36, \"account\";q=666;w=8";
         assert_eq!(answer.header("ratelimit-policy"), policies);
         let state = answer.header("ratelimit");
         let (of_key, of_account) = (parameter(state, "key", "r"), parameter(state, "account", "r"));
-        assert!((998..=999).contains(&of_key.unwrap()), "{state}");
-        assert!((5_000 - taken_by_account..=4_999).contains(&of_account.unwrap()), "{state}");
+        assert!((598..=599).contains(&of_key.unwrap()), "{state}");
+        assert!((666 - taken_by_account..=665).contains(&of_account.unwrap()), "{state}");
         assert_eq!((parameter(state, "key", "t"), parameter(state, "account", "t")), (Some(1), Some(1)));
         assert_eq!(answer.header("retry-after"), "");
     }
@@ -54,6 +54,14 @@ async fn every_response_to_a_valid_key_has_the_state_of_its_quotas() {
         let answer = get_as(&env, path, key).await;
         assert_eq!((answer.header("ratelimit-policy"), answer.header("ratelimit")), ("", ""), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_many_seconds_as_configured_are_admitted_at_once() {
+    let config = "limits.key_requests_per_minute = 6000\nlimits.burst_seconds = 10\n";
+    let env = TestEnv::without_verification(config).await;
+    let answer = env.get(COLLECTION).await;
+    assert_eq!(answer.header("ratelimit-policy"), "\"key\";q=1000;w=10, \"account\";q=20000;w=10");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
