@@ -182,11 +182,20 @@ fn read_response(document: &Value, status: &str, response: &Value) -> ResponseDo
         is_error,
         description: paragraphs(&str_of(response, "description")),
         headers: headers
-            .filter(|(name, _)| !matches!(name.as_str(), "X-Request-Id" | "Cache-Control"))
+            .filter(|(name, _)| !is_common(name, status))
             .map(|(name, header)| Row { name: name.clone(), ..read_parameter(document, header) })
             .collect(),
         fields: schema.filter(|_| !is_error).map(|schema| fields(document, schema)).unwrap_or_default(),
         example: examples.join("\n"),
+    }
+}
+
+/// Whether nearly every response has this header, so that the page shows it where it matters alone.
+fn is_common(header: &str, status: &str) -> bool {
+    match header {
+        "X-Request-Id" | "Cache-Control" => true,
+        "RateLimit" | "RateLimit-Policy" => status != "429",
+        _ => false,
     }
 }
 

@@ -281,7 +281,7 @@ impl IntoResponse for Problem {
             request_id: None,
         };
         let mut response = (status, Json(out)).into_response();
-        if matches!(self.code, Code::RateLimited | Code::Overloaded) {
+        if self.code == Code::Overloaded {
             response.extensions_mut().insert(LimitExceeded);
         }
         if let Some(seconds) = self.retry_after_seconds {

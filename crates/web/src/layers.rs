@@ -77,7 +77,6 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         };
         if let Some(report) = log.caller.0.rates.get() {
             rate_headers::insert(response.headers_mut(), report);
-            // Also if the response names another reason.
             if report.retry_after_seconds.is_some() {
                 response.extensions_mut().insert(LimitExceeded);
             }
@@ -92,7 +91,7 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
         }
         with_common_headers(response, &id, shared.settings.transport)
     };
-    // Without a trace, each poll of a disabled span would cost something, and the larger future is moved.
+    // A disabled span costs something at each poll.
     if trace.is_disabled() {
         handled.instrument(span).await
     } else {

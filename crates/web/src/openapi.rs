@@ -82,8 +82,8 @@ error_responses! {
     /// Errors of cancelling an upload.
     CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of retrying an upload.
-    RetryErrors: InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, ConnectionDisabled, WebhookSecretMissing,
-        JobNotFailed, JobNotRetryable, JobAlreadyRetried, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    RetryErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, RequestTimeout,
+        ConnectionDisabled, WebhookSecretMissing, JobNotFailed, JobNotRetryable, JobAlreadyRetried, BodyTooLarge, UnsupportedMediaType, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating a webhook secret.
     SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
         UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;

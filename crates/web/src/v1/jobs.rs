@@ -3,7 +3,7 @@
 use app::JobFilter;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use domain::id::ConnectionId;
@@ -17,6 +17,7 @@ use super::job::{JobOut, JobsOut};
 use super::upload::AcceptedUploadOut;
 use crate::Shared;
 use crate::auth::Authenticated;
+use crate::body::read_empty;
 use crate::error::{Code, Problem};
 use crate::openapi;
 use crate::page_key::{PageKey, page_key_text};
@@ -145,7 +146,7 @@ pub(crate) async fn cancel_job(
 ///
 /// Queues a failed upload again as a new job with the same request, as long as the service keeps that request (7 days,
 /// unless configured otherwise). A job can be retried once; the new job can be retried if it fails, too. A video that the
-/// failed job left at Vimeo stays there.
+/// failed job left at Vimeo stays there. No body is needed; an empty object is accepted.
 #[utoipa::path(
     post, path = "/v1/jobs/{jobId}/retry", operation_id = "retry_job", tag = "Uploads",
     security(("apiKey" = ["uploads:write"])),
@@ -167,7 +168,9 @@ pub(crate) async fn retry_job(
     Authenticated(caller): Authenticated,
     NoQuery: NoQuery,
     id: Result<Path<String>, PathRejection>,
+    request: Request,
 ) -> Result<Response, Problem> {
+    read_empty(request).await?;
     let retry = shared.app.retry_upload(&caller, &job_id(id)?).await?;
     Ok(ReplayableResponse::upload_accepted(&shared.settings.base_path, &retry).into_response())
 }

@@ -150,6 +150,9 @@ async fn an_upload_that_cannot_be_retried_says_why() {
     let id = uploads.failed(&source).await;
     let path = format!("/pictoryapis/v1/jobs/{id}/retry?now=1");
     assert_eq!(uploads.env.send(Method::POST, &path, &[], Vec::new()).await.code(), "INVALID_QUERY");
+    let path = format!("/pictoryapis/v1/jobs/{id}/retry");
+    let misspelt = uploads.env.send(Method::POST, &path, &[], br#"{"name":"New"}"#.to_vec()).await;
+    assert_eq!((misspelt.status.as_u16(), &*misspelt.code()), (400, "INVALID_REQUEST_BODY"));
     let disable = json!({"version": 1, "enabled": false}).to_string();
     let headers = [("content-type", "application/json")];
     let disabled = uploads.env.send(Method::PUT, &uploads.connection, &headers, disable.into()).await;
