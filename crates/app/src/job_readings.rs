@@ -1,5 +1,6 @@
 //! What metrics need from the database: the open jobs, read when metrics are requested and at most every ten seconds.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use store::JobCount;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
-use crate::App;
+use crate::{App, Error};
 
 /// How long a reading is used, so that frequent requests for metrics do not load the database.
 const TTL: Duration = Duration::from_secs(10);
@@ -76,6 +77,17 @@ impl App {
         // A slow reading continues, and is there for the next request.
         let _ = timeout(DEADLINE, self.job_readings.flight.lock()).await;
         self.job_readings.within(STALE_MAX)?.groups
+    }
+
+    /// The unfinished jobs of all accounts, by the name of their state.
+    pub async fn count_unfinished_jobs(&self) -> Result<BTreeMap<String, u64>, Error> {
+        let mut counts = BTreeMap::new();
+        for group in self.store.count_open_jobs(self.clock.now()).await? {
+            if !ENDED_STATES.contains(&group.state.as_str()) {
+                *counts.entry(group.state).or_default() += group.count;
+            }
+        }
+        Ok(counts)
     }
 
     async fn read_jobs(&self) -> Option<Vec<JobGroup>> {

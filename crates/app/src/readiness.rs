@@ -42,6 +42,18 @@ pub enum CheckResult {
     Unknown,
 }
 
+impl CheckResult {
+    /// The name, as clients see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Check {
     /// A passed check.
     pub const fn pass(name: &'static str) -> Self {

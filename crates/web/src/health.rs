@@ -67,13 +67,7 @@ pub(crate) struct CheckOut {
 
 impl From<&Check> for CheckOut {
     fn from(check: &Check) -> Self {
-        let result = match check.result {
-            CheckResult::Pass => "pass",
-            CheckResult::Warn => "warn",
-            CheckResult::Fail => "fail",
-            CheckResult::Unknown => "unknown",
-        };
-        Self { name: check.name, result, message: check.message.clone() }
+        Self { name: check.name, result: check.result.as_str(), message: check.message.clone() }
     }
 }
 

@@ -7,8 +7,9 @@ use app::{App, ShownLimits};
 use clap::Subcommand;
 use domain::account::Label;
 use domain::limits::{LIMIT_MAX, Limit, LimitChange, LimitChanges};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::backend::UsageError;
 use super::confirmation::Confirmation;
 use super::{BoxError, Format, exports, output};
 
@@ -144,27 +145,32 @@ fn parse_limit(text: &str) -> Result<(Limit, u64), String> {
 }
 
 /// The changes that the options ask for; `None` if there are no options.
-fn read_changes(values: &[(Limit, u64)], reset: &[Limit]) -> Result<Option<LimitChanges>, BoxError> {
+fn read_changes(values: &[(Limit, u64)], reset: &[Limit]) -> Result<Option<LimitChanges>, UsageError> {
     let mut changes = LimitChanges::default();
     let set = values.iter().map(|(limit, value)| (*limit, LimitChange::Set(*value)));
     for (limit, change) in set.chain(reset.iter().map(|limit| (*limit, LimitChange::Reset))) {
         if changes.set(limit, change) != LimitChange::Keep {
-            return Err(format!("{limit} is given twice").into());
+            return Err(UsageError::LimitTwice(limit));
         }
     }
     Ok((changes != LimitChanges::default()).then_some(changes))
 }
 
+/// The limits of an account, as JSON.
+pub(super) fn limits_json(limits: &ShownLimits) -> Value {
+    let limits = Limit::ALL.map(|limit| {
+        let value = json!({
+            "value": limits.effective.get(limit),
+            "source": if limits.overrides.get(limit).is_some() { "account" } else { "configuration" },
+        });
+        (limit.as_str().to_owned(), value)
+    });
+    Value::Object(limits.into_iter().collect())
+}
+
 fn show_limits(limits: &ShownLimits, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
-        let limits = Limit::ALL.map(|limit| {
-            let value = json!({
-                "value": limits.effective.get(limit),
-                "source": if limits.overrides.get(limit).is_some() { "account" } else { "configuration" },
-            });
-            (limit.as_str().to_owned(), value)
-        });
-        return output::print_json(&serde_json::Value::Object(limits.into_iter().collect()));
+        return output::print_json(&limits_json(limits));
     }
     let rows = Limit::ALL.map(|limit| {
         let value = match limits.effective.get(limit) {

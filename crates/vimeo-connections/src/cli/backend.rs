@@ -3,6 +3,7 @@
 use app::{App, Caller};
 use clap::Args;
 use domain::account::Label;
+use domain::limits::Limit;
 use thiserror::Error;
 
 use super::BoxError;
@@ -38,6 +39,8 @@ pub(crate) enum UsageError {
     AccountUnused,
     #[error("this works on the database: run it without --url and --profile on the machine of the service")]
     NeedsDatabase,
+    #[error("the limit {0} is given twice")]
+    LimitTwice(Limit),
 }
 
 impl HasExitStatus for UsageError {

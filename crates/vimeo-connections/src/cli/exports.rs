@@ -14,7 +14,7 @@ use domain::page::PageLimit;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{BoxError, keys, output};
+use super::{BoxError, accounts, keys, output};
 
 /// Writes an export to a new file, or to standard output.
 pub(super) async fn export(
@@ -25,10 +25,7 @@ pub(super) async fn export(
     let Some(path) = path else {
         let mut lines = Lines::to(BufWriter::new(io::stdout()));
         return match write_records(app, account, &mut lines).await {
-            // The reader has closed the pipe (`… | head`).
-            Err(ExportError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Ok(ExitCode::SUCCESS)
-            }
+            Err(ExportError::Output(error)) if output::is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
             Err(error) => Err(error.into()),
             Ok(()) => Ok(ExitCode::SUCCESS),
         };
@@ -73,6 +70,8 @@ enum ExportError {
     Output(#[from] io::Error),
     #[error(transparent)]
     App(#[from] app::Error),
+    #[error(transparent)]
+    Account(app::AccountError),
 }
 
 /// Lines with a record each, counted by type.
@@ -110,12 +109,14 @@ async fn write_records(
     account: &Account,
     lines: &mut Lines<impl Write>,
 ) -> Result<(), ExportError> {
+    let limits = app.find_account_limits(account).await.map_err(ExportError::Account)?;
     lines.add_value(
         "account",
         &json!({
             "accountId": account.id.as_str(),
             "name": account.name.as_str(),
             "createdDate": account.created_at.to_string(),
+            "limits": accounts::limits_json(&limits),
         }),
     )?;
     for (key, status) in app.list_api_keys(account).await? {

@@ -127,6 +127,7 @@ pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, 
         }
         Command::Cancel { job, format } => {
             let backend = job.account.open(place).await?;
+            let before = backend.find_job(&job.id).await?;
             backend.cancel_job(&job.id).await?;
             let now = backend.find_job(&job.id).await?;
             if format.json {
@@ -134,7 +135,7 @@ pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, 
             }
             let id = now.id();
             output::print(&match now.status() {
-                Some(JobStatus::Cancelled) => format!("Cancelled the job {id}."),
+                Some(JobStatus::Cancelled) if !before.has_ended() => format!("Cancelled the job {id}."),
                 _ => format!("The job {id} had ended already ({}).", now.phase_text()),
             })
         }

@@ -10,11 +10,15 @@ use crate::cli::BoxError;
 /// Prints a result.
 pub(crate) fn print(text: &str) -> Result<ExitCode, BoxError> {
     match writeln!(io::stdout(), "{text}") {
-        // The reader has closed the pipe (`… | head`).
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error) if is_closed_pipe(&error) => {}
         result => result?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the reader has closed the pipe (`… | head`), which is no failure.
+pub(crate) fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// Prints a result as JSON.

@@ -1,19 +1,17 @@
 //! `status`: whether the service works, and what is in it.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use app::{App, Caller, Check, CheckResult, Clock, JobFilter};
+use app::{App, Check, CheckResult, Clock};
 use clap::Args;
 use domain::job::JobPhase;
-use domain::page::PageLimit;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{BoxError, Format, output};
-use crate::client::{Answer, ApiClient, Call};
+use crate::client::{Answer, ApiClient, Call, Identity};
 use crate::config::Config;
 use crate::exit::ExitStatus;
 
@@ -37,13 +35,8 @@ struct CheckView {
 
 impl CheckView {
     fn of(check: &Check) -> Self {
-        let result = match check.result {
-            CheckResult::Pass => "pass",
-            CheckResult::Warn => "warn",
-            CheckResult::Fail => "fail",
-            CheckResult::Unknown => "unknown",
-        };
-        Self { name: check.name.to_owned(), result: result.to_owned(), message: check.message.clone() }
+        let (name, result) = (check.name.to_owned(), check.result.as_str().to_owned());
+        Self { name, result, message: check.message.clone() }
     }
 
     fn text(&self) -> String {
@@ -59,16 +52,14 @@ pub(super) async fn of_database(
     arguments: &Arguments,
 ) -> Result<ExitCode, BoxError> {
     let schema = app::inspect(&config.database_url).await?.map(|found| found.schema);
-    let checks: Vec<_> = app.check_readiness().await.iter().map(CheckView::of).collect();
-    let is_ready = checks.iter().all(|check| check.result != "fail");
+    let checks = app.check_readiness().await;
+    let is_ready = checks.iter().all(|check| check.result != CheckResult::Fail);
+    let checks: Vec<_> = checks.iter().map(CheckView::of).collect();
     let accounts = app.list_accounts().await?;
-    let mut jobs = BTreeMap::new();
-    for account in &accounts {
-        count_jobs(app, &Caller::operator_for(account), &mut jobs).await?;
-    }
+    let counts = app.count_unfinished_jobs().await?;
     let jobs: Vec<_> = JobPhase::ALL
         .into_iter()
-        .filter_map(|phase| Some((phase.as_str(), *jobs.get(phase.as_str())?)))
+        .filter_map(|phase| Some((phase.as_str(), *counts.get(phase.as_str())?)))
         .collect();
     if arguments.format.json {
         let jobs: serde_json::Map<_, _> =
@@ -80,7 +71,7 @@ pub(super) async fn of_database(
             "ready": is_ready,
             "checks": checks,
             "accounts": accounts.len(),
-            "jobs": jobs,
+            "unfinishedJobs": jobs,
         }))?;
         return Ok(code(is_ready));
     }
@@ -92,28 +83,9 @@ pub(super) async fn of_database(
     ];
     lines.extend(checks.iter().map(|check| ("check", check.text())));
     lines.push(("accounts", accounts.len().to_string()));
-    lines.push(("jobs", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }));
+    lines.push(("unfinished jobs", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }));
     output::print(&output::to_lines(&lines))?;
     Ok(code(is_ready))
-}
-
-/// Adds the jobs of an account, by phase.
-async fn count_jobs(
-    app: &App,
-    caller: &Caller,
-    counts: &mut BTreeMap<&'static str, u64>,
-) -> Result<(), BoxError> {
-    let mut filter = JobFilter::default();
-    loop {
-        let page = app.list_jobs(caller, &filter, PageLimit::MAX).await?;
-        for job in &page.items {
-            *counts.entry(job.state.as_str()).or_default() += 1;
-        }
-        filter.before = page.items.last().map(|last| last.id.clone());
-        if page.next.is_none() {
-            return Ok(());
-        }
-    }
 }
 
 /// The response to `/health/ready`.
@@ -132,18 +104,6 @@ struct DescriptionIn {
 #[derive(Deserialize)]
 struct InfoIn {
     version: String,
-}
-
-/// The response to `/v1/whoami`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IdentityIn {
-    account_id: String,
-    account_name: String,
-    key_id: String,
-    key_name: String,
-    scopes: Vec<String>,
-    expires_date: Option<String>,
 }
 
 /// The state of a remote service, and who the key is.
@@ -172,7 +132,7 @@ pub(super) async fn of_service(client: &ApiClient, arguments: &Arguments) -> Res
         }))?;
         return Ok(code(is_ready));
     }
-    let IdentityIn { account_id, account_name, key_id, key_name, scopes, expires_date } =
+    let Identity { account_id, account_name, key_id, key_name, scopes, expires_date } =
         serde_json::from_value(identity)?;
     let mut lines = vec![
         ("service", client.url().to_string()),

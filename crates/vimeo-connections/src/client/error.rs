@@ -8,6 +8,9 @@ use thiserror::Error;
 use crate::cli::output::on_one_line;
 use crate::exit::{ExitStatus, HasExitStatus};
 
+/// The code of a path that the service does not have, so the URL is wrong. Unknown things have codes of their own.
+const NO_ROUTE: &str = "NOT_FOUND";
+
 /// Why there is no usable answer.
 #[derive(Debug, Error)]
 pub(crate) enum ClientError {
@@ -105,6 +108,9 @@ impl fmt::Display for Refusal {
         } else {
             write!(f, "{}: {}.", message.trim_end_matches('.'), self.fields_text())?;
         }
+        if self.code == NO_ROUTE {
+            f.write_str(" Check the URL.")?;
+        }
         if let Some(seconds) = self.retry_after_seconds {
             write!(f, " Try again in {seconds} s.")?;
         }
@@ -139,6 +145,7 @@ impl ClientError {
 impl HasExitStatus for ClientError {
     fn exit_status(&self) -> ExitStatus {
         match self {
+            Self::Refused(refusal) if refusal.code == NO_ROUTE => ExitStatus::Misconfigured,
             Self::Refused(refusal) => of_status(refusal.status),
             Self::Unreachable { .. } | Self::OutcomeUnknown { .. } | Self::Incomplete { .. } => {
                 ExitStatus::Unavailable
@@ -187,6 +194,14 @@ mod tests {
             shown.to_string(),
             "The request body is not valid: na [2Jme is required. Try again in 5 s. (INVALID_REQUEST_BODY, request r1)"
         );
+    }
+
+    #[test]
+    fn a_path_that_the_service_does_not_have_is_a_wrong_url() {
+        let refusal = Refusal { code: "NOT_FOUND".to_owned(), ..refusal(404) };
+        let error = ClientError::Refused(Box::new(refusal));
+        assert_eq!(error.exit_status().code(), 78);
+        assert_eq!(error.to_string(), "The request body is not valid. Check the URL. (NOT_FOUND)");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod error;
 mod events;
 mod http;
+mod identity;
 mod lines;
 mod pages;
 mod profiles;
@@ -15,5 +16,6 @@ pub(crate) use error::ClientError;
 pub(crate) use error::{FieldError, Refusal};
 pub(crate) use events::EventReader;
 pub(crate) use http::{Answer, ApiClient, Call, STREAM_TIMEOUT};
+pub(crate) use identity::Identity;
 pub(crate) use service_url::ServiceUrl;
 pub(crate) use target::{ServiceArguments, Target, TargetError, choose};

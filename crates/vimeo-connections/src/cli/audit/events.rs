@@ -144,7 +144,7 @@ fn filtered<'a>(call: Call<'a>, filter: &AuditFilter) -> Call<'a> {
 }
 
 fn is_closed_pipe(error: &BoxError) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(output::is_closed_pipe)
 }
 
 /// Prints events as the API presents them.

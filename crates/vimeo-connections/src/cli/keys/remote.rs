@@ -12,7 +12,7 @@ use super::{Command, KEY_IN_HISTORY, KeySelector, NewKey, read_input};
 use crate::cli::backend::UsageError;
 use crate::cli::output::on_one_line;
 use crate::cli::{BoxError, Format, output};
-use crate::client::{ApiClient, Call};
+use crate::client::{ApiClient, Call, Identity};
 use crate::prepare::parse_key;
 
 const COLLECTION: [&str; 2] = ["v1", "api-keys"];
@@ -37,21 +37,9 @@ struct Fields {
     last_used_date: Option<String>,
 }
 
-/// The response to `/v1/whoami`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct IdentityIn {
-    account_id: String,
-    account_name: String,
-    key_id: String,
-    key_name: String,
-    scopes: Vec<String>,
-    expires_date: Option<String>,
-}
-
 impl KeyView {
     /// With the account, as on the database.
-    fn parse(mut json: Value, account: &IdentityIn) -> Result<Self, serde_json::Error> {
+    fn parse(mut json: Value, account: &Identity) -> Result<Self, serde_json::Error> {
         let fields = Fields::deserialize(&json)?;
         if let Some(object) = json.as_object_mut() {
             object.insert("account".to_owned(), json!(account.account_name));
@@ -60,7 +48,7 @@ impl KeyView {
         Ok(Self { json, fields })
     }
 
-    fn row(&self, account: &IdentityIn) -> Vec<String> {
+    fn row(&self, account: &Identity) -> Vec<String> {
         let fields = &self.fields;
         let date = |date: &Option<String>| date.clone().unwrap_or_else(|| "never".to_owned());
         let cells = [
@@ -97,14 +85,14 @@ pub(in crate::cli) async fn run(client: &ApiClient, command: Command) -> Result<
             let body = json!({ "name": to.as_str() });
             let renamed = send(client, Method::PATCH, &[&key.fields.key_id], Some(&body)).await?;
             if format.json {
-                return output::print_json(&KeyView::parse(renamed, &whoami(client).await?)?.json);
+                return output::print_json(&KeyView::parse(renamed, &client.whoami().await?)?.json);
             }
             output::print(&format!("Renamed the key {} to {to}.", on_one_line(&key.fields.key_id)))
         }
         Command::Rotate { key, overlap_seconds, expires_in_days, format } => {
             let key = select(client, &key).await?;
             // Before: the key that sends this may be the one that is rotated.
-            let account = whoami(client).await?;
+            let account = client.whoami().await?;
             let mut body = json!({ "overlapSeconds": overlap_seconds });
             add(&mut body, "expiresInDays", expires_in_days.map(|days| json!(days)));
             let created = send(client, Method::POST, &[&key.fields.key_id, "rotate"], Some(&body)).await?;
@@ -127,7 +115,7 @@ async fn create(client: &ApiClient, options: NewKey, format: &Format) -> Result<
     if options.account.is_some() {
         return Err(UsageError::AccountUnused.into());
     }
-    let account = whoami(client).await?;
+    let account = client.whoami().await?;
     let mut body = json!({ "name": options.name.as_str() });
     let scopes: Vec<_> = options.scopes.iter().map(|scope| scope.as_str()).collect();
     add(&mut body, "scopes", (!scopes.is_empty()).then(|| json!(scopes)));
@@ -146,7 +134,7 @@ fn add(body: &mut Value, field: &str, value: Option<Value>) {
 async fn show_new(
     client: &ApiClient,
     created: Value,
-    account: &IdentityIn,
+    account: &Identity,
     format: &Format,
 ) -> Result<ExitCode, BoxError> {
     let view = KeyView::parse(created, account)?;
@@ -158,7 +146,7 @@ async fn show_new(
     shown
 }
 
-fn print_new(mut view: KeyView, account: &IdentityIn, format: &Format) -> Result<ExitCode, BoxError> {
+fn print_new(mut view: KeyView, account: &Identity, format: &Format) -> Result<ExitCode, BoxError> {
     if format.json {
         if let Some(object) = view.json.as_object_mut() {
             object.shift_remove("status");
@@ -168,10 +156,6 @@ fn print_new(mut view: KeyView, account: &IdentityIn, format: &Format) -> Result
     let key = view.json.get("key").and_then(Value::as_str).ok_or("the service returned no key")?;
     let [key, id, account] = [key, &view.fields.key_id, &account.account_name].map(on_one_line);
     output::print(&super::new_key_text(&key, &id, &account))
-}
-
-async fn whoami(client: &ApiClient) -> Result<IdentityIn, BoxError> {
-    Ok(client.send(Call::get(&["v1", "whoami"])).await?.json()?)
 }
 
 async fn send(
@@ -194,9 +178,22 @@ async fn revoke(client: &ApiClient, id: &str) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Revokes a key, which may be one of another account.
+async fn revoke_inspected(client: &ApiClient, key: &Identity) -> Result<(), BoxError> {
+    if client.whoami().await?.account_id != key.account_id {
+        let (id, account) = (on_one_line(&key.key_id), on_one_line(&key.account_name));
+        return Err(format!(
+            "not revoked: it is the key {id} of the account {account}, and the API key of this command is of another \
+             account; revoke it with a key of {account}, or with this command on the machine of the service"
+        )
+        .into());
+    }
+    revoke(client, &key.key_id).await
+}
+
 /// The account and its keys, oldest first.
-async fn list(client: &ApiClient) -> Result<(IdentityIn, Vec<KeyView>), BoxError> {
-    let account = whoami(client).await?;
+async fn list(client: &ApiClient) -> Result<(Identity, Vec<KeyView>), BoxError> {
+    let account = client.whoami().await?;
     let items = client.list(&Call::get(&COLLECTION), None).await?;
     let keys = items.into_iter().map(|item| KeyView::parse(item, &account)).collect::<Result<_, _>>()?;
     Ok((account, keys))
@@ -226,8 +223,8 @@ async fn inspect(client: &ApiClient, is_revoking: bool, format: &Format) -> Resu
     let plain: Option<PlainKey> = parse_key(&read_input()?).ok();
     let identity = match &plain {
         None => None,
-        Some(plain) => match client.with_key(plain).send(Call::get(&["v1", "whoami"])).await {
-            Ok(answer) => Some(answer.json::<IdentityIn>()?),
+        Some(plain) => match client.with_key(plain).whoami().await {
+            Ok(identity) => Some(identity),
             Err(error) if error.code() == Some(UNAUTHORIZED) => None,
             Err(error) => return Err(error.into()),
         },
@@ -241,7 +238,7 @@ async fn inspect(client: &ApiClient, is_revoking: bool, format: &Format) -> Resu
         return Ok(ExitCode::FAILURE);
     };
     if is_revoking {
-        revoke(client, &identity.key_id).await?;
+        revoke_inspected(client, &identity).await?;
     }
     let status = if is_revoking { "revoked" } else { "active" };
     if format.json {

@@ -82,6 +82,10 @@ async fn a_pasted_key_is_inspected_and_revoked_without_being_shown() {
         user.run(&["keys", "inspect"], &key).status.code() == Some(1)
     })
     .await;
+    let theirs = env.make_key("another", &["--name", "theirs"]);
+    let (status, error) = user.error(&["keys", "inspect", "--revoke"], &theirs);
+    assert!(status == Some(1) && error.contains("not revoked") && error.contains("another"), "{error}");
+    assert!(user.run(&["keys", "inspect"], &theirs).status.success(), "it is valid");
     for nonsense in ["", "nonsense", "pictai_unknown-key"] {
         let output = user.run(&["keys", "inspect", "--json"], nonsense);
         assert_eq!(output.status.code(), Some(1), "{}", printed(&output));

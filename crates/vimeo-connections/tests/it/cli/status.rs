@@ -44,13 +44,16 @@ async fn a_service_that_is_not_ready_has_an_exit_status_of_its_own() {
         "{status}"
     );
     drop(database);
+    let elsewhere = RemoteUser::with(&env.url("/nothing/here"), &env.api_key);
+    let (status, error) = elsewhere.error(&["status"], "");
+    assert!(status == Some(78) && error.contains("Check the URL"), "{error}");
     env.service.kill();
     let (status, error) = user.error(&["status"], "");
     assert!(status == Some(69) && error.contains("cannot be reached"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_status_of_the_database_counts_jobs_by_phase() {
+async fn the_status_of_the_database_counts_unfinished_jobs_by_phase() {
     let env = UploadEnv::with(CONFIG, fast_sandbox()).await;
     let done = env.submit(2_000).await;
     env.wait_for_end(&done).await;
@@ -60,8 +63,8 @@ async fn the_status_of_the_database_counts_jobs_by_phase() {
     let output = cli(env.env.path(), &["status", "--json"], "");
     assert!(output.status.success(), "{}", printed(&output));
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(status["jobs"], json!({"uploading": 2, "completed": 1}), "{status}");
+    assert_eq!(status["unfinishedJobs"], json!({"uploading": 2}), "{status}");
     assert_eq!((&status["accounts"], &status["schema"]), (&json!(1), &json!(schema())), "{status}");
     let text = printed(&cli(env.env.path(), &["status"], ""));
-    assert!(text.contains("jobs               2 uploading, 1 completed"), "{text}");
+    assert!(text.contains("unfinished jobs    2 uploading\n"), "{text}");
 }

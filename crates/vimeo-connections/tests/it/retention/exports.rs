@@ -82,6 +82,7 @@ fn assert_complete(text: &str, canaries: &Canaries) -> BTreeMap<String, Vec<Valu
         ["account", "api_key", "audit_event", "connection", "idempotency_record", "job", "webhook_secret"];
     assert_eq!(records.keys().map(String::as_str).collect::<Vec<_>>(), kinds);
     assert_eq!(records["account"][0]["name"], ACCOUNT);
+    assert_eq!(records["account"][0]["limits"]["connections"]["source"], "configuration");
     assert_eq!(records["connection"].len(), 2);
     assert_eq!(records["idempotency_record"][0]["idempotencyKey"], "order-7");
     assert!(records["webhook_secret"][0]["createdDate"].is_string());
