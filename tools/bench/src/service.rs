@@ -80,7 +80,7 @@ pub(crate) fn create_keys(plan: &Plan<'_>, account: &str, count: u64) -> Result<
     (0..count).map(create).collect()
 }
 
-/// Removes the limits of rates of an account in a prepared directory whose service does not run.
+/// Removes the rate limits of an account in a prepared directory whose service does not run.
 pub(crate) fn remove_rate_limits(plan: &Plan<'_>, account: &str) -> Result<(), BenchError> {
     let limits = ["--set", "requests-per-minute=0", "--set", "key-requests-per-minute=0"];
     command(plan, &[&["accounts", "limits", account], &limits[..]].concat()).map(drop)

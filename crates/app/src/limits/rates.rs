@@ -91,7 +91,7 @@ pub(crate) fn rounded_up_seconds(time: Duration) -> u64 {
 }
 
 impl Rates {
-    /// Of each quota, that of some seconds is admitted at once.
+    /// Admits this many seconds of each quota at once.
     pub(crate) fn new(burst_seconds: u64) -> Self {
         Self {
             burst_seconds,
@@ -164,11 +164,14 @@ impl CallerRates {
                 break;
             }
         }
-        let retry_after_seconds = refused.map(|wait| rounded_up_seconds(wait).max(1));
         let states = self
             .limits
             .each_ref()
             .map(|limit| limit.as_ref().map(|limit| state(limit.policy, limit.quota, &limit.bucket, now)));
+        // The other policy may admit nothing either, for longer.
+        let empty = states.iter().flatten().filter(|state| state.remaining == 0);
+        let others = empty.map(|state| state.reset_seconds).max().unwrap_or(0);
+        let retry_after_seconds = refused.map(|wait| rounded_up_seconds(wait).max(others).max(1));
         RateReport { states, retry_after_seconds }
     }
 }
@@ -218,6 +221,22 @@ mod tests {
             assert_eq!(report.states[1].unwrap().reset_seconds, 20, "the same instant");
         }
         assert_eq!(rates.take_at(22 * SECOND).retry_after_seconds, None);
+    }
+
+    #[test]
+    fn a_refused_client_waits_for_all_policies() {
+        let rates = rates(2, 1);
+        assert_eq!(rates.take_at(0).retry_after_seconds, None);
+        for (now, seconds) in [(0, 60), (20 * SECOND, 40)] {
+            let report = rates.take_at(now);
+            assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(1), Some(0)], Some(seconds)));
+        }
+        rates.limits[0].as_ref().unwrap().bucket.take(0, Quota::per_minute(2, 1).unwrap()).unwrap();
+        assert_eq!(
+            rates.take_at(0).retry_after_seconds,
+            Some(60),
+            "the key alone would be admitted after 30 s"
+        );
     }
 
     #[test]

@@ -17,8 +17,6 @@ use crate::{App, Caller, Error};
 const SHARED_FOR: Duration = Duration::from_secs(10);
 /// How many writes per minute an account may begin beyond its share: a client that starts all of its uploads at once.
 const BURST_PER_MINUTE: u64 = 200;
-/// All of them at once.
-const BURST_SECONDS: u64 = 60;
 
 /// The shares of all accounts.
 #[derive(Debug)]
@@ -104,7 +102,8 @@ impl Shares {
     /// Whether an account may begin a write beyond its share.
     fn admits_more(&self, share: &AccountShare) -> bool {
         let now = nanos_since(self.started_at);
-        let Some(burst) = Quota::per_minute(BURST_PER_MINUTE, BURST_SECONDS) else { return false };
+        // So few are admitted at once.
+        let Some(burst) = Quota::per_minute(BURST_PER_MINUTE, 1) else { return false };
         !self.is_shared(now) || share.burst.take(now, burst).is_ok()
     }
 

@@ -17,7 +17,7 @@ const LIMITS: &[Key] = &[
         "limits.requests_per_minute",
         COUNT,
         "120000",
-        "Requests of one account per minute, with all its API keys; see `limits.burst_seconds`. Further ones get `429 RATE_LIMITED`. Each node counts for itself. 0: no limit, as for all limits. `accounts limits` changes the limits of one account.",
+        "Requests of one account per minute, with all its API keys; see `limits.burst_seconds`. Further ones get `429 RATE_LIMITED`. Each node counts for itself. 0: no limit, as for all numbers of requests and things here. `accounts limits` changes the limits of one account.",
     ),
     key("limits.key_requests_per_minute", COUNT, "60000", "The same for one API key."),
     key(
@@ -30,7 +30,7 @@ const LIMITS: &[Key] = &[
         "limits.burst_seconds",
         Kind::Number { least: 1, most: 60 },
         "1",
-        "How many requests these limits admit at once after a pause: as many as they admit in this time, but at least 600, or the whole of a smaller limit. With the defaults, 2,000 of an account and 1,000 of an API key. A longer burst lets one account slow down the others for longer.",
+        "How many requests these limits admit at once after a pause: as many as they admit in this time, but at least 600 (or all, if a minute admits fewer). With the defaults, 2,000 of an account and 1,000 of an API key. A longer burst lets one account slow down the others for longer.",
     ),
     key(
         "limits.connections",

@@ -11,7 +11,7 @@ use crate::open_loop::new_histogram;
 
 /// The error code of a request beyond a limit of requests in progress, as in a body.
 const OVERLOADED: &[u8] = b"\"OVERLOADED\"";
-/// All connections of a flood send their first requests at the same instant, within it.
+/// All connections of a flood send their first requests at the same instant, in this time.
 const FIRST_SECOND: Duration = Duration::from_secs(1);
 /// Later seconds are counted with this one.
 const LAST_SECOND: usize = 3_600;

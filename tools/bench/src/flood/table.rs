@@ -82,6 +82,7 @@ impl Results {
                 p50_p99(flood.observed.create.admitted)
             }),
             self.row("all admitted creates: p50, p99", NONE, |flood| p50_p99(flood.admitted_creates)),
+            self.row("… after the first second", NONE, |flood| p50_p99(flood.later_creates)),
             self.row("honest requests with 429, with 503", &refused(unloaded), |flood| {
                 refused(&flood.observed)
             }),

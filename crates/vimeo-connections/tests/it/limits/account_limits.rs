@@ -26,7 +26,7 @@ async fn a_limit_of_one_account_applies_within_a_second_and_can_be_reset() {
     assert_eq!(changed["event-streams"]["source"], "configuration");
     until("the new limits apply", async || {
         let refused = env.post(&env.valid_body("b")).await;
-        let policy = refused.header("ratelimit-policy").starts_with("\"key\";q=700;w=6");
+        let policy = refused.header("ratelimit-policy").starts_with("\"key\";q=600;w=6");
         refused.code() == "LIMIT_REACHED" && policy
     })
     .await;
@@ -64,7 +64,9 @@ async fn a_wrong_limit_is_refused_by_name() {
         (&["nowhere", "--set", "connections=1"], "no account is named nowhere"),
     ] {
         let output = env.cli(&[&["accounts", "limits"], arguments].concat(), "");
-        assert!(!output.status.success(), "{arguments:?}");
+        // An unknown account is no error of the command line.
+        let expected = if text.starts_with("no account") { 1 } else { 2 };
+        assert_eq!(output.status.code(), Some(expected), "{arguments:?}");
         assert!(printed(&output).contains(text), "{arguments:?}: {}", printed(&output));
     }
     let table = env.cli(&["accounts", "limits", "acme"], "");

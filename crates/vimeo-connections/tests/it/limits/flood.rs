@@ -143,7 +143,7 @@ async fn an_account_has_its_share_of_writes_while_others_send_requests() {
     assert!(beyond_share >= 150, "{beyond_share}: a burst is admitted");
     assert_eq!((refused.status.as_u16(), &*refused.code()), (503, "OVERLOADED"));
     assert_eq!(refused.header("retry-after"), "1");
-    // A 403 would be audited, and that is a write. Some may be admitted: the account regains eight writes a second.
+    // A 403 would be audited, and that is a write. Some may be admitted: the account regains three writes a second.
     let mut is_refused = false;
     for _ in 0..20 {
         let status = delete(&without_scope).await.status.as_u16();
