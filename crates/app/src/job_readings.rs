@@ -1,4 +1,4 @@
-//! What metrics need from the database: the open jobs, read when metrics are requested and at most every ten seconds.
+//! Counts of open jobs: for metrics, read when they are requested and at most every ten seconds, and for commands.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -61,7 +61,8 @@ impl FromRequestParts<Shared> for Authenticated {
             let _ = slot.write.set(shared.app.begin_write(&caller)?);
         }
         // A request that lacks the scope counts too.
-        check_scope(parts, shared, &caller).await?;
+        let is_within_rate = report.retry_after_seconds.is_none();
+        check_scope(parts, shared, &caller, is_within_rate).await?;
         match report.retry_after_seconds {
             None => Ok(Self(caller)),
             Some(seconds) => Err(Problem::rate_limited(seconds)),
@@ -69,15 +70,21 @@ impl FromRequestParts<Shared> for Authenticated {
     }
 }
 
-/// Checks that the caller's key has the scope that the route declares.
-async fn check_scope(parts: &Parts, shared: &Shared, caller: &Caller) -> Result<(), Problem> {
+/// Checks that the caller's key has the scope that the route declares. A refused mutation is audited within the rate alone:
+/// otherwise a key that may do nothing could fill the audit log.
+async fn check_scope(
+    parts: &Parts,
+    shared: &Shared,
+    caller: &Caller,
+    is_within_rate: bool,
+) -> Result<(), Problem> {
     let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let Some(RouteAccess { scope, action }) = shared.access.find(path, &parts.method) else {
         tracing::error!(path, "the route does not declare who may call it");
         return Err(Code::InternalError.into());
     };
     let Some(missing) = scope.filter(|scope| !caller.scopes.has(*scope)) else { return Ok(()) };
-    let mutation = action.map(|action| (action, subject(path, parts.uri.path())));
+    let mutation = action.filter(|_| is_within_rate).map(|action| (action, subject(path, parts.uri.path())));
     Err(shared.app.forbid(caller, missing, mutation).await.into())
 }
 

@@ -190,7 +190,7 @@ fn read_response(document: &Value, status: &str, response: &Value) -> ResponseDo
     }
 }
 
-/// Whether nearly every response has this header, so that the page shows it where it matters alone.
+/// Whether nearly every response has this header, so that the page shows it only where it matters.
 fn is_common(header: &str, status: &str) -> bool {
     match header {
         "X-Request-Id" | "Cache-Control" => true,

@@ -24,12 +24,12 @@ const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// Accounts that a round visits.
 const ACCOUNTS_PER_ROUND: usize = 200;
 /// Events linked in one transaction: few, because SQLite commits the writes of requests together with it.
-pub(super) const BATCH: u32 = 100;
+const BATCH: u32 = 100;
 /// The shortest pause after a full batch: requests write meanwhile.
 const BATCH_PAUSE_MIN: Duration = Duration::from_millis(5);
 /// The pause is at least this many times as long as the batch took, so that linking leaves the database to requests when it is
 /// busy, and catches up later.
-const BATCH_PAUSES: u32 = 4;
+const BATCH_PAUSES: u32 = 2;
 /// The longest pause: other accounts wait for it.
 const BATCH_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// The name of the lease for visiting all accounts.
@@ -166,7 +166,7 @@ impl Context {
                 return Ok(Left::Nothing);
             }
             let left = if found.is_complete { Left::Nothing } else { Left::More };
-            if chain.version == 0 && lacks_chain(&found.events, &horizons.late) {
+            if chain.version == 0 && self.lacks_chain(account, &horizons.late).await? {
                 tracing::error!(
                     %account,
                     "the account has old audit events and no audit chain, which is started again: someone may have \
@@ -181,6 +181,21 @@ impl Context {
         }
         // Other nodes link this account just now.
         Ok(Left::Nothing)
+    }
+
+    /// Whether this account, which has no chain, must have had one.
+    pub(super) async fn lacks_chain(&self, account: &AccountId, late: &AuditEventId) -> Result<bool, Error> {
+        let mut first = AuditEventId::smallest();
+        loop {
+            let events = self.store.list_unlinked_audit_events(account, &first, late, PASS_PAGE).await?;
+            if must_have_had_chain(&events, late) {
+                return Ok(true);
+            }
+            match events.last() {
+                Some(last) if events.len() == PASS_PAGE as usize => first = last.id.clone(),
+                _ => return Ok(false),
+            }
+        }
     }
 
     /// The next events to link, late ones first.
@@ -249,9 +264,9 @@ impl Context {
     }
 }
 
-/// Whether these events of an account without a chain must have had one: a service links what clients do within seconds.
+/// Whether one of these events of an account without a chain must have been linked: a service links what clients do within seconds.
 /// Events of versions without chains have no kind of actor, and those of commands wait until a service runs.
-pub(super) fn lacks_chain(events: &[AuditRecord], late: &AuditEventId) -> bool {
+fn must_have_had_chain(events: &[AuditRecord], late: &AuditEventId) -> bool {
     let by_client = ActorKind::ApiKey.as_str();
     events.iter().any(|event| event.id < *late && event.actor_kind.as_deref() == Some(by_client))
 }
@@ -298,9 +313,9 @@ mod tests {
             refusal: None,
         };
         let (old, new) = (1_600_000_000_000, 1_800_000_000_000);
-        assert!(lacks_chain(&[event(old, Some("operator")), event(old, Some("api_key"))], &late));
-        assert!(!lacks_chain(&[event(new, Some("api_key"))], &late), "it is to be linked");
-        assert!(!lacks_chain(&[event(old, None)], &late), "of a version without chains");
-        assert!(!lacks_chain(&[event(old, Some("operator"))], &late), "no service was running");
+        assert!(must_have_had_chain(&[event(old, Some("operator")), event(old, Some("api_key"))], &late));
+        assert!(!must_have_had_chain(&[event(new, Some("api_key"))], &late), "it is to be linked");
+        assert!(!must_have_had_chain(&[event(old, None)], &late), "of a version without chains");
+        assert!(!must_have_had_chain(&[event(old, Some("operator"))], &late), "no service was running");
     }
 }

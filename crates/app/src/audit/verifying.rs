@@ -8,7 +8,7 @@ use domain::id::{AccountId, AuditEventId};
 
 use super::check::{ChainCheck, Finding, FindingKind, Linker};
 use super::heads::SignedHead;
-use super::linking::{BATCH, LATE, horizons, lacks_chain};
+use super::linking::{LATE, horizons};
 use crate::{App, Error};
 
 /// Links in one read.
@@ -72,7 +72,8 @@ impl App {
         if stored.as_ref().is_some_and(|chain| !self.service_keys.verify_audit_chain(chain)) {
             findings.insert(0, Finding::of_chain(FindingKind::ChainChanged));
         }
-        if stored.is_none() && self.lacks_chain(&account).await? {
+        let late = horizons(self.clock.now(), Duration::ZERO).late;
+        if stored.is_none() && self.lacks_chain(&account, &late).await? {
             findings.insert(0, Finding::of_chain(FindingKind::ChainMissing));
         }
         let (unlinked, inserted) = self.find_inserted(&chain).await?;
@@ -125,13 +126,6 @@ impl App {
         let now = self.store.find_audit_chain(account).await?;
         let (verified, findings) = finish(check, now.as_ref());
         Ok((verified, findings, compared))
-    }
-
-    async fn lacks_chain(&self, account: &AccountId) -> Result<bool, Error> {
-        let late = horizons(self.clock.now(), Duration::ZERO).late;
-        let first = AuditEventId::smallest();
-        let old = self.store.list_unlinked_audit_events(account, &first, &late, BATCH).await?;
-        Ok(lacks_chain(&old, &late))
     }
 
     /// The number of events that are to be linked, and those that were inserted.

@@ -161,8 +161,8 @@ fn report(verified: &[VerifiedChain], format: &Format) -> Result<ExitCode, BoxEr
             }
         }
         output::print(&format!(
-            "Verified {} audit events of {} accounts: {findings} findings. {} events are too new to be linked, and {} \
-             were deleted because of their age.",
+            "Verified audit events: {}. Accounts: {}. Too new to be linked: {}. Deleted because of their age: {}. \
+             Findings: {findings}.",
             sum(|chain| chain.verified),
             verified.len(),
             sum(|chain| chain.unlinked),
@@ -205,7 +205,7 @@ fn sentence(finding: &Finding) -> String {
         }
         (FindingKind::Removed, Some(id)) => format!("the event {id} at {place} was removed"),
         (FindingKind::Removed, None) => {
-            format!("what was at {place} was removed with its links; the event after it cannot be verified")
+            format!("what was at {place} was removed with its links; an event after it cannot be verified")
         }
         (FindingKind::Inserted, id) => format!("the event {} was inserted", id.unwrap_or("?")),
         (FindingKind::Reordered, id) => {

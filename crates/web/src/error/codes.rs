@@ -310,7 +310,7 @@ impl Code {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "OUTCOME_UNKNOWN",
                 "The database connection was lost during the commit: the change may have been stored.",
-                "Repeat the request with the same `Idempotency-Key`, or check first: look up a connection by its name, an upload in the list of jobs.",
+                "Repeat the request with the same `Idempotency-Key`, where the route takes one, or check first: look up a connection by its name, an upload in the list of jobs, an API key in the list of keys.",
             ),
         }
     }

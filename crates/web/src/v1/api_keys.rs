@@ -1,11 +1,13 @@
 //! The handlers of API keys.
 
+use app::{Caller, Error};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse as _, Response};
+use domain::audit::Action;
 use domain::id::ApiKeyId;
 use domain::page::PageLimit;
 
@@ -105,7 +107,10 @@ pub(crate) async fn rename_api_key(
     request: Request,
 ) -> Result<Response, Problem> {
     let name = read_name(read_object(request, KEEP_RENAMED).await?.object)?;
-    let (key, status) = shared.app.rename_api_key(&caller, &key_id(id)?, name).await?;
+    let (key, status) = shared
+        .app
+        .rename_api_key(&caller, &own_key_id(&shared, &caller, id, Action::RenameApiKey).await?, name)
+        .await?;
     Ok(Json(ApiKeyOut::new(&key, status)).into_response())
 }
 
@@ -125,14 +130,19 @@ pub(crate) async fn revoke_api_key(
     NoQuery: NoQuery,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    shared.app.revoke_api_key(&caller, &key_id(id)?).await?;
+    shared
+        .app
+        .revoke_api_key(&caller, &own_key_id(&shared, &caller, id, Action::RevokeApiKey).await?)
+        .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Rotate an API key
 ///
 /// Creates a key with the same name and scopes, which is returned only once. The old key remains valid for
-/// `overlapSeconds`, so that clients can switch. No body is needed.
+/// `overlapSeconds`, so that clients can switch. No body is needed. A retry creates another successor: if the first
+/// response was lost, revoke what it created (`GET /v1/api-keys` shows it), and set `expiresInDays`, because the old key
+/// expires soon and its next successor would expire with it.
 #[utoipa::path(
     post, path = "/v1/api-keys/{keyId}/rotate", operation_id = "rotate_api_key", tag = "Keys",
     security(("apiKey" = ["keys:manage"])),
@@ -152,13 +162,29 @@ pub(crate) async fn rotate_api_key(
     request: Request,
 ) -> Result<Response, Problem> {
     let options = read_rotation(read_optional_object(request, KEEP_ROTATED).await?)?;
-    let new = shared.app.rotate_api_key(&caller, &key_id(id)?, options).await?;
+    let new = shared
+        .app
+        .rotate_api_key(&caller, &own_key_id(&shared, &caller, id, Action::RotateApiKey).await?, options)
+        .await?;
     Ok(created(&shared, &CreatedApiKeyOut::new(&new), &new.key.id))
 }
 
 fn created(shared: &Shared, body: &CreatedApiKeyOut<'_>, id: &ApiKeyId) -> Response {
     let location = format!("{}/v1/api-keys/{id}", shared.settings.base_path);
     (StatusCode::CREATED, [(LOCATION, location)], Json(body)).into_response()
+}
+
+/// The key in the path of a mutation. An invalid ID is not found, which is audited.
+async fn own_key_id(
+    shared: &Shared,
+    caller: &Caller,
+    id: Result<Path<String>, PathRejection>,
+    action: Action,
+) -> Result<ApiKeyId, Problem> {
+    match ApiKeyId::parse(&path_param(id)) {
+        Some(id) => Ok(id),
+        None => Err(shared.app.refuse_malformed_id(caller, action, Error::ApiKeyNotFound).await.into()),
+    }
 }
 
 /// The key in the path. An invalid ID is not found.

@@ -1,11 +1,12 @@
 //! The handlers of jobs: reading, listing, cancelling and retrying uploads.
 
-use app::JobFilter;
+use app::{Error, JobFilter};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use domain::audit::Action;
 use domain::id::ConnectionId;
 use domain::job::{JobId, JobPhase, JobStatus};
 use domain::page::PageLimit;
@@ -171,7 +172,11 @@ pub(crate) async fn retry_job(
     request: Request,
 ) -> Result<Response, Problem> {
     read_empty(request).await?;
-    let retry = shared.app.retry_upload(&caller, &job_id(id)?).await?;
+    let Some(id) = JobId::parse(&path_param(id)) else {
+        let refusal = shared.app.refuse_malformed_id(&caller, Action::RetryUpload, Error::JobNotFound);
+        return Err(refusal.await.into());
+    };
+    let retry = shared.app.retry_upload(&caller, &id).await?;
     Ok(ReplayableResponse::upload_accepted(&shared.settings.base_path, &retry).into_response())
 }
 

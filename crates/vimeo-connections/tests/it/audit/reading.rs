@@ -203,3 +203,27 @@ async fn the_command_line_lists_events() {
         assert_eq!(output.status.code(), Some(status), "{arguments:?}: {}", printed(&output));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutation_of_an_id_that_cannot_exist_is_listed_without_it() {
+    let env = TestEnv::without_verification("").await;
+    let canary = "pictai_canary-in-a-path";
+    for (method, path, body) in [
+        (Method::DELETE, format!("api-keys/{canary}"), ""),
+        (Method::PATCH, format!("api-keys/{canary}"), r#"{"name":"x"}"#),
+        (Method::POST, format!("api-keys/{canary}/rotate"), ""),
+        (Method::POST, format!("jobs/{canary}/retry"), ""),
+        (Method::DELETE, format!("jobs/{canary}"), ""),
+    ] {
+        let path = format!("/pictoryapis/v1/{path}");
+        assert_eq!(env.send(method, &path, &[], body.into()).await.status, 404, "{path}");
+    }
+    let all = events(&env, "").await;
+    let refused: Vec<_> = all.iter().filter(|event| event["outcome"] == "refused").cloned().collect();
+    assert_eq!(
+        actions(&refused),
+        ["revoke_api_key", "rename_api_key", "rotate_api_key", "retry_upload", "cancel_upload"],
+        "{all:?}"
+    );
+    assert!(!json!(all).to_string().contains("canary"));
+}

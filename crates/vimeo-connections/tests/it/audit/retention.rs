@@ -25,7 +25,7 @@ async fn old_events_are_deleted(mut audit: AuditEnv) {
     assert_eq!(audit.verify(&[]), Vec::<String>::new());
     assert_eq!(audit.value("SELECT deleted_position FROM audit_chains"), count.to_string());
     let shown = audit.env.cli(&["audit", "verify"], "");
-    let expected = format!("and {count} were deleted because of their age");
+    let expected = format!("Deleted because of their age: {count}.");
     assert!(printed(&shown).contains(&expected), "{}", printed(&shown));
     // The checkpoint cannot be moved to hide a deletion.
     assert_eq!(audit.env.service.terminate(), Some(0));
