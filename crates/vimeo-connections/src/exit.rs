@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use app::{BackupError, EngineMigrationError, OpenError, RestoreError, StartError};
+use app::{AccountError, BackupError, EngineMigrationError, OpenError, RestoreError, StartError};
 
 use crate::cli::UsageError;
 use crate::client::{ClientError, TargetError};
@@ -110,11 +110,19 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
             _ => None,
         })
         .or_else(|| match error.downcast_ref()? {
-            app::Error::StoreUnavailable(_) | app::Error::Overloaded | app::Error::OutcomeUnknown => {
-                Some(ExitStatus::Unavailable)
-            }
+            AccountError::Other(error) => of_app_error(error),
             _ => None,
         })
+        .or_else(|| of_app_error(error.downcast_ref()?))
+}
+
+fn of_app_error(error: &app::Error) -> Option<ExitStatus> {
+    match error {
+        app::Error::StoreUnavailable(_) | app::Error::Overloaded | app::Error::OutcomeUnknown => {
+            Some(ExitStatus::Unavailable)
+        }
+        _ => None,
+    }
 }
 
 impl HasExitStatus for ConfigError {

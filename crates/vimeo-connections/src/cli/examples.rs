@@ -13,6 +13,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "vimeo-connections serve",
         ],
     ),
+    ("man-pages", &["vimeo-connections man-pages /usr/local/share/man/man1"]),
     ("init", &["vimeo-connections init", "vimeo-connections --config production.toml init"]),
     ("serve", &["vimeo-connections serve", "vimeo-connections serve --config production.toml"]),
     ("migrate", &["vimeo-connections migrate"]),

@@ -68,10 +68,10 @@ async fn write_file(app: &App, account: &Account, file: File) -> Result<u64, Exp
 enum ExportError {
     #[error("the export could not be written")]
     Output(#[from] io::Error),
-    #[error(transparent)]
+    #[error("the export is incomplete")]
     App(#[from] app::Error),
-    #[error(transparent)]
-    Account(app::AccountError),
+    #[error("the export is incomplete")]
+    Account(#[from] app::AccountError),
 }
 
 /// Lines with a record each, counted by type.
@@ -109,7 +109,7 @@ async fn write_records(
     account: &Account,
     lines: &mut Lines<impl Write>,
 ) -> Result<(), ExportError> {
-    let limits = app.find_account_limits(account).await.map_err(ExportError::Account)?;
+    let limits = app.find_account_limits(account).await?;
     lines.add_value(
         "account",
         &json!({

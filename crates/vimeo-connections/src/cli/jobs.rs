@@ -127,8 +127,10 @@ pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, 
         }
         Command::Cancel { job, format } => {
             let backend = job.account.open(place).await?;
-            let before = backend.find_job(&job.id).await?;
+            // Cancelling an unknown job is audited, so it is asked for in any case.
+            let before = backend.find_job(&job.id).await;
             backend.cancel_job(&job.id).await?;
+            let before = before?;
             let now = backend.find_job(&job.id).await?;
             if format.json {
                 return output::print_json(&now.json);

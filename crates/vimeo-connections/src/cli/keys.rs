@@ -1,6 +1,7 @@
 //! `keys`.
 
 mod inspect;
+mod pasted;
 mod remote;
 
 use std::io::Read as _;
@@ -84,7 +85,7 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
-    /// Report whether a text on standard input is a key of this service, and whose
+    /// Report whether the key in a text on standard input is one of this service, and whose
     Inspect {
         /// Revoke it as well
         #[arg(long)]

@@ -98,7 +98,7 @@ enum DatabaseCommand {
 /// A command on the data of an account.
 #[derive(Subcommand)]
 enum AccountCommand {
-    /// Create, import, list and revoke API keys
+    /// Create, import, list, rename, rotate, inspect and revoke API keys
     #[command(subcommand)]
     Keys(keys::Command),
     /// List, export and verify audit events

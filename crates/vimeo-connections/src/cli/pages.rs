@@ -18,9 +18,11 @@ pub(super) enum Command {
     /// Write the generated documentation pages into a directory
     #[command(hide = true)]
     Docs { directory: PathBuf },
-    /// Write a manual page for each command into a directory
-    #[command(hide = true)]
-    ManPages { directory: PathBuf },
+    /// Write a manual page for each command
+    ManPages {
+        /// An existing directory
+        directory: PathBuf,
+    },
 }
 
 /// A shell that completions are generated for.

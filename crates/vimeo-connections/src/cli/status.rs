@@ -56,11 +56,16 @@ pub(super) async fn of_database(
     let is_ready = checks.iter().all(|check| check.result != CheckResult::Fail);
     let checks: Vec<_> = checks.iter().map(CheckView::of).collect();
     let accounts = app.list_accounts().await?;
-    let counts = app.count_unfinished_jobs().await?;
-    let jobs: Vec<_> = JobPhase::ALL
+    let mut counts = app.count_unfinished_jobs().await?;
+    let mut jobs: Vec<_> = JobPhase::ALL
         .into_iter()
-        .filter_map(|phase| Some((phase.as_str(), *counts.get(phase.as_str())?)))
+        .filter_map(|phase| Some((phase.as_str(), counts.remove(phase.as_str())?)))
         .collect();
+    // A newer version may have states of its own.
+    let others: u64 = counts.values().sum();
+    if others > 0 {
+        jobs.push(("unknown", others));
+    }
     if arguments.format.json {
         let jobs: serde_json::Map<_, _> =
             jobs.iter().map(|(phase, count)| ((*phase).to_owned(), json!(count))).collect();

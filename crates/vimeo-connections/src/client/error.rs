@@ -8,7 +8,8 @@ use thiserror::Error;
 use crate::cli::output::on_one_line;
 use crate::exit::{ExitStatus, HasExitStatus};
 
-/// The code of a path that the service does not have, so the URL is wrong. Unknown things have codes of their own.
+/// The code of a path that the service does not have: the URL is wrong, or the service is older. Unknown things have codes
+/// of their own.
 const NO_ROUTE: &str = "NOT_FOUND";
 
 /// Why there is no usable answer.
@@ -102,14 +103,14 @@ impl Refusal {
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = on_one_line(&self.message);
+        // The message names only the first of them.
         if self.fields.is_empty() {
-            write!(f, "{message}")?;
+            f.write_str(&on_one_line(&self.message))?;
         } else {
-            write!(f, "{}: {}.", message.trim_end_matches('.'), self.fields_text())?;
+            write!(f, "The request is not valid: {}.", self.fields_text())?;
         }
         if self.code == NO_ROUTE {
-            f.write_str(" Check the URL.")?;
+            f.write_str(" Check the URL and the version of the service.")?;
         }
         if let Some(seconds) = self.retry_after_seconds {
             write!(f, " Try again in {seconds} s.")?;
@@ -192,7 +193,7 @@ mod tests {
         (shown.request_id, shown.retry_after_seconds) = (Some("r1".to_owned()), Some(5));
         assert_eq!(
             shown.to_string(),
-            "The request body is not valid: na [2Jme is required. Try again in 5 s. (INVALID_REQUEST_BODY, request r1)"
+            "The request is not valid: na [2Jme is required. Try again in 5 s. (INVALID_REQUEST_BODY, request r1)"
         );
     }
 
@@ -201,7 +202,10 @@ mod tests {
         let refusal = Refusal { code: "NOT_FOUND".to_owned(), ..refusal(404) };
         let error = ClientError::Refused(Box::new(refusal));
         assert_eq!(error.exit_status().code(), 78);
-        assert_eq!(error.to_string(), "The request body is not valid. Check the URL. (NOT_FOUND)");
+        assert_eq!(
+            error.to_string(),
+            "The request body is not valid. Check the URL and the version of the service. (NOT_FOUND)"
+        );
     }
 
     #[test]

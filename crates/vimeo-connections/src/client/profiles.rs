@@ -55,8 +55,8 @@ pub(crate) enum ProfileError {
     #[error("{} is larger than 64 KiB", .0.display())]
     TooLarge(PathBuf),
     #[error(
-        "{}, line {line}: not a valid file of profiles; each needs [profiles.NAME], url = \"…\" and api_key = \"…\", \
-         and may have ca_file = \"…\"",
+        "{}, line {line}: not a valid file of profiles; each needs [profiles.NAME] and url = \"…\", \
+         and may have api_key = \"…\" and ca_file = \"…\"",
         path.display()
     )]
     Malformed { path: PathBuf, line: usize },

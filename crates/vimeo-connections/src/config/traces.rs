@@ -5,6 +5,9 @@ use rustls::ClientConfig;
 
 use super::Reader;
 
+/// The path below the endpoint (OTLP over HTTP).
+const TRACES: &str = "/v1/traces";
+
 /// Settings for traces by OTLP.
 #[derive(Debug, Clone)]
 pub(crate) struct TracesConfig {
@@ -30,12 +33,15 @@ impl Reader<'_> {
 fn parse_endpoint(text: &str, tls: Option<&ClientConfig>) -> Result<String, String> {
     let wrong = || "must be the URL of an OTLP receiver, such as http://127.0.0.1:4318".to_owned();
     let uri: Uri = text.parse().map_err(|_| wrong())?;
+    if uri.path().trim_end_matches('/').ends_with(TRACES) {
+        return Err(format!("must not end in {TRACES}, which is added to it"));
+    }
     let is_plain = uri.query().is_none() && uri.authority().is_some_and(|host| !host.as_str().contains('@'));
     match uri.scheme_str() {
         Some("https") if is_plain && tls.is_none() => {
             Err("no root certificates found to verify the receiver with: set ca_file".to_owned())
         }
-        Some("http" | "https") if is_plain => Ok(format!("{}/v1/traces", text.trim_end_matches('/'))),
+        Some("http" | "https") if is_plain => Ok(format!("{}{TRACES}", text.trim_end_matches('/'))),
         _ => Err(wrong()),
     }
 }
@@ -49,6 +55,8 @@ mod tests {
         for (text, expected) in [
             ("http://127.0.0.1:4318", Some("http://127.0.0.1:4318/v1/traces")),
             ("http://collector/otlp/", Some("http://collector/otlp/v1/traces")),
+            ("http://collector/v1/traces", None),
+            ("http://collector/v1/traces/", None),
             ("https://collector", None),
             ("http://user:canary@collector", None),
             ("http://collector/?canary", None),

@@ -7,8 +7,8 @@ use domain::account::Account;
 use domain::api_key::{ApiKey, KeyStatus, PlainKey};
 use serde_json::{Value, json};
 
+use super::pasted::find_key;
 use super::{BoxError, Format, output, read_input, scopes_text, shown};
-use crate::prepare::parse_key;
 
 /// Whether the key is revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum Form {
 
 /// Reads the text, reports on it, and revokes the key if asked to. The exit status is 1 if no account has the key.
 pub(super) async fn run(app: &App, revoke: Revoke, format: &Format) -> Result<ExitCode, BoxError> {
-    let plain = parse_key(&read_input()?).ok();
+    let plain = find_key(&read_input()?)?;
     let form = form_of(plain.as_ref());
     let found = match &plain {
         Some(plain) => find(app, plain).await?,

@@ -2,18 +2,18 @@
 
 use std::process::ExitCode;
 
-use domain::api_key::{KEY_PREFIX, KeyStatus, PlainKey};
+use domain::api_key::{KEY_PREFIX, KeyStatus};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::pasted::find_key;
 use super::{Command, KEY_IN_HISTORY, KeySelector, NewKey, read_input};
 use crate::cli::backend::UsageError;
 use crate::cli::output::on_one_line;
 use crate::cli::{BoxError, Format, output};
 use crate::client::{ApiClient, Call, Identity};
-use crate::prepare::parse_key;
 
 const COLLECTION: [&str; 2] = ["v1", "api-keys"];
 const UNAUTHORIZED: &str = "UNAUTHORIZED";
@@ -183,8 +183,8 @@ async fn revoke_inspected(client: &ApiClient, key: &Identity) -> Result<(), BoxE
     if client.whoami().await?.account_id != key.account_id {
         let (id, account) = (on_one_line(&key.key_id), on_one_line(&key.account_name));
         return Err(format!(
-            "not revoked: it is the key {id} of the account {account}, and the API key of this command is of another \
-             account; revoke it with a key of {account}, or with this command on the machine of the service"
+            "not revoked: it is the key {id} of the account {account}, and the API key of this command belongs to \
+             another account; revoke it with a key of {account}, or with this command on the machine of the service"
         )
         .into());
     }
@@ -220,7 +220,7 @@ async fn select(client: &ApiClient, selector: &KeySelector) -> Result<KeyView, B
 
 /// Asks the service whose a key on standard input is. It does not say why it does not accept a key.
 async fn inspect(client: &ApiClient, is_revoking: bool, format: &Format) -> Result<ExitCode, BoxError> {
-    let plain: Option<PlainKey> = parse_key(&read_input()?).ok();
+    let plain = find_key(&read_input()?)?;
     let identity = match &plain {
         None => None,
         Some(plain) => match client.with_key(plain).whoami().await {

@@ -82,6 +82,8 @@ async fn a_cancelled_job_ends_and_an_ended_one_stays_as_it_is() {
         };
         assert_eq!(printed(&cancelled), format!("Cancelled the job {waiting}.\n"));
         assert_eq!(env.wait_for_end(&waiting).await["data"]["status"], "cancelled");
+        let again = printed(&both(&env, &user, &["cancel", &waiting]));
+        assert_eq!(again, format!("The job {waiting} had ended already (cancelled).\n"));
     }
     let done = env.submit(2_000).await;
     let job = env.wait_for_end(&done).await;

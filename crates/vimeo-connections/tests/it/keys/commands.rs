@@ -86,6 +86,8 @@ async fn a_pasted_text_is_recognised_as_a_key_and_revoked() {
         (Some(0), &Value::Bool(true), Some("valid checksum"))
     );
     assert_eq!((about["name"].as_str(), about["account"].as_str()), (Some("leaked"), Some("acme")));
+    let (code, header) = inspect(&format!("authorization: Bearer {key}\r\n"));
+    assert_eq!((code, &header), (Some(0), &about));
     assert_eq!(status(&env, &key).await, 200, "inspecting changes nothing");
     let mut mistyped = key.clone();
     let last = mistyped.pop().unwrap();

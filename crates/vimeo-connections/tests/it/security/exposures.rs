@@ -99,6 +99,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     ("egress/src/url.rs", "Url::parse(self.url.expose()).map_err(|_| UrlError::NotAUrl)", "it is requested"),
     (
+        "vimeo-connections/src/cli/keys/pasted.rs",
+        "Some(other) if other.expose() != key.expose() => return Err(SeveralKeys),",
+        "compared with another key of the same text",
+    ),
+    (
         "vimeo-connections/src/cli/uploads/once.rs",
         "let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",
         "hashed, to be compared",
