@@ -159,6 +159,7 @@ impl Tally {
     pub(super) fn answers(&self) -> Answers {
         Answers {
             admitted: Latency::of(&self.admitted),
+            admitted_later: Latency::of(&self.admitted_later),
             rate_limited: Latency::of(&self.rate_limited),
             overloaded: Latency::of(&self.overloaded),
             key_refused: Latency::of(&self.key_refused),
@@ -201,6 +202,8 @@ impl Second {
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Answers {
     pub(super) admitted: Latency,
+    /// Those of them that were admitted after the first second.
+    pub(super) admitted_later: Latency,
     pub(super) rate_limited: Latency,
     pub(super) overloaded: Latency,
     pub(super) key_refused: Latency,
