@@ -49,7 +49,7 @@ impl FromRequestParts<Shared> for Authenticated {
         }
         let Authentication { caller, rates } = authenticated?;
         let caller = Arc::new(caller);
-        let report = rates.take();
+        let report = rates.take(shared.app.is_shared());
         if let Some(slot) = &slot {
             let _ = slot.caller.set(caller.clone());
             let _ = slot.rates.set(report);

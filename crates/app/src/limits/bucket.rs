@@ -5,7 +5,7 @@ use std::time::Duration;
 
 const NANOS: u64 = 1_000_000_000;
 /// Quotas are given per minute; in seconds.
-const MINUTE_SECONDS: u64 = 60;
+pub(crate) const MINUTE_SECONDS: u64 = 60;
 /// The same in nanoseconds. No bucket takes longer to fill.
 pub(crate) const MINUTE_NANOS: u64 = MINUTE_SECONDS * NANOS;
 /// As many requests are admitted at once whatever the burst, unless a minute admits fewer.

@@ -23,7 +23,8 @@ pub struct LimitSettings {
     pub account: AccountLimits,
     /// Requests with invalid keys per minute from one address; zero: no limit.
     pub failed_keys_per_minute: u64,
-    /// How many seconds of a quota per minute are admitted at once after a pause. Small quotas admit more.
+    /// How many seconds of a quota per minute are admitted at once after a pause, while several accounts send requests to this
+    /// node. Small quotas admit more.
     pub burst_seconds: u64,
     /// Writes of one account in progress on this node while other accounts send requests, except for those that wait for
     /// Vimeo; zero: no limit.

@@ -11,7 +11,7 @@ use domain::id::{AccountId, ApiKeyId};
 use domain::limits::AccountLimits;
 use tokio::time::Instant;
 
-use super::bucket::{Bucket, MINUTE_NANOS, Quota};
+use super::bucket::{Bucket, MINUTE_NANOS, MINUTE_SECONDS, Quota};
 
 /// The maximum number of buckets of keys, and of accounts. Those beyond it are not remembered, and admit more.
 const CAPACITY: usize = 100_000;
@@ -61,7 +61,10 @@ pub struct CallerRates {
 #[derive(Debug)]
 struct RateLimit {
     policy: RatePolicy,
-    quota: Quota,
+    /// While no other account sends requests: those of a minute may come at once.
+    alone: Quota,
+    /// While others do: a burst is shorter.
+    shared: Quota,
     bucket: Arc<Bucket>,
 }
 
@@ -91,7 +94,7 @@ pub(crate) fn rounded_up_seconds(time: Duration) -> u64 {
 }
 
 impl Rates {
-    /// Admits this many seconds of each quota at once.
+    /// Admits this many seconds of each quota at once, while several accounts send requests.
     pub(crate) fn new(burst_seconds: u64) -> Self {
         Self {
             burst_seconds,
@@ -104,21 +107,33 @@ impl Rates {
     /// The buckets of a valid key.
     pub(crate) fn of(&self, key: &ApiKey, limits: &AccountLimits) -> CallerRates {
         let now = nanos_since(self.started_at);
-        let of_key = self.quota(limits.key_requests_per_minute).map(|quota| RateLimit {
-            policy: RatePolicy::Key,
-            quota,
-            bucket: lock(&self.keys).find_or_add(&key.id, now),
-        });
-        let of_account = self.quota(limits.requests_per_minute).map(|quota| RateLimit {
-            policy: RatePolicy::Account,
-            quota,
-            bucket: lock(&self.accounts).find_or_add(&key.account_id, now),
-        });
+        let of_key =
+            RateLimit::new(RatePolicy::Key, limits.key_requests_per_minute, self.burst_seconds, || {
+                lock(&self.keys).find_or_add(&key.id, now)
+            });
+        let of_account =
+            RateLimit::new(RatePolicy::Account, limits.requests_per_minute, self.burst_seconds, || {
+                lock(&self.accounts).find_or_add(&key.account_id, now)
+            });
         CallerRates { limits: [of_key, of_account], started_at: self.started_at }
     }
+}
 
-    fn quota(&self, per_minute: u64) -> Option<Quota> {
-        Quota::per_minute(per_minute, self.burst_seconds)
+impl RateLimit {
+    /// `None`: no limit.
+    fn new(
+        policy: RatePolicy,
+        per_minute: u64,
+        burst_seconds: u64,
+        bucket: impl FnOnce() -> Arc<Bucket>,
+    ) -> Option<Self> {
+        let alone = Quota::per_minute(per_minute, MINUTE_SECONDS)?;
+        let shared = Quota::per_minute(per_minute, burst_seconds)?;
+        Some(Self { policy, alone, shared, bucket: bucket() })
+    }
+
+    fn quota(&self, is_shared: bool) -> Quota {
+        if is_shared { self.shared } else { self.alone }
     }
 }
 
@@ -148,26 +163,26 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
 }
 
 impl CallerRates {
-    /// Takes one request from each bucket, or from none if one of them is empty.
-    pub fn take(&self) -> RateReport {
-        self.take_at(nanos_since(self.started_at))
+    /// Takes one request from each bucket, or from none if one of them is empty. `is_shared`: other accounts send requests
+    /// too.
+    pub fn take(&self, is_shared: bool) -> RateReport {
+        self.take_at(nanos_since(self.started_at), is_shared)
     }
 
-    fn take_at(&self, now: u64) -> RateReport {
+    fn take_at(&self, now: u64, is_shared: bool) -> RateReport {
         let mut refused = None;
         for (at, limit) in self.limits.iter().flatten().enumerate() {
-            if let Err(wait) = limit.bucket.take(now, limit.quota) {
+            if let Err(wait) = limit.bucket.take(now, limit.quota(is_shared)) {
                 for taken in self.limits.iter().flatten().take(at) {
-                    taken.bucket.put_back(taken.quota);
+                    taken.bucket.put_back(taken.quota(is_shared));
                 }
                 refused = Some(wait);
                 break;
             }
         }
-        let states = self
-            .limits
-            .each_ref()
-            .map(|limit| limit.as_ref().map(|limit| state(limit.policy, limit.quota, &limit.bucket, now)));
+        let states = self.limits.each_ref().map(|limit| {
+            limit.as_ref().map(|limit| state(limit.policy, limit.quota(is_shared), &limit.bucket, now))
+        });
         // The other policy may admit nothing either, for longer.
         let empty = states.iter().flatten().filter(|state| state.remaining == 0);
         let others = empty.map(|state| state.reset_seconds).max().unwrap_or(0);
@@ -196,9 +211,7 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn rates(key: u64, account: u64) -> CallerRates {
-        let limit = |policy, units| {
-            Quota::per_minute(units, 2).map(|quota| RateLimit { policy, quota, bucket: Arc::default() })
-        };
+        let limit = |policy, units| RateLimit::new(policy, units, 2, Arc::default);
         let limits = [limit(RatePolicy::Key, key), limit(RatePolicy::Account, account)];
         CallerRates { limits, started_at: Instant::now() }
     }
@@ -211,39 +224,61 @@ mod tests {
     fn a_refused_request_takes_nothing_from_either_bucket() {
         let rates = rates(10, 3);
         for left in [[9, 2], [8, 1], [7, 0]] {
-            let report = rates.take_at(SECOND);
+            let report = rates.take_at(SECOND, false);
             assert_eq!((remaining(&report), report.retry_after_seconds), (left.map(Some), None));
         }
         for _ in 0..5 {
-            let report = rates.take_at(SECOND);
+            let report = rates.take_at(SECOND, false);
             assert_eq!(remaining(&report), [Some(7), Some(0)]);
             assert_eq!(report.retry_after_seconds, Some(20), "a third of a minute");
             assert_eq!(report.states[1].unwrap().reset_seconds, 20, "the same instant");
         }
-        assert_eq!(rates.take_at(22 * SECOND).retry_after_seconds, None);
+        assert_eq!(rates.take_at(22 * SECOND, false).retry_after_seconds, None);
     }
 
     #[test]
     fn a_refused_client_waits_for_all_policies() {
         let rates = rates(2, 1);
-        assert_eq!(rates.take_at(0).retry_after_seconds, None);
+        assert_eq!(rates.take_at(0, false).retry_after_seconds, None);
         for (now, seconds) in [(0, 60), (20 * SECOND, 40)] {
-            let report = rates.take_at(now);
+            let report = rates.take_at(now, false);
             assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(1), Some(0)], Some(seconds)));
         }
         rates.limits[0].as_ref().unwrap().bucket.take(0, Quota::per_minute(2, 1).unwrap()).unwrap();
         assert_eq!(
-            rates.take_at(0).retry_after_seconds,
+            rates.take_at(0, false).retry_after_seconds,
             Some(60),
             "the key alone would be admitted after 30 s"
         );
     }
 
     #[test]
+    fn a_burst_is_shorter_while_the_node_is_shared() {
+        let rates = rates(60_000, 120_000);
+        for _ in 0..30_000 {
+            assert_eq!(rates.take_at(SECOND, false).retry_after_seconds, None);
+        }
+        let report = rates.take_at(SECOND, true);
+        assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(0), Some(0)], Some(1)));
+        assert_eq!(
+            report.states.map(|state| state.map(|state| (state.quota, state.window_seconds))),
+            [Some((2_000, 2)), Some((4_000, 2))]
+        );
+        // The buckets regain their requests from when each of them refused one.
+        assert_eq!(rates.take_at(2 * SECOND, true).retry_after_seconds, Some(1));
+        let report = rates.take_at(3 * SECOND, true);
+        assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(1_999), Some(1_999)], None));
+        assert_eq!(rates.take_at(3 * SECOND, false).states[0].map(|state| state.quota), Some(60_000));
+    }
+
+    #[test]
     fn a_limit_of_zero_does_not_apply() {
         let unlimited = rates(0, 0);
-        assert_eq!(unlimited.take_at(0), RateReport { states: [None, None], retry_after_seconds: None });
-        let report = rates(0, 2).take_at(0);
+        assert_eq!(
+            unlimited.take_at(0, false),
+            RateReport { states: [None, None], retry_after_seconds: None }
+        );
+        let report = rates(0, 2).take_at(0, false);
         assert_eq!(remaining(&report), [None, Some(1)]);
         let state = report.states[1].unwrap();
         assert_eq!((state.policy, state.quota, state.reset_seconds), (RatePolicy::Account, 2, 30));

@@ -48,6 +48,11 @@ pub(crate) struct AccountShare {
 pub struct WriteInProgress(Arc<AccountShare>);
 
 impl App {
+    /// Whether several accounts have sent requests to this node within ten seconds.
+    pub fn is_shared(&self) -> bool {
+        self.shares.is_shared_at(nanos_since(self.shares.started_at))
+    }
+
     /// Begins a write of the caller, which is in progress until the result is dropped. [`Error::Overloaded`] if its account
     /// has too many while other accounts send requests.
     pub fn begin_write(&self, caller: &Caller) -> Result<WriteInProgress, Error> {
@@ -104,10 +109,10 @@ impl Shares {
         let now = nanos_since(self.started_at);
         // So few are admitted at once.
         let Some(burst) = Quota::per_minute(BURST_PER_MINUTE, 1) else { return false };
-        !self.is_shared(now) || share.burst.take(now, burst).is_ok()
+        !self.is_shared_at(now) || share.burst.take(now, burst).is_ok()
     }
 
-    fn is_shared(&self, now: u64) -> bool {
+    fn is_shared_at(&self, now: u64) -> bool {
         let at = self.alternated_at.load(Ordering::Relaxed);
         at > 0 && Duration::from_nanos(now.saturating_sub(at)) < SHARED_FOR
     }
@@ -132,7 +137,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_node_is_shared_while_more_than_one_account_sends_requests() {
         let shares = Shares::new();
-        let is_shared = || shares.is_shared(nanos_since(shares.started_at));
+        let is_shared = || shares.is_shared_at(nanos_since(shares.started_at));
         let (first, second) = (shares.of(&account(1)), shares.of(&account(2)));
         shares.note_request(&first);
         shares.note_request(&first);

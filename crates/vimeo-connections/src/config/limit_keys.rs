@@ -30,7 +30,7 @@ const LIMITS: &[Key] = &[
         "limits.burst_seconds",
         Kind::Number { least: 1, most: 60 },
         "1",
-        "How many requests these limits admit at once after a pause: as many as they admit in this time, but at least 600 (or all, if a minute admits fewer). With the defaults, 2,000 of an account and 1,000 of an API key. A longer burst lets one account slow down the others for longer.",
+        "How many requests these limits admit at once after a pause, while several accounts send requests to this node: as many as they admit in this time, but at least 600 (or all, if a minute admits fewer). With the defaults, 2,000 of an account and 1,000 of an API key. A longer burst lets one account slow down the others for longer. An account that is alone may send those of a whole minute.",
     ),
     key(
         "limits.connections",

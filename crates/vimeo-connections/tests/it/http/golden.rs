@@ -23,7 +23,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::harness::TestEnv;
+use crate::support::harness::{EnvOptions, TestEnv};
 
 /// A request and its response, as in the file.
 struct Pair {
@@ -209,7 +209,9 @@ async fn direct(env: &TestEnv, directive: &str, names: &mut Names) {
 
 /// Runs the conversation of a file in its own environment; the pairs with the actual responses.
 async fn have(pairs: &[Pair]) -> Vec<Pair> {
-    let env = TestEnv::start().await;
+    // The policy would depend on whether another account has sent a request within ten seconds.
+    let config = "limits.burst_seconds = 60\n".to_owned();
+    let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
     let mut names = Names::default();
     names.learn("apiKey", &env.api_key);
     names.learn("clientIdentifier", &env.sandbox.client_id);

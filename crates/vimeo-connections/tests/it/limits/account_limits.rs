@@ -26,7 +26,7 @@ async fn a_limit_of_one_account_applies_within_a_second_and_can_be_reset() {
     assert_eq!(changed["event-streams"]["source"], "configuration");
     until("the new limits apply", async || {
         let refused = env.post(&env.valid_body("b")).await;
-        let policy = refused.header("ratelimit-policy").starts_with("\"key\";q=600;w=6");
+        let policy = refused.header("ratelimit-policy").starts_with("\"key\";q=7000;w=60");
         refused.code() == "LIMIT_REACHED" && policy
     })
     .await;
@@ -35,7 +35,10 @@ async fn a_limit_of_one_account_applies_within_a_second_and_can_be_reset() {
         let body = env.valid_body(name).to_string().into();
         let theirs = env.send(Method::POST, COLLECTION, &headers, body).await;
         assert_eq!(theirs.status, 201, "another account has the configured limits");
-        assert!(theirs.header("ratelimit-policy").starts_with("\"key\";q=1000;w=1"));
+        assert!(
+            theirs.header("ratelimit-policy").starts_with("\"key\";q=1000;w=1"),
+            "now two accounts send requests"
+        );
     }
     let reset = limits(&env, &["--reset", "connections"]);
     assert_eq!(reset["connections"]["source"], "configuration");

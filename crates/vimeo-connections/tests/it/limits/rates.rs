@@ -39,12 +39,12 @@ async fn every_response_to_a_valid_key_has_the_state_of_its_quotas() {
         let answer = get_as(&env, path, key).await;
         taken_by_account += 1;
         assert_eq!(answer.status.as_u16(), status, "{}", answer.text);
-        let policies = "\"key\";q=600;w=36, \"account\";q=600;w=8";
+        let policies = "\"key\";q=1000;w=60, \"account\";q=5000;w=60";
         assert_eq!(answer.header("ratelimit-policy"), policies);
         let state = answer.header("ratelimit");
         let (of_key, of_account) = (parameter(state, "key", "r"), parameter(state, "account", "r"));
-        assert!((598..=599).contains(&of_key.unwrap()), "{state}");
-        assert!((600 - taken_by_account..=599).contains(&of_account.unwrap()), "{state}");
+        assert!((998..=999).contains(&of_key.unwrap()), "{state}");
+        assert!((5_000 - taken_by_account..=4_999).contains(&of_account.unwrap()), "{state}");
         assert_eq!((parameter(state, "key", "t"), parameter(state, "account", "t")), (Some(1), Some(1)));
         assert_eq!(answer.header("retry-after"), "");
     }
@@ -57,11 +57,15 @@ async fn every_response_to_a_valid_key_has_the_state_of_its_quotas() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_burst_is_configured_in_seconds() {
+async fn a_burst_is_shorter_while_several_accounts_send_requests() {
     let config = "limits.key_requests_per_minute = 6000\nlimits.burst_seconds = 10\n";
     let env = TestEnv::without_verification(config).await;
-    let answer = env.get(COLLECTION).await;
-    assert_eq!(answer.header("ratelimit-policy"), "\"key\";q=1000;w=10, \"account\";q=20000;w=10");
+    let stranger = env.make_key("another", &[]);
+    let policy = async |key: &str| get_as(&env, COLLECTION, key).await.header("ratelimit-policy").to_owned();
+    assert_eq!(policy(&env.api_key).await, "\"key\";q=6000;w=60, \"account\";q=120000;w=60");
+    for key in [&stranger, &env.api_key] {
+        assert_eq!(policy(key).await, "\"key\";q=1000;w=10, \"account\";q=20000;w=10");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
