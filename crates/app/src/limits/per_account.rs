@@ -33,10 +33,10 @@ impl<T> PerAccount<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn account(number: u16) -> AccountId {
+    pub(in crate::limits) fn account(number: u16) -> AccountId {
         let mut bytes = [0; 16];
         bytes[..2].copy_from_slice(&number.to_be_bytes());
         AccountId::from_random(bytes)

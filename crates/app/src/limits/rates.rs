@@ -1,4 +1,4 @@
-//! The rates of requests: a token bucket for each API key and each account that sends some. Only valid keys get buckets,
+//! The rates of requests: token buckets for each API key and each account that sends some. Only valid keys get buckets,
 //! and full buckets are removed, so that a flood of invalid keys takes no memory.
 
 use std::collections::HashMap;
@@ -61,11 +61,19 @@ pub struct CallerRates {
 #[derive(Debug)]
 struct RateLimit {
     policy: RatePolicy,
-    /// While no other account sends requests: those of a minute may come at once.
-    alone: Quota,
-    /// While others do: a burst is shorter.
-    shared: Quota,
-    bucket: Arc<Bucket>,
+    /// The requests of a minute, which may all come at once.
+    minute: Quota,
+    /// While other accounts send requests, fewer may come at once.
+    burst: Quota,
+    buckets: Arc<BucketPair>,
+}
+
+/// The buckets of a key or an account.
+#[derive(Debug, Default)]
+struct BucketPair {
+    minute: Bucket,
+    /// Used only while other accounts send requests, so it is never emptier than the other one.
+    burst: Bucket,
 }
 
 /// The buckets of all API keys and accounts.
@@ -79,7 +87,7 @@ pub(crate) struct Rates {
 
 #[derive(Debug)]
 struct Buckets<K> {
-    by_id: HashMap<K, Arc<Bucket>>,
+    by_id: HashMap<K, Arc<BucketPair>>,
     swept_at: u64,
 }
 
@@ -125,15 +133,23 @@ impl RateLimit {
         policy: RatePolicy,
         per_minute: u64,
         burst_seconds: u64,
-        bucket: impl FnOnce() -> Arc<Bucket>,
+        buckets: impl FnOnce() -> Arc<BucketPair>,
     ) -> Option<Self> {
-        let alone = Quota::per_minute(per_minute, MINUTE_SECONDS)?;
-        let shared = Quota::per_minute(per_minute, burst_seconds)?;
-        Some(Self { policy, alone, shared, bucket: bucket() })
+        let minute = Quota::per_minute(per_minute, MINUTE_SECONDS)?;
+        let burst = Quota::per_minute(per_minute, burst_seconds)?;
+        Some(Self { policy, minute, burst, buckets: buckets() })
     }
 
-    fn quota(&self, is_shared: bool) -> Quota {
-        if is_shared { self.shared } else { self.alone }
+    /// The buckets that apply.
+    fn buckets(&self, is_shared: bool) -> impl Iterator<Item = (&Bucket, Quota)> {
+        let burst = is_shared.then_some((&self.buckets.burst, self.burst));
+        [(&self.buckets.minute, self.minute)].into_iter().chain(burst)
+    }
+
+    /// The state of the bucket that admits the fewest requests.
+    fn state(&self, now: u64, is_shared: bool) -> Option<RateState> {
+        let states = self.buckets(is_shared).map(|(bucket, quota)| state(self.policy, quota, bucket, now));
+        states.min_by_key(|state| state.remaining)
     }
 }
 
@@ -146,19 +162,19 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
         Self { by_id: HashMap::new(), swept_at: 0 }
     }
 
-    fn find_or_add(&mut self, id: &K, now: u64) -> Arc<Bucket> {
-        if let Some(bucket) = self.by_id.get(id) {
-            return bucket.clone();
+    fn find_or_add(&mut self, id: &K, now: u64) -> Arc<BucketPair> {
+        if let Some(buckets) = self.by_id.get(id) {
+            return buckets.clone();
         }
         if now.saturating_sub(self.swept_at) >= MINUTE_NANOS {
-            self.by_id.retain(|_, bucket| !bucket.is_full(now) || Arc::strong_count(bucket) > 1);
+            self.by_id.retain(|_, buckets| !buckets.minute.is_full(now) || Arc::strong_count(buckets) > 1);
             self.swept_at = now;
         }
-        let bucket = Arc::new(Bucket::default());
+        let buckets = Arc::<BucketPair>::default();
         if self.by_id.len() < CAPACITY {
-            self.by_id.insert(id.clone(), bucket.clone());
+            self.by_id.insert(id.clone(), buckets.clone());
         }
-        bucket
+        buckets
     }
 }
 
@@ -170,19 +186,16 @@ impl CallerRates {
     }
 
     fn take_at(&self, now: u64, is_shared: bool) -> RateReport {
+        let buckets = || self.limits.iter().flatten().flat_map(|limit| limit.buckets(is_shared));
         let mut refused = None;
-        for (at, limit) in self.limits.iter().flatten().enumerate() {
-            if let Err(wait) = limit.bucket.take(now, limit.quota(is_shared)) {
-                for taken in self.limits.iter().flatten().take(at) {
-                    taken.bucket.put_back(taken.quota(is_shared));
-                }
+        for (at, (bucket, quota)) in buckets().enumerate() {
+            if let Err(wait) = bucket.take(now, quota) {
+                buckets().take(at).for_each(|(taken, quota)| taken.put_back(quota));
                 refused = Some(wait);
                 break;
             }
         }
-        let states = self.limits.each_ref().map(|limit| {
-            limit.as_ref().map(|limit| state(limit.policy, limit.quota(is_shared), &limit.bucket, now))
-        });
+        let states = self.limits.each_ref().map(|limit| limit.as_ref()?.state(now, is_shared));
         // The other policy may admit nothing either, for longer.
         let empty = states.iter().flatten().filter(|state| state.remaining == 0);
         let others = empty.map(|state| state.reset_seconds).max().unwrap_or(0);
@@ -244,7 +257,7 @@ mod tests {
             let report = rates.take_at(now, false);
             assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(1), Some(0)], Some(seconds)));
         }
-        rates.limits[0].as_ref().unwrap().bucket.take(0, Quota::per_minute(2, 1).unwrap()).unwrap();
+        rates.limits[0].as_ref().unwrap().buckets.minute.take(0, Quota::per_minute(2, 1).unwrap()).unwrap();
         assert_eq!(
             rates.take_at(0, false).retry_after_seconds,
             Some(60),
@@ -255,20 +268,27 @@ mod tests {
     #[test]
     fn a_burst_is_shorter_while_the_node_is_shared() {
         let rates = rates(60_000, 120_000);
-        for _ in 0..30_000 {
-            assert_eq!(rates.take_at(SECOND, false).retry_after_seconds, None);
+        for taken in 1..=2_000 {
+            let report = rates.take_at(SECOND, true);
+            assert_eq!((remaining(&report)[0], report.retry_after_seconds), (Some(2_000 - taken), None));
         }
         let report = rates.take_at(SECOND, true);
-        assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(0), Some(0)], Some(1)));
-        assert_eq!(
-            report.states.map(|state| state.map(|state| (state.quota, state.window_seconds))),
-            [Some((2_000, 2)), Some((4_000, 2))]
-        );
-        // The buckets regain their requests from when each of them refused one.
-        assert_eq!(rates.take_at(2 * SECOND, true).retry_after_seconds, Some(1));
-        let report = rates.take_at(3 * SECOND, true);
-        assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(1_999), Some(1_999)], None));
-        assert_eq!(rates.take_at(3 * SECOND, false).states[0].map(|state| state.quota), Some(60_000));
+        assert_eq!((remaining(&report), report.retry_after_seconds), ([Some(0), Some(2_000)], Some(1)));
+        let policies = report.states.map(|state| state.map(|state| (state.quota, state.window_seconds)));
+        assert_eq!(policies, [Some((2_000, 2)), Some((4_000, 2))]);
+        assert_eq!(remaining(&rates.take_at(2 * SECOND, true)), [Some(999), Some(3_999)]);
+    }
+
+    #[test]
+    fn nothing_is_regained_by_a_change_between_alone_and_shared() {
+        let rates = rates(0, 1_200);
+        let admitted = |is_shared| {
+            let takes = (0..2_000).map(|_| rates.take_at(SECOND, is_shared));
+            takes.filter(|report| report.retry_after_seconds.is_none()).count()
+        };
+        assert_eq!([true, false, true, false].map(admitted), [600, 600, 0, 0]);
+        let report = rates.take_at(SECOND, true);
+        assert_eq!(report.states[1].map(|state| (state.quota, state.window_seconds)), Some((1_200, 60)));
     }
 
     #[test]
@@ -289,11 +309,11 @@ mod tests {
         let mut buckets = Buckets::<u32>::new();
         let quota = Quota::per_minute(60, 2).unwrap();
         for id in 0..1_000 {
-            buckets.find_or_add(&id, 0).take(0, quota).unwrap();
+            buckets.find_or_add(&id, 0).minute.take(0, quota).unwrap();
         }
         let held = buckets.find_or_add(&7, 0);
         let recent = buckets.find_or_add(&8, 60 * SECOND);
-        recent.take(60 * SECOND, quota).unwrap();
+        recent.minute.take(60 * SECOND, quota).unwrap();
         drop(recent);
         buckets.find_or_add(&2_000, 60 * SECOND);
         let mut left: Vec<_> = buckets.by_id.keys().copied().collect();

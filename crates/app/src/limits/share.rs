@@ -127,12 +127,7 @@ impl Drop for WriteInProgress {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn account(number: u16) -> AccountId {
-        let mut bytes = [0; 16];
-        bytes[..2].copy_from_slice(&number.to_be_bytes());
-        AccountId::from_random(bytes)
-    }
+    use crate::limits::per_account::tests::account;
 
     #[tokio::test(start_paused = true)]
     async fn a_node_is_shared_while_more_than_one_account_sends_requests() {
