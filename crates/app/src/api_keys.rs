@@ -222,11 +222,6 @@ impl App {
         self.audit_refusal(caller, AuditContext { action, subject, guard: None }, error).await
     }
 
-    /// The refusal of a mutation of something that no ID names. It is audited like that of an unknown ID, without a subject.
-    pub async fn refuse_malformed_id(&self, caller: &Caller, action: Action, error: Error) -> Error {
-        self.audit_refusal(caller, AuditContext { action, subject: None, guard: None }, error).await
-    }
-
     fn with_status(&self, row: ApiKeyRow, at: Timestamp) -> (ApiKey, KeyStatus) {
         let status = self.status(&row, at);
         (row.key, status)

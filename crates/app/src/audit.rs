@@ -38,6 +38,18 @@ impl App {
         }
     }
 
+    /// The ID of what a mutation concerns. A malformed one, of which nothing can exist, is refused and audited like an unknown
+    /// one, but without a subject: it may be an API key that was pasted there.
+    pub async fn well_formed<T>(
+        &self,
+        caller: &Caller,
+        action: Action,
+        id: Option<T>,
+        unknown: Error,
+    ) -> Result<T, Error> {
+        self.audited(caller, action, None, id.ok_or(unknown)).await
+    }
+
     /// Ends a failed operation: releases its idempotency key, and writes an audit event if the error is audited. Returns
     /// the error, or that of the audit write.
     ///

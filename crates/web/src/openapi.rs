@@ -83,7 +83,8 @@ error_responses! {
     CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of retrying an upload.
     RetryErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, RequestTimeout,
-        ConnectionDisabled, WebhookSecretMissing, JobNotFailed, JobNotRetryable, JobAlreadyRetried, BodyTooLarge, UnsupportedMediaType, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+        ConnectionDisabled, WebhookSecretMissing, JobNotFailed, JobNotRetryable, JobAlreadyRetried, BodyTooLarge,
+        UnsupportedMediaType, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating a webhook secret.
     SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,
         UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;

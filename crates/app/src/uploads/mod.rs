@@ -196,13 +196,9 @@ impl App {
 
     /// Cancels a job; what it created at Vimeo is cleaned up afterwards. One that has ended stays as it is.
     pub async fn cancel_upload(&self, caller: &Caller, id: &str) -> Result<(), Error> {
-        // No job has a malformed ID.
-        let id = JobId::parse(id);
-        let cancelled = match &id {
-            Some(id) => self.try_cancel_upload(caller, id).await,
-            None => Err(Error::JobNotFound),
-        };
-        self.audited(caller, Action::CancelUpload, id.map(|id| id.to_string()), cancelled).await
+        let id = self.well_formed(caller, Action::CancelUpload, JobId::parse(id), Error::JobNotFound).await?;
+        let cancelled = self.try_cancel_upload(caller, &id).await;
+        self.audited(caller, Action::CancelUpload, Some(id.to_string()), cancelled).await
     }
 
     async fn try_cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! The handlers of API keys.
 
-use app::{Caller, Error};
+use app::Error;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
@@ -107,10 +107,9 @@ pub(crate) async fn rename_api_key(
     request: Request,
 ) -> Result<Response, Problem> {
     let name = read_name(read_object(request, KEEP_RENAMED).await?.object)?;
-    let (key, status) = shared
-        .app
-        .rename_api_key(&caller, &own_key_id(&shared, &caller, id, Action::RenameApiKey).await?, name)
-        .await?;
+    let id = ApiKeyId::parse(&path_param(id));
+    let id = shared.app.well_formed(&caller, Action::RenameApiKey, id, Error::ApiKeyNotFound).await?;
+    let (key, status) = shared.app.rename_api_key(&caller, &id, name).await?;
     Ok(Json(ApiKeyOut::new(&key, status)).into_response())
 }
 
@@ -130,10 +129,9 @@ pub(crate) async fn revoke_api_key(
     NoQuery: NoQuery,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
-    shared
-        .app
-        .revoke_api_key(&caller, &own_key_id(&shared, &caller, id, Action::RevokeApiKey).await?)
-        .await?;
+    let id = ApiKeyId::parse(&path_param(id));
+    let id = shared.app.well_formed(&caller, Action::RevokeApiKey, id, Error::ApiKeyNotFound).await?;
+    shared.app.revoke_api_key(&caller, &id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -162,29 +160,15 @@ pub(crate) async fn rotate_api_key(
     request: Request,
 ) -> Result<Response, Problem> {
     let options = read_rotation(read_optional_object(request, KEEP_ROTATED).await?)?;
-    let new = shared
-        .app
-        .rotate_api_key(&caller, &own_key_id(&shared, &caller, id, Action::RotateApiKey).await?, options)
-        .await?;
+    let id = ApiKeyId::parse(&path_param(id));
+    let id = shared.app.well_formed(&caller, Action::RotateApiKey, id, Error::ApiKeyNotFound).await?;
+    let new = shared.app.rotate_api_key(&caller, &id, options).await?;
     Ok(created(&shared, &CreatedApiKeyOut::new(&new), &new.key.id))
 }
 
 fn created(shared: &Shared, body: &CreatedApiKeyOut<'_>, id: &ApiKeyId) -> Response {
     let location = format!("{}/v1/api-keys/{id}", shared.settings.base_path);
     (StatusCode::CREATED, [(LOCATION, location)], Json(body)).into_response()
-}
-
-/// The key in the path of a mutation. An invalid ID is not found, which is audited.
-async fn own_key_id(
-    shared: &Shared,
-    caller: &Caller,
-    id: Result<Path<String>, PathRejection>,
-    action: Action,
-) -> Result<ApiKeyId, Problem> {
-    match ApiKeyId::parse(&path_param(id)) {
-        Some(id) => Ok(id),
-        None => Err(shared.app.refuse_malformed_id(caller, action, Error::ApiKeyNotFound).await.into()),
-    }
 }
 
 /// The key in the path. An invalid ID is not found.

@@ -172,10 +172,8 @@ pub(crate) async fn retry_job(
     request: Request,
 ) -> Result<Response, Problem> {
     read_empty(request).await?;
-    let Some(id) = JobId::parse(&path_param(id)) else {
-        let refusal = shared.app.refuse_malformed_id(&caller, Action::RetryUpload, Error::JobNotFound);
-        return Err(refusal.await.into());
-    };
+    let id = JobId::parse(&path_param(id));
+    let id = shared.app.well_formed(&caller, Action::RetryUpload, id, Error::JobNotFound).await?;
     let retry = shared.app.retry_upload(&caller, &id).await?;
     Ok(ReplayableResponse::upload_accepted(&shared.settings.base_path, &retry).into_response())
 }
