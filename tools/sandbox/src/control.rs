@@ -49,7 +49,10 @@ pub(crate) fn router(app_state: Arc<AppState>) -> Router {
         .route("/_sandbox/apps/{number}", patch(apps::change))
         .route("/_sandbox/codes", post(apps::create_code))
         .route("/_sandbox/tokens", post(tokens::create).get(tokens::list))
-        .route("/_sandbox/tokens/{fingerprint}", delete(tokens::revoke))
+        .route(
+            "/_sandbox/tokens/{fingerprint}",
+            get(tokens::show).patch(tokens::change).delete(tokens::revoke),
+        )
         .route("/_sandbox/users", get(users::list).post(users::create))
         .route("/_sandbox/users/{number}", patch(users::edit))
         .route("/_sandbox/faults", post(create_fault).get(list_faults).delete(clear_faults))

@@ -6,13 +6,14 @@ mod folders;
 mod grants;
 mod numbers;
 mod order;
+mod token_table;
 mod tokens;
 mod uploads;
 mod users;
 mod video_table;
 mod videos;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ambient::{Random, system_random};
 use crate::scopes::Scopes;
+use token_table::TokenTable;
 use video_table::VideoTable;
 
 pub(crate) use apps::{App, ClientRefusal, NewApp};
@@ -55,7 +57,7 @@ pub(crate) struct VimeoState {
     pub(crate) first: FirstCredentials,
     apps: BTreeMap<AppId, App>,
     users: BTreeMap<UserId, User>,
-    tokens: HashMap<String, Token>,
+    tokens: TokenTable,
     guest: Option<AppId>,
     videos: VideoTable,
     folders: BTreeMap<FolderId, Folder>,
@@ -83,7 +85,7 @@ impl VimeoState {
             },
             apps: BTreeMap::new(),
             users: BTreeMap::new(),
-            tokens: HashMap::new(),
+            tokens: TokenTable::default(),
             guest: None,
             videos: VideoTable::default(),
             folders: BTreeMap::new(),

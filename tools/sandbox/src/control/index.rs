@@ -19,7 +19,8 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
     (
         "PATCH",
         "/_sandbox/apps/{number}",
-        "Changes an app: {\"name\"?, \"upload_access\"?, \"redirect_uris\"?}. What is left out stays as it is.",
+        "Changes an app: {\"name\"?, \"upload_access\"?, \"redirect_uris\"?, \"client_secret_rotated\"?: true for a new secret, which \
+         the answer has, \"deleted\"?: true makes its client id and its tokens unknown}. What is left out stays as it is.",
     ),
     (
         "POST",
@@ -37,6 +38,13 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
     ),
     ("PATCH", "/_sandbox/users/{number}", "Changes a user: what POST takes, and only what is named."),
     ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
+    ("GET", "/_sandbox/tokens/{fingerprint}", "Shows one token."),
+    (
+        "PATCH",
+        "/_sandbox/tokens/{fingerprint}",
+        "Changes a token, not its value: {\"scopes\"?, \"expired\"?, \"revoked\"? (false makes it valid again), \"user\"?}. \
+         What is left out stays as it is.",
+    ),
     ("DELETE", "/_sandbox/tokens/{fingerprint}", "Revokes a token."),
     (
         "POST",

@@ -6,13 +6,14 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::members::Members;
 use super::{error_response, json_response, members};
 use crate::app_state::AppState;
 use crate::scopes::Scopes;
-use crate::state::{NewToken, Origin, Token, UserId, fingerprint};
+use crate::state::{App, NewToken, Origin, Token, UserId, VimeoState};
 
 const TOKEN_USER: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
 
@@ -40,15 +41,8 @@ fn make(app_state: &AppState, mut members: Members) -> Result<Value, String> {
     let user = read_token_user(members.take_even_null("user"))?;
 
     let mut vimeo_state = app_state.vimeo();
-    let app = vimeo_state.find_app(&named).cloned().ok_or_else(|| format!("There is no app `{named}`."))?;
-    let user = match user {
-        TokenUser::Owner => Some(app.owner),
-        TokenUser::New { name } => Some(vimeo_state.add_user(name).id),
-        TokenUser::Existing(id) => {
-            Some(vimeo_state.find_user(id).ok_or_else(|| format!("There is no user `{id}`."))?.id)
-        }
-        TokenUser::None => None,
-    };
+    let app = find_live_app(&vimeo_state, &named)?;
+    let user = user.resolve(&mut vimeo_state, app.owner)?;
     let token = vimeo_state.add_token(NewToken {
         app: app.id,
         scopes,
@@ -64,11 +58,37 @@ fn make(app_state: &AppState, mut members: Members) -> Result<Value, String> {
     });
     Ok(json!({
         "access_token": token.value,
+        "fingerprint": token.fingerprint,
         "scope": token.scopes.to_string(),
         "app": {"name": app.name, "uri": app.id.to_string()},
         "user": user,
         "kind": token.kind(),
     }))
+}
+
+/// The app that a control names, for a new token or code.
+pub(super) fn find_live_app(vimeo_state: &VimeoState, named: &str) -> Result<App, String> {
+    let app = vimeo_state.find_app(named).ok_or_else(|| format!("There is no app `{named}`."))?;
+    if app.is_deleted { Err(format!("The app `{named}` is deleted.")) } else { Ok(app.clone()) }
+}
+
+impl TokenUser {
+    /// The user that is meant, created if it is a new one.
+    pub(super) fn resolve(
+        self,
+        vimeo_state: &mut VimeoState,
+        owner: UserId,
+    ) -> Result<Option<UserId>, String> {
+        match self {
+            Self::Owner => Ok(Some(owner)),
+            Self::Existing(id) if vimeo_state.find_user(id).is_none() => {
+                Err(format!("There is no user `{id}`."))
+            }
+            Self::Existing(id) => Ok(Some(id)),
+            Self::New { name } => Ok(Some(vimeo_state.add_user(name).id)),
+            Self::None => Ok(None),
+        }
+    }
 }
 
 pub(super) fn read_scopes(value: Option<Value>) -> Result<Scopes, String> {
@@ -104,19 +124,32 @@ pub(super) fn read_token_user(value: Option<Value>) -> Result<TokenUser, String>
 
 /// `GET /_sandbox/tokens`.
 pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
-    let tokens: Vec<Value> = app_state.vimeo().list_tokens().into_iter().map(present).collect();
+    let now = app_state.now();
+    let vimeo_state = app_state.vimeo();
+    let tokens: Vec<Value> = vimeo_state.list_tokens().into_iter().map(|token| present(token, now)).collect();
+    drop(vimeo_state);
     json_response(StatusCode::OK, &json!({"tokens": tokens}))
 }
 
-fn present(token: &Token) -> Value {
+/// `GET /_sandbox/tokens/{fingerprint}`.
+pub(super) async fn show(State(app_state): State<Arc<AppState>>, Path(wanted): Path<String>) -> Response {
+    let now = app_state.now();
+    match app_state.vimeo().token_by_fingerprint(&wanted) {
+        Some(token) => json_response(StatusCode::OK, &present(token, now)),
+        None => no_token(),
+    }
+}
+
+fn present(token: &Token, now: Timestamp) -> Value {
     json!({
-        "fingerprint": fingerprint(token.value.as_bytes()),
+        "fingerprint": token.fingerprint,
         "app": token.app.to_string(),
         "scope": token.scopes.to_string(),
         "user": token.user.map(|id: UserId| id.to_string()),
         "kind": token.kind(),
         "origin": token.origin.name(),
         "revoked": token.is_revoked,
+        "expired": token.has_expired(now),
         "expires_at": token.expires_at.map(|at| at.to_string()),
     })
 }
@@ -124,9 +157,65 @@ fn present(token: &Token) -> Value {
 /// `DELETE /_sandbox/tokens/{fingerprint}`.
 pub(super) async fn revoke(State(app_state): State<Arc<AppState>>, Path(wanted): Path<String>) -> Response {
     let mut vimeo_state = app_state.vimeo();
-    let Some(value) = vimeo_state.find_token_value(&wanted) else {
-        return error_response(StatusCode::NOT_FOUND, "There is no token with this fingerprint.");
-    };
-    vimeo_state.revoke(&value);
+    let Some(token) = vimeo_state.token_by_fingerprint_mut(&wanted) else { return no_token() };
+    token.is_revoked = true;
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// The changes of a token. An absent member changes nothing.
+struct Change {
+    scopes: Option<Scopes>,
+    expired: Option<bool>,
+    revoked: Option<bool>,
+    user: Option<TokenUser>,
+}
+
+/// `PATCH /_sandbox/tokens/{fingerprint}`. The value of the token stays the same.
+pub(super) async fn change(
+    State(app_state): State<Arc<AppState>>,
+    Path(wanted): Path<String>,
+    body: Body,
+) -> Response {
+    let change = match members(body).await.and_then(read_change) {
+        Ok(change) => change,
+        Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
+    };
+    let now = app_state.now();
+    let mut vimeo_state = app_state.vimeo();
+    let Some(app) = vimeo_state.token_by_fingerprint(&wanted).map(|token| token.app) else {
+        return no_token();
+    };
+    let owner = vimeo_state.app_by_id(app).map(|app| app.owner);
+    let user = match (change.user, owner) {
+        (Some(user), Some(owner)) => match user.resolve(&mut vimeo_state, owner) {
+            Ok(user) => Some(user),
+            Err(sentence) => return error_response(StatusCode::BAD_REQUEST, &sentence),
+        },
+        _ => None,
+    };
+    let Some(token) = vimeo_state.token_by_fingerprint_mut(&wanted) else { return no_token() };
+    token.user = user.unwrap_or(token.user);
+    token.scopes = change.scopes.unwrap_or_else(|| token.scopes.clone());
+    token.is_revoked = change.revoked.unwrap_or(token.is_revoked);
+    token.expires_at = match change.expired {
+        Some(true) => Some(now),
+        Some(false) => None,
+        None => token.expires_at,
+    };
+    json_response(StatusCode::OK, &present(token, now))
+}
+
+fn read_change(mut members: Members) -> Result<Change, String> {
+    members.refuse_unknown("a change of a token", &["scopes", "expired", "revoked", "user"])?;
+    let scopes = members.take("scopes").map(|scopes| read_scopes(Some(scopes))).transpose()?;
+    // Present and null means no user, as for a new token; only if it is absent the user stays.
+    let user = members.take_even_null("user").map(|user| read_token_user(Some(user))).transpose()?;
+    Ok(Change { scopes, expired: members.boolean("expired")?, revoked: members.boolean("revoked")?, user })
+}
+
+fn no_token() -> Response {
+    error_response(
+        StatusCode::NOT_FOUND,
+        "There is no token with this fingerprint; GET /_sandbox/tokens lists them.",
+    )
 }

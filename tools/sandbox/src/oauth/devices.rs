@@ -93,7 +93,7 @@ pub(crate) async fn show_code_form(State(app_state): State<Arc<AppState>>, reque
     let mut vimeo_state = app_state.vimeo();
     let waiting =
         vimeo_state.find_waiting_device(typed, now).map(|(code, device)| (code.to_owned(), device.clone()));
-    let app = waiting.as_ref().and_then(|(_, device)| vimeo_state.app_by_id(device.app)).cloned();
+    let app = waiting.as_ref().and_then(|(_, device)| vimeo_state.live_app(device.app)).cloned();
     let (Some((device_code, device)), Some(app)) = (waiting, app) else {
         return error_page(
             typed,

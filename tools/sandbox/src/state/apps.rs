@@ -13,6 +13,9 @@ pub(crate) struct App {
     pub(crate) client_id: String,
     /// 128 characters, some of which need escaping in URLs.
     pub(crate) client_secret: String,
+    /// Its earlier secrets, which are refused even where open mode accepts unknown ones.
+    #[serde(default)]
+    retired_secrets: Vec<String>,
     pub(crate) name: String,
     /// The user whose rate limit the app's own tokens use.
     pub(crate) owner: UserId,
@@ -22,6 +25,18 @@ pub(crate) struct App {
     pub(crate) redirect_uris: Vec<String>,
     /// Whether this is the app of credentials that were never issued here.
     pub(crate) is_guest: bool,
+    /// Whether its developer has deleted it: its client id and its tokens are unknown then.
+    #[serde(default)]
+    pub(crate) is_deleted: bool,
+}
+
+impl App {
+    /// Whether this value is one of its credentials, or was.
+    fn issued(&self, value: &str) -> bool {
+        self.client_id == value
+            || self.client_secret == value
+            || self.retired_secrets.iter().any(|retired| retired == value)
+    }
 }
 
 /// The properties of a new app.
@@ -47,16 +62,33 @@ impl VimeoState {
         let app = App {
             id,
             client_id: hex(&self.random_bytes::<20>()),
-            // 95 bytes are 128 characters in base64, ending with `=`, which incorrect escaping breaks.
-            client_secret: STANDARD.encode(self.random_bytes::<95>()),
+            client_secret: self.new_client_secret(),
+            retired_secrets: Vec::new(),
             name,
             owner,
             has_upload_access,
             redirect_uris,
             is_guest: false,
+            is_deleted: false,
         };
         self.apps.insert(id, app.clone());
         app
+    }
+
+    fn new_client_secret(&self) -> String {
+        // 95 bytes are 128 characters in base64, ending with `=`, which incorrect escaping breaks.
+        STANDARD.encode(self.random_bytes::<95>())
+    }
+
+    /// Gives an app a new client secret. The old one is refused from now on.
+    pub(crate) fn rotate_client_secret(&mut self, id: AppId) {
+        let fresh = self.new_client_secret();
+        let Some(app) = self.apps.get_mut(&id) else { return };
+        if self.first.client_id == app.client_id {
+            // What a control shows as the first app's credentials has to work. A reset restores the old secret.
+            self.first.client_secret.clone_from(&fresh);
+        }
+        app.retired_secrets.push(std::mem::replace(&mut app.client_secret, fresh));
     }
 
     /// Every app, oldest first.
@@ -73,20 +105,27 @@ impl VimeoState {
         self.apps.get(&id)
     }
 
+    /// The app, unless it was deleted.
+    pub(crate) fn live_app(&self, id: AppId) -> Option<&App> {
+        self.apps.get(&id).filter(|app| !app.is_deleted)
+    }
+
     pub(crate) fn app_by_id_mut(&mut self, id: AppId) -> Option<&mut App> {
         self.apps.get_mut(&id)
     }
 
     /// The app of a client identifier, without a secret, as on the consent page.
     pub(crate) fn find_public_client(&self, client_id: &str) -> Option<&App> {
-        let known = self.apps.values().find(|app| app.client_id == client_id);
+        let known = self.apps.values().find(|app| app.client_id == client_id && !app.is_deleted);
         known.or_else(|| self.guest_app(client_id))
     }
 
     /// The app that these client credentials belong to.
     pub(crate) fn find_client(&self, client_id: &str, client_secret: &str) -> Result<App, ClientRefusal> {
         if let Some(app) = self.apps.values().find(|app| app.client_id == client_id) {
-            return if app.client_secret == client_secret {
+            return if app.is_deleted {
+                Err(ClientRefusal::UnknownId)
+            } else if app.client_secret == client_secret {
                 Ok(app.clone())
             } else {
                 Err(ClientRefusal::WrongSecret)
@@ -109,7 +148,7 @@ impl VimeoState {
     /// Whether the sandbox issued this value as any kind of credential.
     fn is_issued(&self, value: &str) -> bool {
         self.tokens.get(value).is_some_and(|token| token.origin != Origin::Guest)
-            || self.apps.values().any(|app| app.client_id == value || app.client_secret == value)
+            || self.apps.values().any(|app| app.issued(value))
     }
 }
 

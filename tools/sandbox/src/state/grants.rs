@@ -127,9 +127,10 @@ impl VimeoState {
         ticket
     }
 
-    /// The page of a ticket, unless it has expired.
+    /// The page of a ticket, unless it has expired or its app was deleted.
     pub(crate) fn find_page(&self, ticket: &str, now: Timestamp) -> Option<&Page> {
-        self.grants.pages.get(ticket).filter(|page| page.expires_at > now)
+        let page = self.grants.pages.get(ticket).filter(|page| page.expires_at > now);
+        page.filter(|page| self.live_app(page.app).is_some())
     }
 
     /// Removes a page, which can be answered once.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{App, AppId, User, UserId, VimeoState, fingerprint};
+use super::{App, AppId, User, UserId, VimeoState};
 use crate::scopes::Scopes;
 
 /// The origin of a token.
@@ -40,12 +40,19 @@ pub(crate) struct Token {
     pub(crate) user: Option<UserId>,
     pub(crate) origin: Origin,
     pub(crate) is_revoked: bool,
-    /// Present only for tokens of the implicit grant.
+    /// Present for tokens of the implicit grant, and for those that a control let expire.
     pub(crate) expires_at: Option<Timestamp>,
+    /// How the controls name it. Derived from the value when the token is added.
+    #[serde(skip)]
+    pub(crate) fingerprint: String,
     number: u64,
 }
 
 impl Token {
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
     pub(crate) fn kind(&self) -> &'static str {
         if self.user.is_some() { "user" } else { "client_credentials" }
     }
@@ -79,14 +86,15 @@ impl VimeoState {
     fn insert_token(&mut self, value: String, new: NewToken) -> Token {
         let NewToken { app, scopes, user, origin, expires_at } = new;
         let number = self.take_number();
-        let token = Token { value, app, scopes, user, origin, is_revoked: false, expires_at, number };
-        self.tokens.insert(token.value.clone(), token.clone());
-        token
+        let fingerprint = String::new();
+        let token =
+            Token { value, app, scopes, user, origin, is_revoked: false, expires_at, fingerprint, number };
+        self.tokens.insert(token)
     }
 
     /// Whether open mode accepts this token, which has not been seen before.
     pub(crate) fn accepts_guest(&self, token: &str) -> bool {
-        !self.tokens.contains_key(token) && self.guest_app(token).is_some()
+        self.tokens.get(token).is_none() && self.guest_app(token).is_some()
     }
 
     /// Adds an unknown token as the guest app's, if open mode accepts it.
@@ -100,17 +108,17 @@ impl VimeoState {
         self.insert_token(token.to_owned(), new);
     }
 
-    /// The caller of a token; `None` if it is unknown, revoked or expired.
+    /// The caller of a token; `None` if it is unknown, revoked or expired, or if its app was deleted.
     pub(crate) fn find_caller(&self, token: &str, now: Timestamp) -> Option<Caller> {
         let token = self.tokens.get(token)?;
-        if token.is_revoked || token.expires_at.is_some_and(|end| end <= now) {
+        if token.is_revoked || token.has_expired(now) {
             return None;
         }
         if token.origin == Origin::Guest && self.guest.is_none() {
             // Accepted in open mode, which is off now.
             return None;
         }
-        let app = self.apps.get(&token.app)?;
+        let app = self.live_app(token.app)?;
         let user = token.user.and_then(|id| self.users.get(&id));
         let payer = user.or_else(|| self.users.get(&app.owner))?;
         Some(Caller { token: token.clone(), app: app.clone(), user: user.cloned(), payer: payer.clone() })
@@ -125,13 +133,17 @@ impl VimeoState {
 
     /// Every token, oldest first.
     pub(crate) fn list_tokens(&self) -> Vec<&Token> {
-        let mut tokens: Vec<_> = self.tokens.values().collect();
+        let mut tokens: Vec<_> = self.tokens.iter().collect();
         tokens.sort_unstable_by_key(|token| token.number);
         tokens
     }
 
-    /// The value of the token with this fingerprint.
-    pub(crate) fn find_token_value(&self, wanted: &str) -> Option<String> {
-        self.tokens.keys().find(|value| fingerprint(value.as_bytes()) == wanted).cloned()
+    /// The token with this fingerprint.
+    pub(crate) fn token_by_fingerprint(&self, wanted: &str) -> Option<&Token> {
+        self.tokens.by_fingerprint(wanted)
+    }
+
+    pub(crate) fn token_by_fingerprint_mut(&mut self, wanted: &str) -> Option<&mut Token> {
+        self.tokens.by_fingerprint_mut(wanted)
     }
 }

@@ -39,6 +39,7 @@ mod redirect_uris;
 mod setting_errors;
 mod state_file;
 mod support;
+mod token_controls;
 mod tus;
 mod tus_clients;
 mod upload_offsets;

@@ -28,6 +28,7 @@ pub(super) struct AppRow {
 impl AppRow {
     pub(super) fn of(app: &App) -> Self {
         let kind = match (app.is_guest, app.has_upload_access) {
+            _ if app.is_deleted => "deleted",
             (true, _) => "credentials never issued here",
             (false, true) => "may upload",
             (false, false) => "may not upload",
@@ -61,7 +62,7 @@ impl TokenRow {
     pub(super) fn of(token: &Token, apps: &[App], users: &[UserSummary]) -> Self {
         let app = apps.iter().find(|app| app.id == token.app).map(|app| name(&app.name));
         Self {
-            fingerprint: crate::state::fingerprint(token.value.as_bytes()),
+            fingerprint: token.fingerprint.clone(),
             app: app.unwrap_or_else(|| token.app.to_string()),
             user: token.user.map_or_else(|| "the app alone".to_owned(), |id| user_name(users, id)),
             scopes: token.scopes.to_string(),
