@@ -17,6 +17,7 @@ use crate::journal::Journal;
 use crate::limits::RateLimits;
 use crate::snapshot::{self, Snapshot, StateFile};
 use crate::state::{FirstCredentials, Orphan, StageTiming, VimeoState};
+use crate::token_usage::TokenUsage;
 use crate::uploads::{self, UploadDirLock};
 use crate::{Options, PullFrom, UnlistedUris};
 
@@ -49,6 +50,7 @@ pub(crate) struct AppState {
     state_file: Option<StateFile>,
     _upload_dir_lock: Option<UploadDirLock>,
     rate_limits: Mutex<RateLimits>,
+    token_usage: Mutex<TokenUsage>,
     faults: Mutex<Faults>,
     journal: Mutex<Journal>,
     /// Cancellation tokens of the uploads that are being written, by the secret part of their links. Numbers are reused
@@ -85,6 +87,7 @@ impl AppState {
             state_file,
             _upload_dir_lock: upload_dir_lock,
             rate_limits: Mutex::new(RateLimits::new(options.plan)),
+            token_usage: Mutex::default(),
             faults: Mutex::default(),
             journal: Mutex::default(),
             busy: Mutex::default(),
@@ -105,6 +108,7 @@ impl AppState {
         };
         self.cancel_uploads(&orphans);
         *self.rate_limits() = RateLimits::new(self.plan);
+        *self.token_usage() = TokenUsage::default();
         self.journal().clear();
     }
 
@@ -134,6 +138,10 @@ impl AppState {
 
     pub(crate) fn rate_limits(&self) -> MutexGuard<'_, RateLimits> {
         lock(&self.rate_limits)
+    }
+
+    pub(crate) fn token_usage(&self) -> MutexGuard<'_, TokenUsage> {
+        lock(&self.token_usage)
     }
 
     pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {

@@ -139,6 +139,7 @@ async fn journal_middleware(
     let request_bytes = Arc::new(AtomicU64::new(0));
     let number = {
         let credentials = Credentials::of(request.headers());
+        count_token(&app_state, &request, &credentials);
         let new = NewEntry {
             at: now,
             route: matched_route(&request),
@@ -223,6 +224,17 @@ async fn finish(app_state: &AppState, number: u64, mut response: Response) -> Re
 #[derive(Clone, Copy)]
 struct EntryNumber(u64);
 
+/// Counts an API request that carries a known token. Unknown ones are not counted: there may be any number of them.
+fn count_token(app_state: &AppState, request: &Request, credentials: &Credentials) {
+    if let Credentials::Token(token) = credentials
+        && !uploads::is_link(request.uri().path())
+        && app_state.vimeo().knows_token(token)
+    {
+        let now = app_state.now();
+        app_state.token_usage().count(token, now);
+    }
+}
+
 /// The caller, for the journal.
 fn caller_uris(app_state: &AppState, credentials: &Credentials) -> CallerUris {
     if let Credentials::Client { client_id, client_secret } = credentials {
@@ -287,7 +299,12 @@ pub(crate) async fn answer(app_state: &AppState, request: Request, next: Next) -
     let rate_limit =
         caller.as_ref().map(|caller| app_state.rate_limits().count(&caller.payer, weight(&parts.uri), now));
     let mut response = match rate_limit {
-        Some(RateLimitStatus { verdict: Verdict::TooMany, .. }) => errors::too_many_requests(),
+        Some(RateLimitStatus { verdict: Verdict::TooMany, .. }) => {
+            if let Some(caller) = &caller {
+                app_state.token_usage().count_refusal(&caller.token.value);
+            }
+            errors::too_many_requests()
+        }
         _ if !accept::is_understood(&parts.headers) => errors::bad_accept(),
         _ => {
             parts.extensions.insert(credentials);

@@ -26,6 +26,7 @@ mod scopes;
 mod server;
 mod snapshot;
 mod state;
+mod token_usage;
 mod uploads;
 mod users;
 mod videos;

@@ -112,10 +112,11 @@ pub(crate) enum RequestCost {
 }
 
 impl RequestCost {
-    fn of(self, plan: Plan) -> u64 {
+    /// The limit for requests of this cost, if it is this many for whole ones.
+    fn limit(self, requests_per_minute: u64) -> u64 {
         match self {
-            Self::Whole => plan.requests_per_minute(),
-            Self::WithFields => plan.requests_per_minute() * 2,
+            Self::Whole => requests_per_minute,
+            Self::WithFields => requests_per_minute.saturating_mul(2),
         }
     }
 }
@@ -161,7 +162,7 @@ impl RateLimits {
 
     /// How many requests of this cost a window of this user allows.
     pub(crate) fn limit(&self, user: &User, weight: RequestCost) -> u64 {
-        weight.of(self.plan(user))
+        weight.limit(user.requests_per_minute.unwrap_or_else(|| self.plan(user).requests_per_minute()))
     }
 
     /// Uses up the user's window until then, even if limits are not enforced.
@@ -172,13 +173,13 @@ impl RateLimits {
     /// Counts one request of this user. A rejected request is not counted.
     pub(crate) fn count(&mut self, user: &User, weight: RequestCost, now: Timestamp) -> RateLimitStatus {
         let limit = self.limit(user, weight);
-        let has_plan = user.plan.or(self.plan).is_some();
+        let has_limit = user.requests_per_minute.is_some() || user.plan.or(self.plan).is_some();
         let fresh = Window { ends_at: now.checked_add(WINDOW).unwrap_or(Timestamp::MAX), spent: 0 };
         let window = self.running.entry(user.id).or_insert_with(|| fresh.clone());
         if window.ends_at <= now {
             *window = fresh;
         }
-        let is_enforced = has_plan || window.spent == SPENT_WHOLLY;
+        let is_enforced = has_limit || window.spent == SPENT_WHOLLY;
         let verdict = if is_enforced && window.spent >= limit {
             Verdict::TooMany
         } else {

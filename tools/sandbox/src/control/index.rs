@@ -13,7 +13,8 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "POST",
         "/_sandbox/tokens",
         "Creates a token: {\"app\": client id or \"/apps/N\", \"scopes\"? (all): [\"public\", ...] or \"public private\", \
-         \"user\"? (true): true for the app's owner, \"/users/N\", {\"name\"} for a new user, false or null for none}.",
+         \"user\"? (true): true for the app's owner, \"/users/N\", {\"name\"} for a new user, false or null for none}. With \"count\" (up to 20,000) creates that many, \
+         each of a new user: {\"app\", \"scopes\"?, \"count\", \"user\"?: {\"name\"}, \"requests_per_minute\"?}.",
     ),
     ("GET", "/_sandbox/apps", "Lists the apps, with their credentials."),
     (
@@ -32,12 +33,16 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
     (
         "POST",
         "/_sandbox/users",
-        "Creates a user: {\"name\"?, \"plan\"? (null: the sandbox's), \"email_verified\"? (true), \"folders\"? (true: may manage \
+        "Creates a user: {\"name\"?, \"plan\"? (null: the sandbox's), \"requests_per_minute\"? (null: the plan's), \"email_verified\"? (true), \"folders\"? (true: may manage \
          them), \"refused_views\"? ([]), \"quota\"?: null for unknown, or {\"unit\"? (\"size\" or \"count\"), \
          \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\", \"lifetime\")}, where max may be null}.",
     ),
     ("PATCH", "/_sandbox/users/{number}", "Changes a user: what POST takes, and only what is named."),
-    ("GET", "/_sandbox/tokens", "Lists every token by fingerprint: whose, where from, revoked or not."),
+    (
+        "GET",
+        "/_sandbox/tokens",
+        "Lists every token by fingerprint: whose, where from, revoked or not, and how many requests it was used for.",
+    ),
     ("GET", "/_sandbox/tokens/{fingerprint}", "Shows one token."),
     (
         "PATCH",

@@ -88,6 +88,19 @@ impl Members {
         }
     }
 
+    /// A number or `null`, which differ from an absent member.
+    #[expect(clippy::option_option, reason = "absent, null and a value mean different things")]
+    pub(crate) fn number_or_null(&mut self, name: &str) -> Result<Option<Option<u64>>, String> {
+        match self.take_even_null(name) {
+            None => Ok(None),
+            Some(Value::Null) => Ok(Some(None)),
+            Some(value) => match value.as_u64() {
+                Some(number) => Ok(Some(Some(number))),
+                None => Err(format!("`{name}` must be a whole number, or null.")),
+            },
+        }
+    }
+
     pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, String> {
         match self.take(name) {
             None => Ok(None),

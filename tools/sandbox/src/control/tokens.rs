@@ -12,10 +12,15 @@ use serde_json::{Value, json};
 use super::members::Members;
 use super::{error_response, json_response, members};
 use crate::app_state::AppState;
+use crate::limits::RateLimits;
 use crate::scopes::Scopes;
-use crate::state::{App, NewToken, Origin, Token, UserId, VimeoState};
+use crate::state::{App, NewToken, Origin, Token, User, UserId, VimeoState};
+use crate::token_usage::Usage;
 
 const TOKEN_USER: &str = "`user` must be true, false, null, \"/users/N\" or an object with a `name`.";
+
+/// How many tokens one request may create.
+const COUNT_MAX: u64 = 20_000;
 
 /// The user of a new token.
 pub(super) enum TokenUser {
@@ -25,45 +30,125 @@ pub(super) enum TokenUser {
     None,
 }
 
+/// The order for one token.
+struct TokenIn {
+    app: String,
+    scopes: Scopes,
+    user: TokenUser,
+}
+
+/// The order for many tokens, each of a new user.
+struct TokensIn {
+    app: String,
+    scopes: Scopes,
+    /// The users' name, before a number.
+    name: String,
+    count: u64,
+    requests_per_minute: Option<u64>,
+}
+
 /// `POST /_sandbox/tokens`.
 pub(super) async fn create(State(app_state): State<Arc<AppState>>, body: Body) -> Response {
-    match members(body).await.and_then(|members| make(&app_state, members)) {
+    let made = members(body).await.and_then(|members| {
+        if members.has("count") {
+            make_many(&app_state, &read_many(members)?)
+        } else {
+            make(&app_state, read_one(members)?)
+        }
+    });
+    match made {
         Ok(shown) => json_response(StatusCode::CREATED, &shown),
         Err(sentence) => error_response(StatusCode::BAD_REQUEST, &sentence),
     }
 }
 
-fn make(app_state: &AppState, mut members: Members) -> Result<Value, String> {
-    members.refuse_unknown("a token", &["app", "scopes", "user"])?;
-    let named =
-        members.text("app")?.ok_or("A token needs an `app`: a client id, or a URI such as /apps/1.")?;
-    let scopes = read_scopes(members.take("scopes"))?;
-    let user = read_token_user(members.take_even_null("user"))?;
+fn read_one(mut members: Members) -> Result<TokenIn, String> {
+    members.refuse_unknown("a token", &["app", "scopes", "user", "count"])?;
+    Ok(TokenIn {
+        app: read_app(&mut members)?,
+        scopes: read_scopes(members.take("scopes"))?,
+        user: read_token_user(members.take_even_null("user"))?,
+    })
+}
 
+fn read_many(mut members: Members) -> Result<TokensIn, String> {
+    let known = ["app", "scopes", "user", "count", "requests_per_minute"];
+    members.refuse_unknown("an order with `count`", &known)?;
+    let name = match members.take_even_null("user").map(|user| read_token_user(Some(user))).transpose()? {
+        None => "User".to_owned(),
+        Some(TokenUser::New { name }) => name,
+        Some(_) => {
+            return Err("With `count` each token has a new user: `user` must be an object with the `name` \
+                        that comes before their numbers."
+                .to_owned());
+        }
+    };
+    let count = members.number("count")?.unwrap_or_default();
+    if !(1..=COUNT_MAX).contains(&count) {
+        return Err(format!("`count` must be from 1 to {COUNT_MAX}."));
+    }
+    Ok(TokensIn {
+        app: read_app(&mut members)?,
+        scopes: read_scopes(members.take("scopes"))?,
+        name,
+        count,
+        requests_per_minute: members.number("requests_per_minute")?,
+    })
+}
+
+fn read_app(members: &mut Members) -> Result<String, String> {
+    let needed = "A token needs an `app`: a client id, or a URI such as /apps/1.";
+    members.text("app")?.ok_or_else(|| needed.to_owned())
+}
+
+fn make(app_state: &AppState, order: TokenIn) -> Result<Value, String> {
     let mut vimeo_state = app_state.vimeo();
-    let app = find_live_app(&vimeo_state, &named)?;
-    let user = user.resolve(&mut vimeo_state, app.owner)?;
-    let token = vimeo_state.add_token(NewToken {
-        app: app.id,
-        scopes,
-        user,
-        origin: Origin::Issued,
-        expires_at: None,
-    });
+    let app = find_live_app(&vimeo_state, &order.app)?;
+    let user = order.user.resolve(&mut vimeo_state, app.owner)?;
+    let token = vimeo_state.add_token(issued(&app, order.scopes, user));
     let user = user.and_then(|id| vimeo_state.find_user(id)).cloned();
     drop(vimeo_state);
+    Ok(present_made(&app_state.rate_limits(), &app, &token, user.as_ref()))
+}
+
+fn make_many(app_state: &AppState, order: &TokensIn) -> Result<Value, String> {
+    let mut vimeo_state = app_state.vimeo();
+    let app = find_live_app(&vimeo_state, &order.app)?;
+    let made: Vec<(Token, User)> = (1..=order.count)
+        .map(|number| {
+            let mut user = vimeo_state.add_user(format!("{} {number}", order.name));
+            user.requests_per_minute = order.requests_per_minute;
+            if let Some(added) = vimeo_state.find_user_mut(user.id) {
+                added.requests_per_minute = order.requests_per_minute;
+            }
+            (vimeo_state.add_token(issued(&app, order.scopes.clone(), Some(user.id))), user)
+        })
+        .collect();
+    drop(vimeo_state);
+    let rate_limits = app_state.rate_limits();
+    let tokens: Vec<Value> =
+        made.iter().map(|(token, user)| present_made(&rate_limits, &app, token, Some(user))).collect();
+    Ok(json!({"tokens": tokens}))
+}
+
+fn issued(app: &App, scopes: Scopes, user: Option<UserId>) -> NewToken {
+    NewToken { app: app.id, scopes, user, origin: Origin::Issued, expires_at: None }
+}
+
+/// A new token with its value, which later only its fingerprint stands for.
+fn present_made(rate_limits: &RateLimits, app: &App, token: &Token, user: Option<&User>) -> Value {
     let user = user.map(|user| {
-        let plan = app_state.rate_limits().plan(&user);
-        json!({"uri": user.id.to_string(), "name": user.name, "account": plan.name()})
+        let account = rate_limits.plan(user).name();
+        json!({"uri": user.id.to_string(), "name": user.name, "account": account})
     });
-    Ok(json!({
+    json!({
         "access_token": token.value,
         "fingerprint": token.fingerprint,
         "scope": token.scopes.to_string(),
         "app": {"name": app.name, "uri": app.id.to_string()},
         "user": user,
         "kind": token.kind(),
-    }))
+    })
 }
 
 /// The app that a control names, for a new token or code.
@@ -125,22 +210,25 @@ pub(super) fn read_token_user(value: Option<Value>) -> Result<TokenUser, String>
 /// `GET /_sandbox/tokens`.
 pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
     let now = app_state.now();
-    let vimeo_state = app_state.vimeo();
-    let tokens: Vec<Value> = vimeo_state.list_tokens().into_iter().map(|token| present(token, now)).collect();
-    drop(vimeo_state);
+    let tokens: Vec<Token> = app_state.vimeo().list_tokens().into_iter().cloned().collect();
+    let usage = app_state.token_usage();
+    let tokens: Vec<Value> = tokens.iter().map(|token| present(token, usage.of(&token.value), now)).collect();
+    drop(usage);
     json_response(StatusCode::OK, &json!({"tokens": tokens}))
 }
 
 /// `GET /_sandbox/tokens/{fingerprint}`.
 pub(super) async fn show(State(app_state): State<Arc<AppState>>, Path(wanted): Path<String>) -> Response {
-    let now = app_state.now();
-    match app_state.vimeo().token_by_fingerprint(&wanted) {
-        Some(token) => json_response(StatusCode::OK, &present(token, now)),
-        None => no_token(),
-    }
+    let token = app_state.vimeo().token_by_fingerprint(&wanted).cloned();
+    token.map_or_else(no_token, |token| show_one(&app_state, &token))
 }
 
-fn present(token: &Token, now: Timestamp) -> Value {
+fn show_one(app_state: &AppState, token: &Token) -> Response {
+    let usage = app_state.token_usage().of(&token.value);
+    json_response(StatusCode::OK, &present(token, usage, app_state.now()))
+}
+
+fn present(token: &Token, usage: Usage, now: Timestamp) -> Value {
     json!({
         "fingerprint": token.fingerprint,
         "app": token.app.to_string(),
@@ -151,6 +239,9 @@ fn present(token: &Token, now: Timestamp) -> Value {
         "revoked": token.is_revoked,
         "expired": token.has_expired(now),
         "expires_at": token.expires_at.map(|at| at.to_string()),
+        "requests": usage.requests,
+        "refused_429": usage.refused,
+        "last_request_at": usage.last_request_at.map(|at| at.to_string()),
     })
 }
 
@@ -202,7 +293,9 @@ pub(super) async fn change(
         Some(false) => None,
         None => token.expires_at,
     };
-    json_response(StatusCode::OK, &present(token, now))
+    let token = token.clone();
+    drop(vimeo_state);
+    show_one(&app_state, &token)
 }
 
 fn read_change(mut members: Members) -> Result<Change, String> {

@@ -14,7 +14,8 @@ use crate::app_state::AppState;
 use crate::state::{Period, Quota, QuotaLimit, Unit, User, UserId};
 use crate::users::present_quota;
 
-const MEMBERS: [&str; 6] = ["name", "plan", "email_verified", "folders", "refused_views", "quota"];
+const MEMBERS: [&str; 7] =
+    ["name", "plan", "requests_per_minute", "email_verified", "folders", "refused_views", "quota"];
 
 /// `GET /_sandbox/users`.
 pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
@@ -72,6 +73,7 @@ pub(super) async fn edit(
 struct Change {
     name: Option<String>,
     plan: Option<Option<crate::Plan>>,
+    requests_per_minute: Option<Option<u64>>,
     has_verified_email: Option<bool>,
     may_manage_folders: Option<bool>,
     refused_views: Option<Vec<String>>,
@@ -80,13 +82,13 @@ struct Change {
 
 impl Change {
     fn apply(self, user: &mut User) {
-        let Self { name, plan, has_verified_email, may_manage_folders, refused_views, quota } = self;
-        user.name = name.unwrap_or_else(|| user.name.clone());
-        user.plan = plan.unwrap_or(user.plan);
-        user.has_verified_email = has_verified_email.unwrap_or(user.has_verified_email);
-        user.may_manage_folders = may_manage_folders.unwrap_or(user.may_manage_folders);
-        user.refused_views = refused_views.unwrap_or_else(|| user.refused_views.clone());
-        user.quota = quota.unwrap_or_else(|| user.quota.clone());
+        user.name = self.name.unwrap_or_else(|| user.name.clone());
+        user.plan = self.plan.unwrap_or(user.plan);
+        user.requests_per_minute = self.requests_per_minute.unwrap_or(user.requests_per_minute);
+        user.has_verified_email = self.has_verified_email.unwrap_or(user.has_verified_email);
+        user.may_manage_folders = self.may_manage_folders.unwrap_or(user.may_manage_folders);
+        user.refused_views = self.refused_views.unwrap_or_else(|| user.refused_views.clone());
+        user.quota = self.quota.unwrap_or_else(|| user.quota.clone());
     }
 }
 
@@ -109,6 +111,7 @@ fn read(mut members: Members) -> Result<Change, String> {
     Ok(Change {
         name: members.text("name")?,
         plan,
+        requests_per_minute: members.number_or_null("requests_per_minute")?,
         has_verified_email: members.boolean("email_verified")?,
         may_manage_folders: members.boolean("folders")?,
         refused_views: members.texts("refused_views")?,
@@ -162,6 +165,7 @@ fn present(app_state: &AppState, user: &User) -> Value {
         "name": user.name,
         "account": plan.name(),
         "plan": user.plan.map(crate::Plan::name),
+        "requests_per_minute": user.requests_per_minute,
         "email_verified": user.has_verified_email,
         "folders": user.may_manage_folders,
         "refused_views": user.refused_views,

@@ -97,6 +97,11 @@ impl VimeoState {
         self.tokens.get(token).is_none() && self.guest_app(token).is_some()
     }
 
+    /// Whether a token exists, valid or not, or is about to become a guest's.
+    pub(crate) fn knows_token(&self, token: &str) -> bool {
+        self.tokens.get(token).is_some() || self.guest_app(token).is_some()
+    }
+
     /// Adds an unknown token as the guest app's, if open mode accepts it.
     pub(crate) fn add_guest_token(&mut self, token: &str) {
         if !self.accepts_guest(token) {

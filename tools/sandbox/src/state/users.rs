@@ -15,6 +15,9 @@ pub(crate) struct User {
     pub(crate) name: String,
     /// The user's own plan, with its rate limit enforced; otherwise that of the sandbox applies.
     pub(crate) plan: Option<Plan>,
+    /// The user's own rate limit, enforced instead of the plan's.
+    #[serde(default)]
+    pub(crate) requests_per_minute: Option<u64>,
     pub(crate) has_verified_email: bool,
     pub(crate) may_manage_folders: bool,
     /// Values of `privacy.view` that are rejected, in addition to those that the plan does not include.
@@ -30,6 +33,7 @@ impl User {
             id,
             name,
             plan: None,
+            requests_per_minute: None,
             has_verified_email: true,
             may_manage_folders: true,
             refused_views: Vec::new(),

@@ -40,6 +40,7 @@ mod setting_errors;
 mod state_file;
 mod support;
 mod token_controls;
+mod token_usage;
 mod tus;
 mod tus_clients;
 mod upload_offsets;
