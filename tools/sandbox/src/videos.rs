@@ -6,6 +6,7 @@ mod present;
 mod privacy;
 mod settings;
 mod versions;
+mod views;
 
 use std::sync::Arc;
 

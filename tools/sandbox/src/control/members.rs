@@ -79,6 +79,17 @@ impl Members {
         }
     }
 
+    /// An array of strings or `null`, which differ from an absent member.
+    #[expect(clippy::option_option, reason = "absent, null and a value mean different things")]
+    pub(crate) fn texts_or_null(&mut self, name: &str) -> Result<Option<Option<Vec<String>>>, String> {
+        if self.0.get(name).is_some_and(Value::is_null) {
+            return Ok(Some(None));
+        }
+        let texts =
+            self.texts(name).map_err(|_| format!("`{name}` must be an array of strings, or null."))?;
+        Ok(texts.map(Some))
+    }
+
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
         match self.take(name) {
             None => Ok(None),

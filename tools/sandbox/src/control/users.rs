@@ -14,8 +14,17 @@ use crate::app_state::AppState;
 use crate::state::{Period, Quota, QuotaLimit, Unit, User, UserId};
 use crate::users::present_quota;
 
-const MEMBERS: [&str; 7] =
-    ["name", "plan", "requests_per_minute", "email_verified", "folders", "refused_views", "quota"];
+const MEMBERS: [&str; 9] = [
+    "name",
+    "plan",
+    "requests_per_minute",
+    "email_verified",
+    "folders",
+    "refused_views",
+    "allowed_privacies",
+    "shows_allowed_privacies",
+    "quota",
+];
 
 /// `GET /_sandbox/users`.
 pub(super) async fn list(State(app_state): State<Arc<AppState>>) -> Response {
@@ -77,6 +86,8 @@ struct Change {
     has_verified_email: Option<bool>,
     may_manage_folders: Option<bool>,
     refused_views: Option<Vec<String>>,
+    allowed_privacies: Option<Option<Vec<String>>>,
+    shows_allowed_privacies: Option<bool>,
     quota: Option<Option<Quota>>,
 }
 
@@ -88,6 +99,9 @@ impl Change {
         user.has_verified_email = self.has_verified_email.unwrap_or(user.has_verified_email);
         user.may_manage_folders = self.may_manage_folders.unwrap_or(user.may_manage_folders);
         user.refused_views = self.refused_views.unwrap_or_else(|| user.refused_views.clone());
+        let shown = &mut user.allowed_privacies;
+        shown.views = self.allowed_privacies.unwrap_or_else(|| shown.views.clone());
+        shown.is_shown = self.shows_allowed_privacies.unwrap_or(shown.is_shown);
         user.quota = self.quota.unwrap_or_else(|| user.quota.clone());
     }
 }
@@ -115,6 +129,8 @@ fn read(mut members: Members) -> Result<Change, String> {
         has_verified_email: members.boolean("email_verified")?,
         may_manage_folders: members.boolean("folders")?,
         refused_views: members.texts("refused_views")?,
+        allowed_privacies: members.texts_or_null("allowed_privacies")?,
+        shows_allowed_privacies: members.boolean("shows_allowed_privacies")?,
         quota,
     })
 }
@@ -169,6 +185,8 @@ fn present(app_state: &AppState, user: &User) -> Value {
         "email_verified": user.has_verified_email,
         "folders": user.may_manage_folders,
         "refused_views": user.refused_views,
+        "allowed_privacies": user.allowed_privacies.views,
+        "shows_allowed_privacies": user.allowed_privacies.is_shown,
         "upload_quota": present_quota(&vimeo_state, user),
         "videos": vimeo_state.videos_of(user.id).len(),
     })

@@ -22,6 +22,8 @@ pub(crate) struct User {
     pub(crate) may_manage_folders: bool,
     /// Values of `privacy.view` that are rejected, in addition to those that the plan does not include.
     pub(crate) refused_views: Vec<String>,
+    #[serde(default)]
+    pub(crate) allowed_privacies: AllowedPrivacies,
     /// Absent if Vimeo shows none.
     pub(crate) quota: Option<Quota>,
     pub(crate) presets: Vec<PresetId>,
@@ -37,9 +39,24 @@ impl User {
             has_verified_email: true,
             may_manage_folders: true,
             refused_views: Vec::new(),
+            allowed_privacies: AllowedPrivacies::default(),
             quota: Some(Quota::default_limits()),
             presets: Vec::new(),
         }
+    }
+}
+
+/// What the `allowed_privacies` of a user's videos show. It decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AllowedPrivacies {
+    /// Absent if they are those of the plan, without the refused ones.
+    pub(crate) views: Option<Vec<String>>,
+    pub(crate) is_shown: bool,
+}
+
+impl Default for AllowedPrivacies {
+    fn default() -> Self {
+        Self { views: None, is_shown: true }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::views;
 use crate::UnlistedUris;
 use crate::ambient::iso_8601;
 use crate::app_state::AppState;
 use crate::fields::Fields;
 use crate::folders;
 use crate::limits::Plan;
-use crate::state::{Approach, Failure, Settings, Stage, Upload, Version, Video, VimeoState};
+use crate::state::{Approach, Failure, Settings, Stage, Upload, User, Version, Video, VimeoState};
 use crate::uploads;
 use crate::users;
 
@@ -76,6 +77,10 @@ pub(crate) fn video(
         members.insert("parent_project".to_owned(), parent_folder(app_state, vimeo_state, video, audience));
         if settings.privacy.view == "password" {
             members.insert("password".to_owned(), json!(settings.password));
+        }
+        let owner = vimeo_state.find_user(video.owner);
+        if let Some(allowed) = owner.and_then(|user| views::allowed_privacies(user, plan(app_state, user))) {
+            members.insert("allowed_privacies".to_owned(), json!(allowed));
         }
     }
     shown
@@ -151,15 +156,18 @@ pub(crate) fn version(
 }
 
 fn owner(app_state: &AppState, vimeo_state: &VimeoState, video: &Video, audience: Audience) -> Value {
-    // Rate limits must not be locked while the state is: the sandbox's plan is sufficient here.
-    let plan = |own: Option<Plan>| own.or(app_state.plan).unwrap_or(Plan::Enterprise);
     let Some(user) = vimeo_state.find_user(video.owner) else { return Value::Null };
-    let mut shown = users::present_public(user, plan(user.plan));
+    let mut shown = users::present_public(user, plan(app_state, user));
     let may_upload = vimeo_state.app_by_id(video.app).is_some_and(|app| app.has_upload_access);
     if let (Audience::Owner, true, Value::Object(members)) = (audience, may_upload, &mut shown) {
         members.insert("upload_quota".to_owned(), users::present_quota(vimeo_state, user));
     }
     shown
+}
+
+/// The plan of a user. Rate limits must not be locked while the state is, so they are not asked.
+fn plan(app_state: &AppState, user: &User) -> Plan {
+    user.plan.or(app_state.plan).unwrap_or(Plan::Enterprise)
 }
 
 /// The `status` of a video.

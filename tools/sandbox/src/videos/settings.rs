@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use super::views::{self, VIEWS};
 use crate::api_request::ErrorResponse;
 use crate::catalogue::{CONTENT_RATINGS, LICENSES, is_language};
 use crate::errors::{self, Invalid};
 use crate::limits::Plan;
 use crate::state::{DOMAINS_MAX, Settings, User};
 
-const VIEWS: [&str; 7] = ["anybody", "nobody", "password", "unlisted", "disable", "users", "contacts"];
 const EMBEDS: [&str; 3] = ["private", "public", "whitelist"];
 const COMMENTS: [&str; 3] = ["anybody", "contacts", "nobody"];
 const NAME_CHARACTERS_MAX: usize = 128;
@@ -183,9 +183,7 @@ fn check_view(
     invalid: &mut InvalidFields,
     context: EditContext<'_>,
 ) -> Result<(), ErrorResponse> {
-    let is_paid_only = matches!(view, "unlisted" | "disable" | "users" | "contacts");
-    let is_refused = context.user.refused_views.iter().any(|refused| refused == view);
-    if !is_refused && (!is_paid_only || !context.plan.is_free()) {
+    if views::is_allowed(context.user, context.plan, view) {
         return Ok(());
     }
     let code = match view {

@@ -33,6 +33,7 @@ mod model;
 mod oauth;
 mod official_clients;
 mod open_mode;
+mod privacies;
 mod pulls;
 mod rate_limits;
 mod redirect_uris;
