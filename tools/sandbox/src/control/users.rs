@@ -14,7 +14,7 @@ use crate::app_state::AppState;
 use crate::state::{Period, Quota, QuotaLimit, Unit, User, UserId};
 use crate::users::present_quota;
 
-const MEMBERS: [&str; 9] = [
+const MEMBERS: [&str; 10] = [
     "name",
     "plan",
     "requests_per_minute",
@@ -23,6 +23,7 @@ const MEMBERS: [&str; 9] = [
     "refused_views",
     "allowed_privacies",
     "shows_allowed_privacies",
+    "cold_privacy",
     "quota",
 ];
 
@@ -88,6 +89,7 @@ struct Change {
     refused_views: Option<Vec<String>>,
     allowed_privacies: Option<Option<Vec<String>>>,
     shows_allowed_privacies: Option<bool>,
+    has_cold_privacy: Option<bool>,
     quota: Option<Option<Quota>>,
 }
 
@@ -99,6 +101,7 @@ impl Change {
         user.has_verified_email = self.has_verified_email.unwrap_or(user.has_verified_email);
         user.may_manage_folders = self.may_manage_folders.unwrap_or(user.may_manage_folders);
         user.refused_views = self.refused_views.unwrap_or_else(|| user.refused_views.clone());
+        user.has_cold_privacy = self.has_cold_privacy.unwrap_or(user.has_cold_privacy);
         let shown = &mut user.allowed_privacies;
         shown.views = self.allowed_privacies.unwrap_or_else(|| shown.views.clone());
         shown.is_shown = self.shows_allowed_privacies.unwrap_or(shown.is_shown);
@@ -131,6 +134,7 @@ fn read(mut members: Members) -> Result<Change, String> {
         refused_views: members.texts("refused_views")?,
         allowed_privacies: members.texts_or_null("allowed_privacies")?,
         shows_allowed_privacies: members.boolean("shows_allowed_privacies")?,
+        has_cold_privacy: members.boolean("cold_privacy")?,
         quota,
     })
 }
@@ -187,6 +191,7 @@ fn present(app_state: &AppState, user: &User) -> Value {
         "refused_views": user.refused_views,
         "allowed_privacies": user.allowed_privacies.views,
         "shows_allowed_privacies": user.allowed_privacies.is_shown,
+        "cold_privacy": user.has_cold_privacy,
         "upload_quota": present_quota(&vimeo_state, user),
         "videos": vimeo_state.videos_of(user.id).len(),
     })

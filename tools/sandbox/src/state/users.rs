@@ -24,6 +24,9 @@ pub(crate) struct User {
     pub(crate) refused_views: Vec<String>,
     #[serde(default)]
     pub(crate) allowed_privacies: AllowedPrivacies,
+    /// Whether all of the user's videos are served more narrowly than their views say.
+    #[serde(default)]
+    pub(crate) has_cold_privacy: bool,
     /// Absent if Vimeo shows none.
     pub(crate) quota: Option<Quota>,
     pub(crate) presets: Vec<PresetId>,
@@ -40,6 +43,7 @@ impl User {
             may_manage_folders: true,
             refused_views: Vec::new(),
             allowed_privacies: AllowedPrivacies::default(),
+            has_cold_privacy: false,
             quota: Some(Quota::default_limits()),
             presets: Vec::new(),
         }

@@ -72,6 +72,8 @@ pub(crate) fn video(
         ("upload", &|| json!(upload.map(|upload| self::upload(app_state, upload, audience)))),
         ("transcode", &|| json!({"status": upload.map_or("error", transcode_status)})),
         ("is_playable", &|| json!(upload.is_some_and(Upload::is_playable))),
+        ("is_cold_privacy_restricted", &|| json!(is_cold_restricted(app_state, vimeo_state, video))),
+        ("is_cold_storage", &|| json!(false)),
     ]);
     if let (Audience::Owner, Value::Object(members)) = (audience, &mut shown) {
         members.insert("parent_project".to_owned(), parent_folder(app_state, vimeo_state, video, audience));
@@ -84,6 +86,12 @@ pub(crate) fn video(
         }
     }
     shown
+}
+
+fn is_cold_restricted(app_state: &AppState, vimeo_state: &VimeoState, video: &Video) -> bool {
+    let view = &video.settings.privacy.view;
+    let owner = vimeo_state.find_user(video.owner);
+    owner.is_some_and(|user| views::is_cold_restricted(user, plan(app_state, user), view))
 }
 
 fn privacy(settings: &Settings) -> Value {

@@ -28,3 +28,9 @@ pub(super) fn allowed_privacies(user: &User, plan: Plan) -> Option<Vec<&str>> {
         None => Some(VIEWS.into_iter().filter(|view| is_allowed(user, plan, view)).collect()),
     }
 }
+
+/// Whether a video is served more narrowly than its view says: its owner's plan no longer includes the view, or a control
+/// says so.
+pub(super) fn is_cold_restricted(user: &User, plan: Plan, view: &str) -> bool {
+    user.has_cold_privacy || !is_in_plan(plan, view)
+}

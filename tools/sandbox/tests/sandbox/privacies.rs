@@ -78,3 +78,68 @@ async fn allowed_privacies_are_set_by_a_control_or_left_out() {
         assert!(refused.status == 400 && refused.text().contains("array of strings, or null"));
     }
 }
+
+#[tokio::test]
+async fn a_downgrade_restricts_videos_whose_view_the_plan_no_longer_includes() {
+    let sandbox = TestSandbox::strict().await;
+    let public = sandbox.placeholder(json!({})).await;
+    let unlisted = sandbox.placeholder(json!({"privacy": {"view": "unlisted"}})).await;
+    let is_cold = async |uri: &str| {
+        let video = sandbox.video(uri).await;
+        assert_eq!(video["is_cold_storage"], false);
+        video["is_cold_privacy_restricted"].as_bool().unwrap()
+    };
+    assert_eq!((is_cold(&public).await, is_cold(&unlisted).await), (false, false));
+
+    sandbox.change_owner(json!({"plan": "free"})).await;
+    assert_eq!((is_cold(&public).await, is_cold(&unlisted).await), (false, true));
+    let video = sandbox.video(&unlisted).await;
+    assert_eq!((&video["privacy"]["view"], &video["uri"]), (&json!("unlisted"), &json!(unlisted)));
+    let picked =
+        sandbox.video(&format!("{unlisted}?fields=is_cold_privacy_restricted,is_cold_storage")).await;
+    assert_eq!(picked, json!({"is_cold_privacy_restricted": true, "is_cold_storage": false}));
+    // Other settings can be changed as before.
+    let renamed = sandbox.call("PATCH", &unlisted, &json!({"name": "Renamed"})).await;
+    assert_eq!((renamed.status, &renamed.json()["is_cold_privacy_restricted"]), (200, &json!(true)));
+
+    sandbox.change_owner(json!({"plan": "starter"})).await;
+    assert!(!is_cold(&unlisted).await);
+    sandbox.change_owner(json!({"plan": "basic"})).await;
+    assert!(is_cold(&unlisted).await);
+    assert_eq!(sandbox.set_view(&unlisted, "nobody").await.json()["is_cold_privacy_restricted"], false);
+}
+
+#[tokio::test]
+async fn a_view_is_refused_after_a_downgrade_between_create_and_change() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({"privacy": {"view": "nobody"}})).await;
+    sandbox.change_owner(json!({"plan": "free"})).await;
+    for (view, code) in [("users", 2410), ("disable", 2411), ("contacts", 2412)] {
+        let refused = sandbox.set_view(&uri, view).await;
+        assert_eq!((refused.status, refused.code()), (403, json!(code)));
+    }
+    let refused = sandbox.set_view(&uri, "unlisted").await;
+    assert_eq!((refused.status, refused.code()), (400, json!(2204)));
+    assert_eq!(refused.json()["invalid_parameters"][0]["field"], "privacy.view");
+    let video = sandbox.video(&uri).await;
+    assert_eq!(
+        (&video["privacy"]["view"], &video["is_cold_privacy_restricted"]),
+        (&json!("nobody"), &json!(false))
+    );
+    sandbox.change_owner(json!({"plan": "standard"})).await;
+    assert_eq!(sandbox.set_view(&uri, "unlisted").await.status, 200);
+}
+
+#[tokio::test]
+async fn cold_privacy_restricts_videos_whose_view_is_accepted() {
+    let sandbox = TestSandbox::strict().await;
+    let uri = sandbox.placeholder(json!({})).await;
+    for is_cold in [true, false] {
+        sandbox.change_owner(json!({"cold_privacy": is_cold})).await;
+        let changed = sandbox.set_view(&uri, "anybody").await;
+        assert_eq!((changed.status, &changed.json()["is_cold_privacy_restricted"]), (200, &json!(is_cold)));
+        assert_eq!(sandbox.video(&uri).await["is_cold_privacy_restricted"], is_cold);
+    }
+    let refused = sandbox.control("PATCH", "users/240002", &json!({"cold_privacy": 1})).await;
+    assert!(refused.status == 400 && refused.text().contains("`cold_privacy` must be true or false"));
+}
