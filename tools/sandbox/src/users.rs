@@ -117,18 +117,18 @@ pub(crate) fn present_quota(vimeo_state: &VimeoState, user: &User) -> Value {
         let space = json!({"free": null, "max": null, "used": null, "showing": null, "unit": null});
         return json!({"space": space, "periodic": with(nothing(Value::Null), &periodic(None)), "lifetime": nothing(Value::Null)});
     };
-    let uploaded = vimeo_state.used_by(user.id, quota.unit);
+    let pools = vimeo_state.used_by(user.id, quota);
     let unit = json!(match quota.unit {
         Unit::Size => "video_size",
         Unit::Count => "video_count",
     });
-    let numbers = |bound: &QuotaLimit| {
-        let spent = bound.used_before.saturating_add(uploaded);
+    let numbers = |bound: &QuotaLimit, used: u64| {
+        let spent = bound.used_before.saturating_add(used);
         let free = bound.max.map(|max| max.saturating_sub(spent));
         json!({"free": free, "max": bound.max, "used": spent, "unit": unit})
     };
-    let lifetime = quota.lifetime.as_ref().map(numbers);
-    let period = quota.periodic.as_ref().map(|(_, bound)| numbers(bound));
+    let lifetime = quota.lifetime.as_ref().map(|bound| numbers(bound, pools.general));
+    let period = quota.periodic.as_ref().map(|(_, bound)| numbers(bound, pools.general));
     let free = |numbers: &Option<Value>| numbers.as_ref().and_then(|numbers| numbers.get("free")?.as_u64());
     // The smaller of the two is shown.
     let is_periodic = match (free(&period), free(&lifetime)) {
@@ -139,11 +139,15 @@ pub(crate) fn present_quota(vimeo_state: &VimeoState, user: &User) -> Value {
     };
     let (tighter, showing) = if is_periodic { (&period, "periodic") } else { (&lifetime, "lifetime") };
     let space = tighter.clone().unwrap_or_else(|| nothing(unit.clone()));
-    json!({
+    let shown = json!({
         "space": with(space, &json!({"showing": showing})),
         "periodic": with(period.unwrap_or_else(|| nothing(Value::Null)), &periodic(Some(quota))),
         "lifetime": lifetime.unwrap_or_else(|| nothing(Value::Null)),
-    })
+    });
+    match &quota.restricted {
+        Some(bound) => with(shown, &json!({"restricted": numbers(bound, pools.restricted)})),
+        None => shown,
+    }
 }
 
 /// The additional members of a periodic quota. No period ends in the sandbox.

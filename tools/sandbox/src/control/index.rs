@@ -35,7 +35,7 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "/_sandbox/users",
         "Creates a user: {\"name\"?, \"plan\"? (null: the sandbox's), \"requests_per_minute\"? (null: the plan's), \"email_verified\"? (true), \"folders\"? (true: may manage \
          them), \"refused_views\"? ([]), \"allowed_privacies\"? (null: derived), \"shows_allowed_privacies\"? (true), \"cold_privacy\"? (false), \"quota\"?: null for unknown, or {\"unit\"? (\"size\" or \"count\"), \
-         \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\", \"lifetime\")}, where max may be null}.",
+         \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"restricted\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\", \"lifetime\")}, where max may be null}.",
     ),
     ("PATCH", "/_sandbox/users/{number}", "Changes a user: what POST takes, and only what is named."),
     (

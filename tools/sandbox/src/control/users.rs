@@ -141,7 +141,7 @@ fn read(mut members: Members) -> Result<Change, String> {
 
 fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
     let mut members = Members::from(members);
-    members.refuse_unknown("a `quota`", &["unit", "lifetime", "periodic", "period"])?;
+    members.refuse_unknown("a `quota`", &["unit", "lifetime", "periodic", "period", "restricted"])?;
     let unit = match members.text("unit")?.as_deref() {
         None | Some("size") => Unit::Size,
         Some("count") => Unit::Count,
@@ -156,7 +156,8 @@ fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
     };
     let lifetime = read_bound(&mut members, "lifetime")?;
     let periodic = read_bound(&mut members, "periodic")?.map(|bound| (period, bound));
-    Ok(Quota { unit, lifetime, periodic })
+    let restricted = read_bound(&mut members, "restricted")?;
+    Ok(Quota { unit, lifetime, periodic, restricted })
 }
 
 fn read_bound(members: &mut Members, name: &str) -> Result<Option<QuotaLimit>, String> {

@@ -70,13 +70,16 @@ pub(crate) struct Quota {
     pub(crate) unit: Unit,
     pub(crate) lifetime: Option<QuotaLimit>,
     pub(crate) periodic: Option<(Period, QuotaLimit)>,
+    /// The limit of the videos that are not open to anybody. Absent if these count like all others.
+    #[serde(default)]
+    pub(crate) restricted: Option<QuotaLimit>,
 }
 
 impl Quota {
     /// The default quota: more than any test fills.
     pub(crate) fn default_limits() -> Self {
         let bound = QuotaLimit { max: Some(SPACE_MAX_BYTES), used_before: SPACE_USED_BYTES };
-        Self { unit: Unit::Size, lifetime: Some(bound), periodic: None }
+        Self { unit: Unit::Size, lifetime: Some(bound), periodic: None, restricted: None }
     }
 }
 
@@ -103,6 +106,15 @@ pub(crate) struct QuotaLimit {
 pub(crate) struct QuotaUse {
     pub(crate) bytes: u64,
     pub(crate) videos: u64,
+    /// Whether the video is not open to anybody.
+    pub(crate) is_restricted: bool,
+}
+
+/// What videos count in the two pools of a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PoolUse {
+    pub(crate) general: u64,
+    pub(crate) restricted: u64,
 }
 
 /// The limit of a quota that is exceeded.
@@ -110,13 +122,14 @@ pub(crate) struct QuotaUse {
 pub(crate) enum ExceededQuota {
     Lifetime,
     Periodic,
+    Restricted,
 }
 
 impl ExceededQuota {
     /// The `status` of a video that exceeds it.
     pub(crate) fn status(self) -> &'static str {
         match self {
-            Self::Lifetime => "total_cap_exceeded",
+            Self::Lifetime | Self::Restricted => "total_cap_exceeded",
             Self::Periodic => "quota_exceeded",
         }
     }
@@ -170,34 +183,47 @@ impl VimeoState {
     /// The limit of a user's quota that this addition would exceed.
     pub(crate) fn exceeded_quota(&self, user: &User, more: QuotaUse) -> Option<ExceededQuota> {
         let quota = user.quota.as_ref()?;
-        let more = match quota.unit {
+        let added = match quota.unit {
             Unit::Size => more.bytes,
             Unit::Count => more.videos,
         };
-        let wanted = self.used_by(user.id, quota.unit).saturating_add(more);
-        let is_exceeded =
-            |bound: &QuotaLimit| bound.max.is_some_and(|max| bound.used_before.saturating_add(wanted) > max);
-        if quota.lifetime.as_ref().is_some_and(is_exceeded) {
-            Some(ExceededQuota::Lifetime)
-        } else if quota.periodic.as_ref().is_some_and(|(_, bound)| is_exceeded(bound)) {
-            Some(ExceededQuota::Periodic)
-        } else {
-            None
+        let pools = self.used_by(user.id, quota);
+        let exceeds = |limit: &QuotaLimit, used: u64| {
+            let wanted = limit.used_before.saturating_add(used).saturating_add(added);
+            limit.max.is_some_and(|max| wanted > max)
+        };
+        match &quota.restricted {
+            Some(limit) if more.is_restricted => {
+                exceeds(limit, pools.restricted).then_some(ExceededQuota::Restricted)
+            }
+            _ if quota.lifetime.as_ref().is_some_and(|limit| exceeds(limit, pools.general)) => {
+                Some(ExceededQuota::Lifetime)
+            }
+            _ if quota.periodic.as_ref().is_some_and(|(_, limit)| exceeds(limit, pools.general)) => {
+                Some(ExceededQuota::Periodic)
+            }
+            _ => None,
         }
     }
 
     /// The limit of its owner's quota that is exceeded with the current bytes of a video.
     pub(crate) fn quota_exceeded_by(&self, video: VideoId) -> Option<ExceededQuota> {
-        let owner = self.users.get(&self.videos.get(video)?.owner)?;
-        self.exceeded_quota(owner, QuotaUse::default())
+        let video = self.videos.get(video)?;
+        let owner = self.users.get(&video.owner)?;
+        let is_restricted = video.settings.privacy.is_restricted();
+        self.exceeded_quota(owner, QuotaUse { is_restricted, ..QuotaUse::default() })
     }
 
-    /// What a user's videos count in their quota: bytes or videos.
-    pub(crate) fn used_by(&self, user: UserId, unit: Unit) -> u64 {
+    /// What a user's videos count in each pool of their quota: bytes or videos.
+    pub(crate) fn used_by(&self, user: UserId, quota: &Quota) -> PoolUse {
         let videos = self.videos_of(user);
-        match unit {
-            Unit::Count => videos.len() as u64,
-            Unit::Size => videos.bytes(),
+        let (all, restricted) = match quota.unit {
+            Unit::Count => (videos.len() as u64, videos.restricted().videos),
+            Unit::Size => (videos.bytes(), videos.restricted().bytes),
+        };
+        match quota.restricted {
+            Some(_) => PoolUse { general: all.saturating_sub(restricted), restricted },
+            None => PoolUse { general: all, restricted: 0 },
         }
     }
 }

@@ -39,6 +39,14 @@ struct VideoSet {
     by_name: BTreeSet<(String, VideoId)>,
     /// What they count in a quota of bytes.
     bytes: u64,
+    restricted: RestrictedUse,
+}
+
+/// What the videos that are not open to anybody count in a quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RestrictedUse {
+    pub(crate) videos: u64,
+    pub(crate) bytes: u64,
 }
 
 /// The properties of a video that the index depends on.
@@ -52,6 +60,7 @@ struct Keys {
     /// In lower case.
     name: String,
     bytes: u64,
+    is_restricted: bool,
     links: Vec<(String, VersionId)>,
     is_in_progress: bool,
 }
@@ -68,6 +77,11 @@ impl<'a> VideoList<'a> {
     /// What these videos count in a quota of bytes.
     pub(crate) fn bytes(self) -> u64 {
         self.0.map_or(0, |set| set.bytes)
+    }
+
+    /// What those of them count that are not open to anybody.
+    pub(crate) fn restricted(self) -> RestrictedUse {
+        self.0.map_or_else(RestrictedUse::default, |set| set.restricted)
     }
 
     /// Their numbers in an order.
@@ -174,6 +188,7 @@ impl Keys {
             modified_at: video.modified_at,
             name: video.settings.name.to_lowercase(),
             bytes: video.versions.iter().map(|version| version.upload.weight()).sum(),
+            is_restricted: video.settings.privacy.is_restricted(),
             links: video.versions.iter().map(link).collect(),
             is_in_progress: video.is_in_progress(),
         }
@@ -222,6 +237,10 @@ impl VideoSet {
         self.by_modified.insert((keys.modified_at, keys.id));
         self.by_name.insert((keys.name.clone(), keys.id));
         self.bytes += keys.bytes;
+        if keys.is_restricted {
+            self.restricted.videos += 1;
+            self.restricted.bytes += keys.bytes;
+        }
     }
 
     fn remove(&mut self, keys: &Keys) {
@@ -229,6 +248,10 @@ impl VideoSet {
         self.by_modified.remove(&(keys.modified_at, keys.id));
         self.by_name.remove(&(keys.name.clone(), keys.id));
         self.bytes -= keys.bytes;
+        if keys.is_restricted {
+            self.restricted.videos -= 1;
+            self.restricted.bytes -= keys.bytes;
+        }
     }
 }
 

@@ -80,6 +80,13 @@ pub(crate) struct Privacy {
     pub(crate) add: bool,
 }
 
+impl Privacy {
+    /// Whether the video is not open to anybody, and so counts in the restricted pool of a quota.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.view != "anybody"
+    }
+}
+
 impl Default for Privacy {
     fn default() -> Self {
         Self {

@@ -40,7 +40,8 @@ pub(crate) async fn create(State(app_state): State<Arc<AppState>>, request: ApiR
     let mut settings = Settings::default();
     settings::apply(&members, &mut settings, EditContext { user, plan })?;
     let mut vimeo_state = app_state.vimeo();
-    check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 1 })?;
+    let is_restricted = settings.privacy.is_restricted();
+    check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 1, is_restricted })?;
     let folder = match members.get("folder_uri") {
         None | Some(Value::Null) => None,
         Some(Value::String(uri)) => Some(folders::find_by_uri(&vimeo_state, user, uri)?),
@@ -180,9 +181,9 @@ pub(super) fn check_quota(
         return Ok(());
     };
     let code = match (exceeded_quota, quota.unit) {
-        (ExceededQuota::Lifetime, Unit::Size) => 4101,
+        (ExceededQuota::Lifetime | ExceededQuota::Restricted, Unit::Size) => 4101,
         (ExceededQuota::Periodic, Unit::Size) => 4102,
-        (ExceededQuota::Lifetime, Unit::Count) => 4103,
+        (ExceededQuota::Lifetime | ExceededQuota::Restricted, Unit::Count) => 4103,
         (ExceededQuota::Periodic, Unit::Count) => 4104,
     };
     Err(quota_reached(code).into())

@@ -39,8 +39,8 @@ pub(crate) async fn create_version(
     };
     let now = app_state.now();
     let mut vimeo_state = app_state.vimeo_now();
-    video_of(&vimeo_state, &request)?;
-    check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 0 })?;
+    let is_restricted = video_of(&vimeo_state, &request)?.settings.privacy.is_restricted();
+    check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 0, is_restricted })?;
     let new = wanted.into_version(file_name, app_state.link_expiry(now));
     let version = vimeo_state.add_version(id, new, now).ok_or_else(no_video)?;
     let video = vimeo_state.find_video(id).ok_or_else(no_video)?;

@@ -37,6 +37,7 @@ mod privacies;
 mod pulls;
 mod rate_limits;
 mod redirect_uris;
+mod restricted_quota;
 mod setting_errors;
 mod state_file;
 mod support;

@@ -94,7 +94,8 @@ pub(super) struct QuotaRow {
 
 impl UserRow {
     pub(super) fn of(app_state: &AppState, seen: &UserSummary) -> Self {
-        let quotas = ["lifetime", "periodic"].iter().filter_map(|kind| QuotaRow::of(&seen.quota, kind));
+        let quotas =
+            ["lifetime", "periodic", "restricted"].iter().filter_map(|kind| QuotaRow::of(&seen.quota, kind));
         Self {
             uri: seen.user.id.to_string(),
             name: name(&seen.user.name),
@@ -110,6 +111,7 @@ impl QuotaRow {
         let numbers = quota.get(kind)?;
         let (used, max) = (numbers.get("used")?.as_u64()?, numbers.get("max")?.as_u64());
         let each = match text(numbers, "period").as_str() {
+            "" if kind == "restricted" => ", not open to anybody".to_owned(),
             "" => String::new(),
             period => format!(" a {period}"),
         };

@@ -14,6 +14,7 @@ enum Change {
     RemoveVersion { video: usize },
     Rename { video: usize, name: String },
     Place { video: usize, folder: Option<usize> },
+    SetView { video: usize, view: &'static str },
     Receive { video: usize },
     Fail { video: usize },
     Remove { video: usize },
@@ -32,6 +33,8 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
         2 => (at.clone(), "[aAbB]{0,3}").prop_map(|(video, name)| Change::Rename { video, name }),
         2 => (at.clone(), prop::option::of(at.clone()))
             .prop_map(|(video, folder)| Change::Place { video, folder }),
+        2 => (at.clone(), prop::sample::select(vec!["anybody", "nobody", "unlisted"]))
+            .prop_map(|(video, view)| Change::SetView { video, view }),
         3 => at.clone().prop_map(|video| Change::Receive { video }),
         1 => at.clone().prop_map(|video| Change::Fail { video }),
         1 => at.clone().prop_map(|video| Change::Remove { video }),
@@ -105,6 +108,9 @@ impl Model {
             Change::Rename { video, name } => self.edit(video, |video| {
                 (video.settings.name, video.modified_at) = (name, now);
             }),
+            Change::SetView { video, view } => {
+                self.edit(video, |video| view.clone_into(&mut video.settings.privacy.view));
+            }
             Change::Place { video, folder } => {
                 let folder = folder.map(|at| self.folders[at % 2]);
                 self.edit(video, |video| video.folder = folder);
@@ -169,9 +175,12 @@ fn check(vimeo_state: &VimeoState, list: VideoList<'_>, is_wanted: impl Fn(&Vide
         expected.reverse();
         assert_eq!(list.ids(order, Direction::Descending).collect::<Vec<_>>(), expected);
     }
-    let versions =
-        vimeo_state.list_videos().filter(|video| is_wanted(video)).flat_map(|video| &video.versions);
-    assert_eq!(list.bytes(), versions.map(|version| version.upload.weight()).sum::<u64>());
+    let wanted = || vimeo_state.list_videos().filter(|video| is_wanted(video));
+    let bytes = |video: &Video| video.versions.iter().map(|version| version.upload.weight()).sum::<u64>();
+    assert_eq!(list.bytes(), wanted().map(bytes).sum::<u64>());
+    let closed = || wanted().filter(|video| video.settings.privacy.view != "anybody");
+    let restricted = RestrictedUse { videos: closed().count() as u64, bytes: closed().map(bytes).sum() };
+    assert_eq!(list.restricted(), restricted);
 }
 
 proptest! {
