@@ -116,10 +116,9 @@ fn make_many(app_state: &AppState, order: &TokensIn) -> Result<Value, String> {
     let app = find_live_app(&vimeo_state, &order.app)?;
     let made: Vec<(Token, User)> = (1..=order.count)
         .map(|number| {
-            let mut user = vimeo_state.add_user(format!("{} {number}", order.name));
-            user.requests_per_minute = order.requests_per_minute;
-            if let Some(added) = vimeo_state.find_user_mut(user.id) {
-                added.requests_per_minute = order.requests_per_minute;
+            let user = vimeo_state.add_user(format!("{} {number}", order.name));
+            if let Some(user) = vimeo_state.find_user_mut(user.id) {
+                user.requests_per_minute = order.requests_per_minute;
             }
             (vimeo_state.add_token(issued(&app, order.scopes.clone(), Some(user.id))), user)
         })
@@ -135,7 +134,7 @@ fn issued(app: &App, scopes: Scopes, user: Option<UserId>) -> NewToken {
     NewToken { app: app.id, scopes, user, origin: Origin::Issued, expires_at: None }
 }
 
-/// A new token with its value, which later only its fingerprint stands for.
+/// A new token with its value. Other controls show its fingerprint only.
 fn present_made(rate_limits: &RateLimits, app: &App, token: &Token, user: Option<&User>) -> Value {
     let user = user.map(|user| {
         let account = rate_limits.plan(user).name();
