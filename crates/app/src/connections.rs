@@ -5,7 +5,7 @@ use domain::connection::{
     Availability, Connection, ConnectionChange, ConnectionDraft, ConnectionName, Credentials,
     DescriptionChange, SecretCredentials,
 };
-use domain::id::ConnectionId;
+use domain::id::{AccountId, ConnectionId};
 use domain::idempotency::Operation;
 use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
@@ -15,6 +15,7 @@ use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, Counted, NewConnection};
 
 use crate::idempotency::Creation;
+use crate::verification::Verified;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 
 /// The version of a new connection.
@@ -85,7 +86,7 @@ impl App {
         complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
-        self.verify(caller, &draft.credentials).await?;
+        let verified = self.verify(caller, &draft.credentials).await?;
         let id = self.next_id();
         let created_at = id.at();
         let connection = Connection {
@@ -112,7 +113,8 @@ impl App {
         let subject = Some(connection.id.to_string());
         let event = self.audit_event(account, caller.actor.clone(), Action::CreateConnection, subject);
         let completion = complete(&connection);
-        let new = NewConnection { connection: connection.clone(), sealed, event, completion };
+        let health = self.new_health(verified, created_at);
+        let new = NewConnection { connection: connection.clone(), sealed, health, event, completion };
         self.store.insert_connection(account, new).await.map_err(of_connection)?;
         Ok(connection)
     }
@@ -146,12 +148,22 @@ impl App {
     ) -> Result<ConnectionPage, Error> {
         let account = &caller.account_id;
         // One more than the page, to see whether there is a next one.
-        let mut items = self.store.list_connections(account, after, limit.as_u32() + 1).await?;
+        let items = self.store.list_connections(account, after, limit.as_u32() + 1).await?;
+        Ok(self.connection_page(account, items, limit))
+    }
+
+    /// A page of `items`, of which there is one more if there is a next page.
+    pub(crate) fn connection_page(
+        &self,
+        account: &AccountId,
+        mut items: Vec<Connection>,
+        limit: PageLimit,
+    ) -> ConnectionPage {
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
         let last = items.last().filter(|_| !is_last);
         let next = last.map(|last| self.service_keys.encode_page_key(account, &last.id));
-        Ok(ConnectionPage { items, next })
+        ConnectionPage { items, next }
     }
 
     /// Decodes a page key; `None` if it was not issued to this account.
@@ -194,7 +206,8 @@ impl App {
         {
             return Err(Error::ConnectionNameExists);
         }
-        let replaced = self.replace_credentials(caller, &before, &sealed, &change).await?;
+        let Replacement { sealing: replaced, verified } =
+            self.replace_credentials(caller, &before, &sealed, &change).await?;
         let mut connection = apply(&before, change, self.clock.now());
         let mut resealed = None;
         if let Some((key, secrets)) = replaced {
@@ -210,8 +223,14 @@ impl App {
             resealed,
             event,
         };
+        if verified.is_some() {
+            self.schedule_check(account, id).await?;
+        }
         match self.store.update_connection(account, update).await {
             Ok(()) => {
+                if let Some(verified) = verified {
+                    self.renew_health(&connection, verified).await?;
+                }
                 if before.availability == Availability::Disabled {
                     self.wake_uploads(&connection).await;
                 }
@@ -221,23 +240,22 @@ impl App {
         }
     }
 
-    /// Verifies the three credentials as they will be, if one of them changes. Returns the secrets, and the key to seal
-    /// them with, if they must be sealed again: a secret or the availability changes. If nothing changes, nothing is
-    /// decrypted or verified.
+    /// Verifies the three credentials as they will be, if one of them changes. They must be sealed again if a secret or the
+    /// availability changes. If nothing changes, nothing is decrypted or verified.
     async fn replace_credentials(
         &self,
         caller: &Caller,
         before: &Connection,
         sealed: &SealedCredentials,
         change: &ConnectionChange,
-    ) -> Result<Option<(AccountKey, SecretCredentials)>, Error> {
+    ) -> Result<Replacement, Error> {
         let new_identifier =
             change.client_identifier.as_ref().filter(|identifier| **identifier != before.client_identifier);
         let is_toggled = change.availability.is_some_and(|availability| availability != before.availability);
         let is_unchanged =
             new_identifier.is_none() && change.client_secret.is_none() && change.access_token.is_none();
         if is_unchanged && !is_toggled {
-            return Ok(None);
+            return Ok(Replacement::default());
         }
         let key = self.account_key(&before.account_id).await?;
         let old = open_credentials(&key, before, sealed);
@@ -246,7 +264,7 @@ impl App {
         }
         if is_unchanged {
             // The associated data includes the availability. Secrets that do not decrypt are not sealed as enabled.
-            return Ok(old.ok().map(|old| (key, old)));
+            return Ok(Replacement { sealing: old.ok().map(|old| (key, old)), verified: None });
         }
         let secrets = match (&change.client_secret, &change.access_token) {
             // Both are replaced, so the old ones need not decrypt.
@@ -263,15 +281,15 @@ impl App {
         };
         let is_resealed = !old.is_ok_and(|old| old.is_same(&secrets));
         if !is_resealed && new_identifier.is_none() {
-            return Ok(is_toggled.then_some((key, secrets)));
+            return Ok(Replacement { sealing: is_toggled.then_some((key, secrets)), verified: None });
         }
         let credentials = Credentials {
             client_identifier: new_identifier.unwrap_or(&before.client_identifier).clone(),
             client_secret: secrets.client_secret.clone(),
             access_token: secrets.access_token.clone(),
         };
-        self.verify(caller, &credentials).await?;
-        Ok((is_resealed || is_toggled).then_some((key, secrets)))
+        let verified = Some(self.verify(caller, &credentials).await?);
+        Ok(Replacement { sealing: (is_resealed || is_toggled).then_some((key, secrets)), verified })
     }
 
     /// Deletes a connection and wipes its sealing key. Deleting one that does not exist has no effect.
@@ -301,6 +319,15 @@ impl App {
             && secrets.access_token.is_same(&draft.credentials.access_token);
         Ok(Some(if is_same { SameCredentials::Yes(stored) } else { SameCredentials::No(stored) }))
     }
+}
+
+/// What an update does to the credentials.
+#[derive(Default)]
+struct Replacement {
+    /// The secrets to seal, and the key to seal them with.
+    sealing: Option<(AccountKey, SecretCredentials)>,
+    /// What Vimeo said of the new credentials, if one of them changes.
+    verified: Option<Verified>,
 }
 
 /// The connection after a change.

@@ -11,10 +11,13 @@ use seal::envelope::AccountKey;
 use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
 use store::Store;
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
+use crate::health::HealthChecks;
+use crate::rate_limits::RateLimits;
 use crate::{Clock, Error};
 
 /// What operations and the worker need to act for an account.
@@ -28,6 +31,12 @@ pub struct Context {
     pub(crate) accounts: SingleFlightCache<AccountId, Account>,
     /// Accounts whose audit events are to be linked.
     pub(crate) pending: PendingAccounts,
+    /// What checks of connections need; `None` in a process that cannot ask Vimeo.
+    pub(crate) health: Option<Arc<HealthChecks>>,
+    /// The rate limits of tokens.
+    pub(crate) rate_limits: Arc<RateLimits>,
+    /// Wakes the upload worker: a job may be due.
+    pub(crate) upload_wakeup: Arc<Notify>,
     /// Work that continues after its request. A shutdown waits for it.
     pub(crate) tasks: TaskTracker,
 }

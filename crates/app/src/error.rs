@@ -1,5 +1,6 @@
 //! The errors of operations, sorted by what the client does next.
 
+use domain::health::HealthProblem;
 use domain::job::{Failure, JobId, NotRetryable};
 use domain::limits::Limit;
 use domain::scope::Scope;
@@ -65,6 +66,15 @@ pub enum Error {
     /// Enable the connection, or use another one.
     #[error("the connection is disabled")]
     ConnectionDisabled,
+    /// Fix the credentials or the app as the problem says, or use another connection.
+    #[error("the connection is unhealthy")]
+    ConnectionUnhealthy(HealthProblem),
+    /// Retry later: the connection was checked a moment before.
+    #[error("the connection was checked recently")]
+    CheckedRecently {
+        /// Seconds to wait before retrying.
+        retry_after_seconds: u64,
+    },
     /// Create the webhook secret first.
     #[error("the account has no webhook secret")]
     WebhookSecretMissing,
@@ -126,6 +136,7 @@ impl Error {
             Self::IdempotencyKeyInUse => Some("IDEMPOTENCY_KEY_IN_USE"),
             Self::IdempotencyKeyReused => Some("IDEMPOTENCY_KEY_REUSED"),
             Self::ConnectionDisabled => Some("CONNECTION_DISABLED"),
+            Self::ConnectionUnhealthy(_) => Some("CONNECTION_UNHEALTHY"),
             Self::WebhookSecretMissing => Some("WEBHOOK_SECRET_MISSING"),
             Self::JobNotFound => Some("JOB_NOT_FOUND"),
             Self::JobNotRetryable(NotRetryable::NotFailed) => Some("JOB_NOT_FAILED"),
@@ -140,6 +151,7 @@ impl Error {
             Self::Unauthorized
             | Self::ExpiryBeyondCreator
             | Self::TooManyFailedKeys(_)
+            | Self::CheckedRecently { .. }
             | Self::VimeoUnavailable { .. }
             | Self::Overloaded
             | Self::StoreUnavailable(_)

@@ -16,10 +16,12 @@ mod context;
 mod engine_migration;
 mod error;
 mod exports;
+mod health;
 mod idempotency;
 mod integrity;
 mod job_readings;
 mod limits;
+mod rate_limits;
 mod readiness;
 mod retention;
 mod start;
@@ -66,6 +68,7 @@ pub use egress::{
 };
 pub use engine_migration::migrate_engine;
 pub use error::Error;
+pub use health::{ConnectionReport, HealthOptions, HealthSetup};
 pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use limits::LimitSettings;
@@ -94,6 +97,13 @@ pub use vimeo::{Credential, CredentialProblem};
 pub enum Verification {
     /// Vimeo verifies them. If it cannot be asked, nothing is stored.
     Required {
+        /// The client of Vimeo's API.
+        client: vimeo::Client,
+        /// The required scopes.
+        requirements: vimeo::Requirements,
+    },
+    /// The same, but if Vimeo cannot be asked, they are stored unverified and checked again as soon as it answers.
+    WhenReachable {
         /// The client of Vimeo's API.
         client: vimeo::Client,
         /// The required scopes.

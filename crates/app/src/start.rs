@@ -15,6 +15,7 @@ use crate::api_key_uses::ApiKeyUses;
 use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
 use crate::context::Context;
+use crate::health::{HealthChecks, HealthSetup};
 use crate::job_readings::JobReadings;
 use crate::limits::failed_keys::FailedKeys;
 use crate::limits::rates::Rates;
@@ -54,6 +55,8 @@ pub struct Setup {
     pub randomness: Randomness,
     /// Runs work that continues after its request. A shutdown must wait for it.
     pub tasks: TaskTracker,
+    /// The parts of health checks; `None` in a process that does not ask Vimeo about connections.
+    pub health: Option<HealthSetup>,
     /// The parts of the upload worker; `None` in a process that does not execute uploads.
     pub uploads: Option<UploadSetup>,
 }
@@ -174,8 +177,12 @@ impl App {
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
             accounts: SingleFlightCache::new(),
             pending: PendingAccounts::default(),
+            health: setup.health.map(|health| Arc::new(HealthChecks::new(health))),
+            rate_limits: Arc::default(),
+            upload_wakeup: Arc::default(),
             tasks: setup.tasks,
         };
+        let uploads = setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads, &context)));
         Ok(Self {
             context: Arc::new(context),
             verification: setup.verification,
@@ -191,7 +198,7 @@ impl App {
             waiting: Waiting::default(),
             readiness: Readiness::default(),
             job_readings: JobReadings::default(),
-            uploads: setup.uploads.map(|uploads| Arc::new(Uploads::new(uploads))),
+            uploads,
         })
     }
 }

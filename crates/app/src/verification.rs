@@ -10,26 +10,48 @@ const VIMEO_RETRY_SECONDS: u64 = 10;
 /// The maximum `Retry-After` of an answer.
 const VIMEO_RETRY_MAX_SECONDS: u64 = 3_600;
 
+/// What Vimeo said of credentials that it did not reject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// It accepts them.
+    Accepted,
+    /// It was not asked, or did not answer.
+    NotAsked,
+}
+
 impl App {
     /// Whether credentials are verified.
     pub(crate) fn is_verifying(&self) -> bool {
-        matches!(self.verification, Verification::Required { .. })
+        !matches!(self.verification, Verification::Off)
     }
 
     /// Verifies credentials, unless verification is off.
-    pub(crate) async fn verify(&self, caller: &Caller, credentials: &Credentials) -> Result<(), Error> {
-        let Verification::Required { client, requirements } = &self.verification else { return Ok(()) };
+    pub(crate) async fn verify(&self, caller: &Caller, credentials: &Credentials) -> Result<Verified, Error> {
+        let (client, requirements, is_required) = match &self.verification {
+            Verification::Required { client, requirements } => (client, requirements, true),
+            Verification::WhenReachable { client, requirements } => (client, requirements, false),
+            Verification::Off => return Ok(Verified::NotAsked),
+        };
         let waits = self.waiting.begin(caller);
         let verified = client.verify(credentials, requirements).await;
         drop(waits);
         match verified {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(Verified::Accepted),
             Err(VerifyError::Rejected(problems)) => Err(Error::CredentialsRejected(problems)),
+            Err(VerifyError::Unknown(error)) if !is_required => {
+                tracing::warn!(
+                    %error,
+                    "the credentials could not be verified with Vimeo and were stored unverified; \
+                     they are checked again as soon as Vimeo answers"
+                );
+                Ok(Verified::NotAsked)
+            }
             Err(VerifyError::Unknown(error)) => {
                 tracing::warn!(
                     %error,
                     "the credentials could not be verified with Vimeo, so nothing was stored; \
-                     with vimeo.verification = \"off\" connections are stored unverified"
+                     with vimeo.verification = \"when-reachable\" they are stored and verified later, \
+                     with \"off\" they are stored unverified"
                 );
                 Err(Error::VimeoUnavailable { retry_after_seconds: self.retry_after_seconds(&error) })
             }

@@ -115,6 +115,14 @@ pub enum Action {
     CreateConnection,
     /// Updated a connection.
     UpdateConnection,
+    /// Had the credentials of a connection checked by Vimeo.
+    VerifyConnection,
+    /// Found that a connection had become healthy.
+    MarkConnectionHealthy,
+    /// Found that a connection had become unhealthy.
+    MarkConnectionUnhealthy,
+    /// Found that nothing was known of a connection's new credentials.
+    MarkConnectionUnverified,
     /// Deleted a connection and wiped the key of its secrets.
     DeleteConnection,
     /// Created an upload.
@@ -131,7 +139,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -143,6 +151,10 @@ impl Action {
         Self::UpdateAccountLimits,
         Self::CreateConnection,
         Self::UpdateConnection,
+        Self::VerifyConnection,
+        Self::MarkConnectionHealthy,
+        Self::MarkConnectionUnhealthy,
+        Self::MarkConnectionUnverified,
         Self::DeleteConnection,
         Self::CreateUpload,
         Self::RetryUpload,
@@ -165,6 +177,10 @@ impl Action {
             Self::UpdateAccountLimits => "update_account_limits",
             Self::CreateConnection => "create_connection",
             Self::UpdateConnection => "update_connection",
+            Self::VerifyConnection => "verify_connection",
+            Self::MarkConnectionHealthy => "mark_connection_healthy",
+            Self::MarkConnectionUnhealthy => "mark_connection_unhealthy",
+            Self::MarkConnectionUnverified => "mark_connection_unverified",
             Self::DeleteConnection => "delete_connection",
             Self::CreateUpload => "create_upload",
             Self::RetryUpload => "retry_upload",

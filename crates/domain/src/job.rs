@@ -150,6 +150,8 @@ pub enum WaitingFor {
     Source,
     /// The connection, which is disabled.
     Connection,
+    /// The connection, which is unhealthy.
+    Health,
     /// The client, which sends the bytes.
     Client,
     /// Vimeo's transcoding.
@@ -160,11 +162,12 @@ pub enum WaitingFor {
 
 impl WaitingFor {
     /// Every value.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RateLimit,
         Self::Vimeo,
         Self::Source,
         Self::Connection,
+        Self::Health,
         Self::Client,
         Self::Transcoding,
         Self::Confirmation,
@@ -177,6 +180,7 @@ impl WaitingFor {
             Self::Vimeo => "vimeo-unavailable",
             Self::Source => "source-unavailable",
             Self::Connection => "connection-disabled",
+            Self::Health => "connection-unhealthy",
             Self::Client => "client",
             Self::Transcoding => "transcoding",
             Self::Confirmation => "confirmation",

@@ -7,6 +7,7 @@ pub mod account;
 pub mod api_key;
 pub mod audit;
 pub mod connection;
+pub mod health;
 pub mod id;
 pub mod idempotency;
 pub mod job;

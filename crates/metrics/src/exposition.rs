@@ -7,8 +7,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, GaugeVec, Registry, Result, TextEncoder};
 
 use crate::definitions::{
-    BUILD_INFO, CERTIFICATE, Definition, JOBS, JOBS_DUE, JOBS_OLDEST, REGISTRY, STORE_CAPACITY, STORE_QUEUED,
-    STORE_UP, WEBHOOKS_DUE, WEBHOOKS_PENDING,
+    BUILD_INFO, CERTIFICATE, Definition, JOBS, JOBS_DUE, JOBS_OLDEST, NOT_HEALTHY, REGISTRY, STORE_CAPACITY,
+    STORE_QUEUED, STORE_UP, WEBHOOKS_DUE, WEBHOOKS_PENDING,
 };
 
 /// The media type of the page.
@@ -25,6 +25,17 @@ pub struct PointInTime {
     pub write_queue: Option<WriteQueue>,
     /// The unfinished jobs; `None` if the database could not be read.
     pub jobs: Option<Vec<JobGroup>>,
+    /// The connections that are not healthy; `None` if the database could not be read.
+    pub not_healthy: Option<NotHealthy>,
+}
+
+/// Connections that are not healthy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NotHealthy {
+    /// Unhealthy ones.
+    pub unhealthy: u64,
+    /// Unverified ones.
+    pub unverified: u64,
 }
 
 /// The program.
@@ -114,6 +125,11 @@ fn gather(now: &PointInTime) -> Result<Vec<MetricFamily>> {
     if let Some(jobs) = &now.jobs {
         add_jobs(&gauges, jobs)?;
     }
+    if let Some(NotHealthy { unhealthy, unverified }) = now.not_healthy {
+        let connections = gauges.add(NOT_HEALTHY, &["status"])?;
+        connections.with_label_values(&["unhealthy"]).set(unsigned(unhealthy));
+        connections.with_label_values(&["unverified"]).set(unsigned(unverified));
+    }
     Ok(gauges.0.gather())
 }
 
@@ -190,6 +206,7 @@ mod tests {
                 JobGroup::Webhooks { count: 4, due_since: None },
                 JobGroup::Webhooks { count: 3, due_since: Some(7_000_000) },
             ]),
+            not_healthy: Some(NotHealthy { unhealthy: 3, unverified: 4 }),
         }
     }
 

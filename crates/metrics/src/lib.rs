@@ -4,13 +4,15 @@
 
 mod definitions;
 mod exposition;
+mod health;
 mod http;
 mod store;
 mod uploads;
 mod vimeo;
 
 pub use definitions::{DEFINITIONS, Definition, Kind};
-pub use exposition::{BuildInfo, CONTENT_TYPE, JobGroup, PointInTime, WriteQueue, render};
+pub use exposition::{BuildInfo, CONTENT_TYPE, JobGroup, NotHealthy, PointInTime, WriteQueue, render};
+pub use health::{CheckOutcome, ConnectionStatus, record_health_change, record_health_check};
 pub use http::{RequestInFlight, RequestLabels, record_request};
 pub use store::{record_rejected_write, record_write_batch};
 pub use uploads::{WebhookOutcome, record_ended_job, record_relayed_bytes, record_webhook_delivery};
@@ -24,4 +26,5 @@ pub fn start() {
     store::start();
     vimeo::start();
     uploads::start();
+    health::start();
 }

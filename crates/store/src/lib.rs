@@ -5,6 +5,7 @@
 mod api_keys;
 mod audit;
 mod backup;
+mod connection_health;
 mod due_order;
 mod engine_migration;
 mod engine_migration_error;
@@ -36,6 +37,9 @@ use domain::time::Timestamp;
 pub use api_keys::{ApiKeyUpdate, ApiKeyUse, OtherManager};
 pub use audit::{Audit, AuditChainWrite, AuditLinkRow, AuditPage, LinkHorizons, UnlinkedAccounts};
 pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup, stage_backup};
+pub use connection_health::{
+    ConnectionHealth, DueHealthCheck, HealthLease, HealthRow, HealthUpdate, NewHealth, NotHealthy,
+};
 pub use engine_migration::{
     CopiedTable, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationRequest,
     EngineMigrationState, SourceMark, find_source_mark, find_target_state, migrate_engine,
@@ -63,7 +67,7 @@ pub use url::DatabaseUrl;
 use url::Location;
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 13;
+pub const APPLICATION_SCHEMA: u32 = 14;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -54,7 +54,7 @@ macro_rules! table {
 
 /// All tables but those about the database itself, each after those that it refers to. A sealing key is a column here,
 /// wherever the engine keeps it.
-pub(crate) const TABLES: [Table; 12] = [
+pub(crate) const TABLES: [Table; 13] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
@@ -88,6 +88,9 @@ pub(crate) const TABLES: [Table; 12] = [
     account_id Text, job_id Text, part Text, kept_since Integer, wrapped_key Bytes, envelope Bytes, },
     table! { webhook_secrets by 2:
     account_id Text, secret_id Text, created_at Integer, retires_at Integer, wrapped_key Bytes, envelope Bytes, },
+    table! { connection_health by 2:
+    account_id Text, connection_id Text, status Text, since Integer, checked_at Integer, next_check_at Integer,
+    unanswered Integer, revision Integer, lease_until Integer, details Text, },
     table! { audit_links by 2: account_id Text, audit_event_id Text, position Integer, link Bytes, },
     table! { audit_chains by 1:
     account_id Text, version Integer, position Integer, link Bytes, linked_event_id Text, checked_event_id Text,

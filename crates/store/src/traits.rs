@@ -17,9 +17,9 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Audit, Deferral, DueJob, DueLimits, Error, Exports, FoundApiKey, JobCounts,
-    JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewJob, Retention,
-    StoredJob, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Audit, ConnectionHealth, Deferral, DueJob, DueLimits, Error, Exports,
+    FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits,
+    NewHealth, NewJob, Retention, StoredJob, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -30,6 +30,7 @@ pub trait Store:
     + ApiKeys
     + Limits
     + Connections
+    + ConnectionHealth
     + Idempotency
     + Jobs
     + JobCounts
@@ -47,6 +48,7 @@ impl<S> Store for S where
         + ApiKeys
         + Limits
         + Connections
+        + ConnectionHealth
         + Idempotency
         + Jobs
         + JobCounts
@@ -332,6 +334,8 @@ pub struct NewConnection {
     pub connection: Connection,
     /// Its sealed credentials.
     pub sealed: SealedCredentials,
+    /// Its health.
+    pub health: NewHealth,
     /// The audit event.
     pub event: AuditEvent,
     /// For a request with an idempotency key: its completion.

@@ -38,6 +38,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, tls: Option<Tls>
                 certificate_not_after: tls.map(|tls| tls.validity().not_after.as_micros() / 1_000_000),
                 write_queue: Some(WriteQueue { length: app.queued_writes(), capacity: queue }),
                 jobs: app.measure_jobs().await,
+                not_healthy: app.measure_health().await,
             })
         })
     });

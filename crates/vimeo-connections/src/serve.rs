@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use crate::certificates::{self, Validity};
 use crate::cli::BoxError;
-use crate::config::{Bootstrap, Config, TlsFiles};
+use crate::config::{Bootstrap, Config, TlsFiles, VerificationMode};
 use crate::exit::{self, ExitStatus};
 use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
@@ -73,6 +73,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let worker_shutdown = CancellationToken::new();
     if config.uploads.is_working {
         watchers.spawn(app.clone().run_worker(worker_shutdown.clone()));
+        watchers.spawn(app.clone().run_health_worker(worker_shutdown.clone()));
     }
     let (stop, stopping) = watch::channel(None);
     let streams = CancellationToken::new();
@@ -151,7 +152,7 @@ fn log_start(config: &Config, address: SocketAddr) {
         database = %config.database_url,
         "listening"
     );
-    if !config.vimeo.verify {
+    if config.vimeo.verification == VerificationMode::Off {
         tracing::warn!("vimeo.verification is off: connections are stored without being verified at Vimeo");
     }
 }

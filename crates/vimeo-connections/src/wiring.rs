@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use app::{
     AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
-    EgressTimeouts, Migrations, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
+    EgressTimeouts, HealthSetup, Migrations, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
 };
 use seal::Randomness;
 use seal::keyring::Keyring;
@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use vimeo::{ClientError, ClientOptions, Requirements};
 
-use crate::config::{Config, KeyringSource, VimeoConfig};
+use crate::config::{Config, KeyringSource, VerificationMode, VimeoConfig};
 
 /// Why the service could not be built. The messages are for operators.
 #[derive(Debug, Error)]
@@ -77,9 +77,10 @@ async fn open_for_uploads(
 ) -> Result<App, WiringError> {
     let client = client(config, tasks.clone())?;
     let uploads = Some(uploads(config, client.clone())?);
+    let health = Some(health(config, client.clone()));
     let keyring = read_keyring(config).await?;
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
-    Ok(App::open(Setup { migrations, uploads, ..setup }).await?)
+    Ok(Box::pin(App::open(Setup { migrations, uploads, health, ..setup })).await?)
 }
 
 /// Checks everything that [`open_for_serving`] needs, without creating or changing anything. Returns the service's
@@ -98,8 +99,11 @@ pub(crate) async fn open_for_administration(config: &Config) -> Result<App, Wiri
 /// The same for a command that takes credentials, which are verified as configured. Remaining work, such as revoking a
 /// stray token, runs in `tasks`.
 pub(crate) async fn open_for_credentials(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    let verification = verification(&config.vimeo, client(config, tasks.clone())?);
-    open(config, Migrations::OnlyIfNew, verification, tasks).await
+    let client = client(config, tasks.clone())?;
+    let health = Some(health(config, client.clone()));
+    let keyring = read_keyring(config).await?;
+    let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
+    Ok(App::open(Setup { health, ..setup }).await?)
 }
 
 /// Opens the service only to run migrations.
@@ -147,6 +151,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         clock: Clock::system(),
         randomness: Randomness::system(),
         tasks,
+        health: None,
         uploads: None,
     }
 }
@@ -193,11 +198,20 @@ pub(crate) fn client(config: &Config, tasks: TaskTracker) -> Result<vimeo::Clien
 }
 
 fn verification(config: &VimeoConfig, client: vimeo::Client) -> Verification {
-    if !config.verify {
-        return Verification::Off;
+    let requirements = requirements(config);
+    match config.verification {
+        VerificationMode::Required => Verification::Required { client, requirements },
+        VerificationMode::WhenReachable => Verification::WhenReachable { client, requirements },
+        VerificationMode::Off => Verification::Off,
     }
-    let requirements = Requirements { scopes: config.required_scopes.clone(), budget: config.budget };
-    Verification::Required { client, requirements }
+}
+
+fn requirements(config: &VimeoConfig) -> Requirements {
+    Requirements { scopes: config.required_scopes.clone(), budget: config.budget }
+}
+
+fn health(config: &Config, client: vimeo::Client) -> HealthSetup {
+    HealthSetup { client, requirements: requirements(&config.vimeo), options: config.health }
 }
 
 fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, EgressSetupError> {

@@ -5,6 +5,7 @@
 //! wrong".
 
 mod base_url;
+mod check;
 mod failure;
 mod http;
 mod oauth;
@@ -23,6 +24,7 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
 pub use base_url::{BaseUrl, BaseUrlError};
+pub use check::{Answer, CheckReport, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails, UserDetails};
 pub use failure::{Failure, Parameter, Refused};
 pub use http::TransportError;
 pub use proxy::{ProxyUrl, ProxyUrlError};

@@ -75,11 +75,11 @@ impl Client {
 
 impl Session {
     /// Removes from Vimeo's messages the secrets that a request contained.
-    fn redactor(&self, password: Option<&Secret>) -> Redactor {
+    pub(crate) fn redactor(&self, password: Option<&Secret>) -> Redactor {
         Redactor::new(self.token.expose(), password.as_slice())
     }
 
-    fn request(&self, method: Method, path: &ApiPath) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &ApiPath) -> RequestBuilder {
         self.client.request_built(method, path).bearer_auth(self.token.expose())
     }
 
@@ -92,7 +92,11 @@ impl Session {
     }
 
     /// Sends a request. A status other than 2xx is a failure; the caller checks which success it is.
-    async fn send(&self, request: RequestBuilder, timeout: Duration) -> Result<ApiResponse, Failure> {
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<ApiResponse, Failure> {
         self.send_with_password(request, None, timeout).await
     }
 

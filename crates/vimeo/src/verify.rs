@@ -132,7 +132,7 @@ impl Client {
         // In the trace of the request, whose caller waits for it.
         let checking = async move {
             let result = tokio::select! {
-                result = client.check(&credentials, &requirements) => result,
+                result = client.try_verify(&credentials, &requirements) => result,
                 () = reply.closed() => return,
             };
             // The caller may have dropped the future.
@@ -142,7 +142,11 @@ impl Client {
         result.await.unwrap_or(Err(VerifyError::Unknown(TransportError::Unreachable)))
     }
 
-    async fn check(&self, credentials: &Credentials, requirements: &Requirements) -> Result<(), VerifyError> {
+    async fn try_verify(
+        &self,
+        credentials: &Credentials,
+        requirements: &Requirements,
+    ) -> Result<(), VerifyError> {
         let deadline = Instant::now() + requirements.budget;
         let grant = self.spawn_grant(credentials.clone(), requirements.budget);
         let token_info = self.token_info(&credentials.access_token, requirements.budget);
@@ -151,7 +155,7 @@ impl Client {
     }
 
     /// Starts the grant; returns the app's URI.
-    fn spawn_grant(
+    pub(crate) fn spawn_grant(
         &self,
         credentials: Credentials,
         budget: Duration,
@@ -192,7 +196,7 @@ impl Client {
     }
 }
 
-async fn in_time<T>(
+pub(crate) async fn in_time<T>(
     deadline: Instant,
     call: impl Future<Output = Result<T, OAuthError>>,
 ) -> Result<T, OAuthError> {

@@ -75,6 +75,11 @@ pub(crate) struct VideoOut {
     pub(crate) link: Option<String>,
     pub(crate) player_embed_url: Option<String>,
     pub(crate) privacy: Option<PrivacyOut>,
+    /// Declared; an unexpected type must not make the rest unreadable.
+    #[serde(default)]
+    pub(crate) allowed_privacies: Option<Value>,
+    #[serde(default, deserialize_with = "boolean")]
+    pub(crate) is_cold_privacy_restricted: Option<bool>,
 }
 
 /// The upload of a video.
@@ -129,4 +134,8 @@ impl PageOut {
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Option::<String>::deserialize(deserializer).map(|text| text.map(Secret::new))
+}
+
+fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    Value::deserialize(deserializer).map(|value| value.as_bool())
 }

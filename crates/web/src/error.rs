@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
+use domain::health::HealthProblem;
 use domain::job::{JobId, NotRetryable};
 use domain::limits::Limit;
 use serde::Serialize;
@@ -65,6 +66,15 @@ pub(crate) enum Details {
     Job(JobId),
     /// The limit that is reached, and its value.
     Limit(Limit, u64),
+    /// Why a connection is unhealthy.
+    Health(HealthProblem),
+}
+
+/// Why a connection is unhealthy.
+#[derive(Serialize)]
+struct HealthProblemView {
+    code: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -78,6 +88,8 @@ struct ProblemOut {
     current_version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<HealthProblemView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,6 +208,15 @@ impl From<Error> for Problem {
             Error::IdempotencyKeyReused => Code::IdempotencyKeyReused.into(),
             Error::ConnectionNotFound => Code::ConnectionNotFound.into(),
             Error::ConnectionDisabled => Code::ConnectionDisabled.into(),
+            Error::ConnectionUnhealthy(problem) => Self {
+                message: Some(format!("The connection is unhealthy. {}", one_line(&problem.message))),
+                details: Some(Box::new(Details::Health(problem))),
+                ..Code::ConnectionUnhealthy.into()
+            },
+            Error::CheckedRecently { retry_after_seconds } => Self {
+                message: Some("The connection was checked a moment ago.".to_owned()),
+                ..Self::retry(Code::RateLimited, retry_after_seconds)
+            },
             Error::WebhookSecretMissing => Code::WebhookSecretMissing.into(),
             Error::JobNotFound => Code::JobNotFound.into(),
             Error::JobNotRetryable(reason) => not_retryable(reason),
@@ -226,6 +247,11 @@ impl From<Error> for Problem {
             }
         }
     }
+}
+
+/// A message of several lines in one.
+fn one_line(message: &str) -> String {
+    message.lines().collect::<Vec<_>>().join(" ")
 }
 
 /// The message says which of its causes applies.
@@ -264,17 +290,22 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let ErrorSpec { status, code, message, .. } = self.code.spec();
         let message = self.message.unwrap_or_else(|| message.to_owned());
-        let (job_id, limit) = match self.details.as_deref() {
-            None => (None, None),
-            Some(Details::Job(id)) => (Some(id.to_string()), None),
-            Some(Details::Limit(limit, value)) => (None, Some((*limit, *value))),
-        };
+        let (mut job_id, mut limit, mut problem) = (None, None, None);
+        match self.details.map(|details| *details) {
+            None => {}
+            Some(Details::Job(id)) => job_id = Some(id.to_string()),
+            Some(Details::Limit(reached, value)) => limit = Some((reached, value)),
+            Some(Details::Health(HealthProblem { code, message })) => {
+                problem = Some(HealthProblemView { code: code.as_str(), message });
+            }
+        }
         let out = ProblemOut {
             code,
             message,
             fields: self.fields,
             current_version: self.current_version,
             job_id,
+            problem,
             limit: limit.map(|(limit, _)| limit.as_str()),
             value: limit.map(|(_, value)| value),
             checks: self.checks,
@@ -319,6 +350,7 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
         fields: Vec::new(),
         current_version: None,
         job_id: None,
+        problem: None,
         limit: None,
         value: None,
         checks: Vec::new(),

@@ -192,6 +192,8 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
             v1::connections::update_connection,
             v1::connections::delete_connection
         ))
+        .routes(routes!(v1::connection_health::get_connection_health))
+        .routes(routes!(v1::connection_health::verify_connection))
         .routes(routes!(v1::uploads::create_upload))
         .routes(routes!(v1::jobs::list_jobs))
         .routes(routes!(v1::jobs::get_job, v1::jobs::cancel_job))

@@ -67,13 +67,18 @@ error_responses! {
     ListErrors: InvalidQuery, InvalidPageKey, Unauthorized, Forbidden, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of getting a connection.
     GetErrors: Unauthorized, Forbidden, ConnectionNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
+    /// Errors of getting the health of a connection.
+    HealthErrors: InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
+    /// Errors of checking a connection.
+    VerifyErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, RequestTimeout, BodyTooLarge,
+        UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of exporting audit events.
     ExportErrors: InvalidQuery, Unauthorized, Forbidden, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of reading something that always exists.
     ReadErrors: InvalidQuery, Unauthorized, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of creating an upload.
     UploadErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, Forbidden, ConnectionNotFound, RequestTimeout,
-        ConnectionDisabled, WebhookSecretMissing, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
+        ConnectionDisabled, ConnectionUnhealthy, WebhookSecretMissing, IdempotencyKeyInUse, UploadOver, BodyTooLarge, UnsupportedMediaType, UploadRefused,
         IdempotencyKeyReused, LimitReached, RateLimited, InternalError, VimeoUnavailable, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of getting a job.
     GetJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded;
@@ -83,7 +88,7 @@ error_responses! {
     CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of retrying an upload.
     RetryErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, RequestTimeout,
-        ConnectionDisabled, WebhookSecretMissing, JobNotFailed, JobNotRetryable, JobAlreadyRetried, BodyTooLarge,
+        ConnectionDisabled, ConnectionUnhealthy, WebhookSecretMissing, JobNotFailed, JobNotRetryable, JobAlreadyRetried, BodyTooLarge,
         UnsupportedMediaType, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of creating a webhook secret.
     SecretErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, RequestTimeout, BodyTooLarge,

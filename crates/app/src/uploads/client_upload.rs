@@ -8,6 +8,7 @@ use domain::secret::Sealed;
 use store::{Completion, LeasedJob};
 
 use super::ClientUpload;
+use super::diagnosis::Diagnosis;
 use super::executor::Executor;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
 use super::outcome::{StepOutcome, Then, apply};
@@ -60,7 +61,9 @@ where
     };
     let prepared = match prepared {
         Ok(prepared) => prepared,
-        Err(PrepareError::ConnectionDisabled) => return Err(Error::ConnectionDisabled),
+        Err(PrepareError::ConnectionDisabled | PrepareError::ConnectionUnhealthy) => {
+            return Err(Error::ConnectionDisabled);
+        }
         Err(PrepareError::ConnectionDeleted) => return Err(Error::ConnectionNotFound),
         Err(PrepareError::Undecryptable | PrepareError::Tampered) => {
             return Err(seal::CryptoError::Decrypt.into());
@@ -109,6 +112,11 @@ impl Executor<'_> {
                     self.lease.commit(Commit::new(job, NextRun::Continue)).await?;
                 }
                 (Then::Fail(failure), _) => {
+                    // The client waits: a connection that is found to be unhealthy refuses its next request.
+                    let failure = match self.diagnose(&job, failure.clone()).await? {
+                        Diagnosis::Fail(failure) => failure,
+                        Diagnosis::Wait => failure,
+                    };
                     self.end(job, Ending::Failed(failure.clone())).await?;
                     return Ok(LinkResult::Refused(failure));
                 }

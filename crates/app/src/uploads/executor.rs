@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use vimeo::UploadLink;
 
+use super::diagnosis::Diagnosis;
 use super::failures::then_of_list;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
 use super::local_file::LocalFile;
@@ -70,7 +71,10 @@ pub(super) async fn execute(
         return report(&id, delivered);
     }
     let prepared = match verified {
-        Ok(request) => prepare::prepare(context, uploads, &lease.job, request).await,
+        Ok(request) => match prepare::require_healthy(context, &lease.job).await {
+            Ok(()) => prepare::prepare(context, uploads, &lease.job, request).await,
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     match prepared {
@@ -213,7 +217,11 @@ impl Executor<'_> {
             Decision::Continue(retry) => {
                 let job = Job { retry, ..job };
                 let has_ended = job.state.has_ended();
+                let allowed_privacies = patch.allowed_privacies.clone();
                 let commit = self.commit_of(job, patch).await?;
+                if let Some(allowed) = allowed_privacies {
+                    self.learn_privacies(allowed);
+                }
                 let created =
                     commit.job.video().filter(|_| matches!(self.lease.job.state, JobState::Creating(_)));
                 let written = self.lease.commit(commit).await;
@@ -245,9 +253,30 @@ impl Executor<'_> {
                 Ok(Next::Nothing)
             }
             Decision::Fail(failure) | Decision::ConfirmDeletion(failure) => {
-                self.fail(job, patch, failure).await
+                match self.diagnose(&job, failure).await? {
+                    Diagnosis::Fail(failure) => self.fail(job, patch, failure).await,
+                    Diagnosis::Wait => self.wait_for_health(job).await.map(|()| Next::Nothing),
+                }
             }
         }
+    }
+
+    /// Stores which values of `privacy.view` the account may use. It may be lost: the next upload shows them again.
+    fn learn_privacies(&self, allowed: Vec<String>) {
+        let (context, job) = (self.context.clone(), &self.lease.job);
+        let (account, id) = (job.account_id.clone(), job.connection_id.clone());
+        self.context.tasks.spawn(async move {
+            let learn = async {
+                let Some(connection) = context.store.find_connection(&account, &id).await? else {
+                    return Ok(());
+                };
+                context.learn_privacies(&connection, allowed).await
+            };
+            if let Err(error) = learn.await {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::debug!(error, connection = %id, "the allowed privacies could not be stored");
+            }
+        });
     }
 
     /// The write of a job that continues, with what it keeps sealed.

@@ -5,6 +5,7 @@
 
 mod chunks;
 mod client_upload;
+mod diagnosis;
 mod executor;
 mod failures;
 mod job_metrics;
@@ -280,7 +281,7 @@ impl App {
         let id = ConnectionId::parse(id).ok_or(Error::ConnectionNotFound)?;
         let connection = self.find_connection(caller, &id).await?;
         match connection.availability {
-            Availability::Enabled => Ok(connection),
+            Availability::Enabled => self.require_healthy(&connection).await.map(|()| connection),
             Availability::Disabled => Err(Error::ConnectionDisabled),
         }
     }

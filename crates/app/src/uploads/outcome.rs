@@ -86,6 +86,8 @@ pub(super) struct JobPatch {
     pub(super) link: Option<UploadLink>,
     /// A name for the video, from its source.
     pub(super) name: Option<VideoName>,
+    /// The values of `privacy.view` that the account may use.
+    pub(super) allowed_privacies: Option<Vec<String>>,
 }
 
 /// What the executor does with an outcome.

@@ -7,6 +7,7 @@ use domain::connection::Availability;
 use domain::job::{Ending, FailureCode, Job, WaitingFor, Webhook};
 use store::{Deferral, SealedPart};
 
+use super::diagnosis::pause_for_health;
 use super::executor::end_commit;
 use super::failures::failure;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
@@ -36,6 +37,7 @@ pub(super) async fn refuse(
             lease.leave_alone().await
         }
         PrepareError::ConnectionDisabled => pause_for_connection(context, lease).await,
+        PrepareError::ConnectionUnhealthy => pause_for_health(context, lease).await,
         PrepareError::ConnectionDeleted => end_offline(context, lease, Ending::Cancelled).await,
         PrepareError::Undecryptable if lease.job.state.has_ended() => {
             let job = Job { webhook: Webhook::Exhausted, ..lease.job.clone() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::connection::Availability;
-use domain::job::Job;
+use domain::job::{Job, JobState};
 use domain::secret::Sealed;
 use seal::envelope::{AccountKey, AssociatedData, Purpose};
 use vimeo::UploadLink;
@@ -35,6 +35,8 @@ pub(super) enum PrepareError {
     Tampered,
     /// The connection is disabled.
     ConnectionDisabled,
+    /// The connection is unhealthy, and the job has not started.
+    ConnectionUnhealthy,
     /// The connection was deleted.
     ConnectionDeleted,
     /// What is sealed for the job, or for its connection, does not decrypt under the account's key.
@@ -91,6 +93,15 @@ pub(super) async fn verify(
         Err(_) if row_mac.is_none() => Err(PrepareError::Tampered),
         Err(_) => Err(PrepareError::Undecryptable),
     }
+}
+
+/// Refuses a job that has not started while its connection is unhealthy. One that has may need no credentials for a while.
+pub(super) async fn require_healthy(context: &Context, job: &Job) -> Result<(), PrepareError> {
+    let has_started = !matches!(job.state, JobState::Queued(_));
+    if !has_started && context.is_unhealthy(&job.account_id, &job.connection_id).await? {
+        return Err(PrepareError::ConnectionUnhealthy);
+    }
+    Ok(())
 }
 
 /// Decrypts the credentials of the job's connection.

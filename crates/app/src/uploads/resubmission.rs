@@ -59,7 +59,10 @@ impl App {
             Ok(None) | Err(PrepareError::Undecryptable) => Err(NotRetryable::NotKept.into()),
             Err(PrepareError::Temporary(error)) => Err(error),
             Err(
-                PrepareError::Tampered | PrepareError::ConnectionDisabled | PrepareError::ConnectionDeleted,
+                PrepareError::Tampered
+                | PrepareError::ConnectionDisabled
+                | PrepareError::ConnectionUnhealthy
+                | PrepareError::ConnectionDeleted,
             ) => Err(Error::Internal("the row of a job does not verify".into())),
         }
     }

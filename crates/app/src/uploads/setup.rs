@@ -17,6 +17,8 @@ use super::receivers::Receivers;
 use super::retry::RetryPolicy;
 use super::slots::Slots;
 use super::sources::SourceProgresses;
+use crate::context::Context;
+use crate::rate_limits::RateLimits;
 
 /// How many connections are remembered that no job uses.
 const SHARED_MAX: usize = 1_024;
@@ -100,7 +102,8 @@ pub(crate) struct Uploads {
     /// What was read of the sources of jobs that wait.
     pub(super) progresses: SourceProgresses,
     /// Wakes the worker: a job may be due.
-    pub(crate) wakeup: Notify,
+    pub(crate) wakeup: Arc<Notify>,
+    rate_limits: Arc<RateLimits>,
     /// Slots for uploads, and for webhooks: neither waits for the other.
     pub(super) slots: Arc<Slots>,
     pub(super) webhook_slots: Arc<Slots>,
@@ -109,7 +112,7 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    pub(crate) fn new(setup: UploadSetup) -> Self {
+    pub(crate) fn new(setup: UploadSetup, context: &Context) -> Self {
         let UploadSetup { client, egress, options } = setup;
         Self {
             spool: SpoolSpace::new(options.spool.clone()),
@@ -121,7 +124,8 @@ impl Uploads {
             options,
             shared: Mutex::default(),
             progresses: SourceProgresses::default(),
-            wakeup: Notify::new(),
+            wakeup: context.upload_wakeup.clone(),
+            rate_limits: context.rate_limits.clone(),
         }
     }
 
@@ -132,12 +136,13 @@ impl Uploads {
         if shared.len() > SHARED_MAX {
             shared.retain(|_, shared| Arc::strong_count(shared) > 1);
         }
-        shared.entry(connection.clone()).or_default().clone()
+        let new = || Arc::new(ConnectionShared::new(self.rate_limits.of(connection)));
+        shared.entry(connection.clone()).or_insert_with(new).clone()
     }
 }
 
 /// What the jobs of a connection share on this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ConnectionShared {
     /// The rate limit of the token.
     pub(super) rate_limit: Arc<vimeo::RateLimit>,
@@ -145,4 +150,10 @@ pub(super) struct ConnectionShared {
     pub(super) folders: tokio::sync::Mutex<()>,
     /// The newest videos.
     pub(super) listings: Listings,
+}
+
+impl ConnectionShared {
+    fn new(rate_limit: Arc<vimeo::RateLimit>) -> Self {
+        Self { rate_limit, folders: tokio::sync::Mutex::default(), listings: Listings::default() }
+    }
 }

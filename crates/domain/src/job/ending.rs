@@ -25,7 +25,7 @@ impl Job {
         match &self.state {
             // How many bytes a client has sent since Vimeo last reported them is unknown, unless it sent none.
             JobState::Uploading(Uploading { video, size, .. })
-                if self.source == SourceKind::Client && failure.code != FailureCode::UploadLinkExpired =>
+                if self.source == SourceKind::Client && !is_before_first_byte(failure.code) =>
             {
                 Some(keep(*video, *size, Kept::Closed, failure))
             }
@@ -49,6 +49,12 @@ impl Job {
             state => EndedOffline { state, is_unconfirmed: false },
         })
     }
+}
+
+/// Whether a client's upload fails like this only if it has sent nothing.
+fn is_before_first_byte(code: FailureCode) -> bool {
+    // A view is refused before the client learns its link.
+    matches!(code, FailureCode::UploadLinkExpired | FailureCode::PrivacyNotAllowed)
 }
 
 /// A job that ended without requests to Vimeo.

@@ -56,6 +56,10 @@ failure_codes! {
     ScopeMissing = "VIMEO_SCOPE_MISSING",
     /// The customer's quota at Vimeo, of bytes or videos, is exhausted.
     QuotaExceeded = "VIMEO_QUOTA_EXCEEDED",
+    /// The app may not upload to the customer's account.
+    UploadAccessMissing = "VIMEO_UPLOAD_ACCESS_MISSING",
+    /// The account's plan does not include the requested `privacy.view`.
+    PrivacyNotAllowed = "VIMEO_PRIVACY_NOT_ALLOWED",
     /// Vimeo refuses the upload for another reason.
     VimeoRefused = "VIMEO_REFUSED",
     /// Vimeo refuses the requested privacy, password or domains.

@@ -81,7 +81,13 @@ pub(crate) async fn an_account_that_is_being_deleted_accepts_no_connections(db: 
     let by_key = |number: u32| {
         let (row, sealed) = connection(&one, number, &format!("c {number}"));
         let event = event(&one, 100 + number, actor(&key), row.id.as_str());
-        NewConnection { connection: row, sealed, event, completion: None }
+        NewConnection {
+            connection: row,
+            sealed,
+            health: super::samples::new_health(),
+            event,
+            completion: None,
+        }
     };
     store.insert_connection(&one, by_key(50)).await.unwrap();
     assert_eq!(store.delete_account_part(&one, 5, &gone).await.unwrap(), AccountDeletion::More);

@@ -136,7 +136,13 @@ pub(crate) async fn a_revoked_or_expired_key_writes_no_connection(db: &TestDatab
         let (key_id, name) = (key.key.id.clone(), key.key.name.clone());
         let actor = Actor::ApiKey { key_id, name, remote: Some([127, 0, 0, 1].into()) };
         let event = event(account, 20 + number, actor, row.id.as_str());
-        let new = NewConnection { connection: row.clone(), sealed, event, completion: None };
+        let new = NewConnection {
+            connection: row.clone(),
+            sealed,
+            health: super::samples::new_health(),
+            event,
+            completion: None,
+        };
         let result = store.insert_connection(account, new).await;
         assert_eq!(result.is_ok(), good, "{number}: {result:?}");
         assert!(good || matches!(result, Err(Error::KeyNotActive)), "{number}");
@@ -185,7 +191,13 @@ pub(crate) async fn every_write_adds_its_audit_event(db: &TestDatabase) {
     store.insert_api_key(&one, &row, &event(&one, 1, Actor::Operator, "key")).await.unwrap();
     let (new, sealed) = connection(&one, 1, "x");
     let done = event(&one, 2, actor.clone(), new.id.as_str());
-    let written = NewConnection { connection: new, sealed, event: done.clone(), completion: None };
+    let written = NewConnection {
+        connection: new,
+        sealed,
+        health: super::samples::new_health(),
+        event: done.clone(),
+        completion: None,
+    };
     store.insert_connection(&one, written).await.unwrap();
     let mut refused = event(&one, 3, actor, "x");
     refused.outcome = Outcome::Refused("CONNECTION_NAME_EXISTS".into());

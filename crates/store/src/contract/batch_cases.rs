@@ -63,7 +63,7 @@ impl Refusal {
 fn new_connection(account: &AccountId, number: u32) -> NewConnection {
     let (row, sealed) = connection(account, number, &format!("c {number}"));
     let event = event(account, 100_000 + number, Actor::Operator, row.id.as_str());
-    NewConnection { connection: row, sealed, event, completion: None }
+    NewConnection { connection: row, sealed, health: super::samples::new_health(), event, completion: None }
 }
 
 async fn stored(store: &dyn Store, account: &AccountId) -> Vec<Connection> {

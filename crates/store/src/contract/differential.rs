@@ -262,7 +262,13 @@ async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             });
             let event = run.event(&account, actor);
             let known = (row.id.clone(), row.version);
-            let new = NewConnection { connection: row, sealed, event, completion };
+            let new = NewConnection {
+                connection: row,
+                sealed,
+                health: super::samples::new_health(),
+                event,
+                completion,
+            };
             let answer = describe(store.insert_connection(&account, new).await);
             if is_done(&answer) {
                 run.connections.push(known);

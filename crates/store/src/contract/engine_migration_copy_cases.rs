@@ -260,7 +260,7 @@ async fn a_target_with_rows_is_left_unchanged(source: &TestDatabase, target: &Te
     target.sql("DELETE FROM accounts; DELETE FROM keyring_checks; DROP TABLE moves").await;
     target
         .sql(
-            "DROP TABLE jobs, job_secrets, webhook_secrets, write_probes, sweeps, audit_links, audit_chains;
+            "DROP TABLE connection_health, jobs, job_secrets, webhook_secrets, write_probes, sweeps, audit_links, audit_chains;
              ALTER TABLE audit_events DROP COLUMN actor_kind, DROP COLUMN actor_name",
         )
         .await;

@@ -46,7 +46,7 @@ fn completing(account: &AccountId, number: u32, attempt: Reservation, second: i6
     let event = event(account, 100 + number, Actor::Operator, row.id.as_str());
     let answer = answer(&format!("made {number}"));
     let completion = Some(Completion { reservation: attempt, answer, at: at(second) });
-    NewConnection { connection: row, sealed, event, completion }
+    NewConnection { connection: row, sealed, health: super::samples::new_health(), event, completion }
 }
 
 /// The numbers of connections and of audit events, without that of the account itself.

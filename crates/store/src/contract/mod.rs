@@ -15,6 +15,7 @@ mod engine_migration_copy_cases;
 mod engine_migration_mark_cases;
 mod engine_migration_samples;
 mod export_cases;
+mod health_cases;
 mod idempotency_cases;
 mod job_cases;
 mod job_count_cases;
@@ -85,6 +86,16 @@ contract_suite! {
         the_last_use_of_a_key_is_kept_to_the_latest,
         a_page_of_keys_continues_after_the_last_one,
         a_key_is_inspected_in_a_database_without_scopes,
+    }
+    health_cases {
+        a_new_connection_has_the_health_that_it_was_added_with,
+        a_health_is_written_once_with_its_events,
+        a_result_for_other_credentials_is_not_written,
+        a_check_is_leased_once_until_its_lease_ends,
+        due_checks_are_listed_by_account,
+        connections_are_listed_and_counted_by_their_health,
+        the_health_is_deleted_with_the_connection,
+        a_missing_health_is_added,
     }
     idempotency_cases {
         a_key_is_reserved_once_while_the_request_runs,

@@ -20,7 +20,7 @@ fn new_connection(account: &AccountId, number: u32, name: &str) -> NewConnection
     let (mut row, sealed) = connection(account, number, "any");
     row.name = ConnectionName::parse(name).unwrap();
     let event = event(account, 100_000 + number, domain::audit::Actor::Operator, row.id.as_str());
-    NewConnection { connection: row, sealed, event, completion: None }
+    NewConnection { connection: row, sealed, health: super::samples::new_health(), event, completion: None }
 }
 
 /// Each node in the opposite order of the other: rows must not be locked in the order of arrival.

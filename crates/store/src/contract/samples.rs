@@ -7,12 +7,18 @@ use domain::account::{Account, Label};
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
 use domain::audit::{Action, Actor, AuditEvent, AuditFilter, AuditRecord, Outcome};
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName, Description};
+use domain::health::HealthStatus;
 use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
 use domain::idempotency::OperationId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, SealedCredentials, WrappedKey};
 use domain::time::Timestamp;
 
-use crate::{ApiKeyUpdate, Error, NewConnection, OtherManager, Store};
+use crate::{ApiKeyUpdate, Error, NewConnection, NewHealth, OtherManager, Store};
+
+/// The health of a sample connection.
+pub(crate) fn new_health() -> NewHealth {
+    NewHealth { status: HealthStatus::Healthy, checked_at: Some(at(2)), next_check_at: Some(at(600)) }
+}
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_micros(1_769_850_300_042_000).plus_seconds(second)
@@ -105,8 +111,16 @@ pub(crate) async fn insert_connection(
 ) -> Result<(), Error> {
     let (row, sealed) = connection(account, number, name);
     let event = event(account, number, Actor::Operator, row.id.as_str());
-    let new = NewConnection { connection: row, sealed, event, completion: None };
+    let new = NewConnection { connection: row, sealed, health: new_health(), event, completion: None };
     store.insert_connection(account, new).await
+}
+
+/// Adds the sample connection of that number with this health.
+pub(crate) async fn with_health(store: &dyn Store, account: &AccountId, number: u32, health: NewHealth) {
+    let (row, sealed) = connection(account, number, &format!("c {number}"));
+    let event = event(account, number, Actor::Operator, row.id.as_str());
+    let new = NewConnection { connection: row, sealed, health, event, completion: None };
+    store.insert_connection(account, new).await.unwrap();
 }
 
 /// An API key as an actor.

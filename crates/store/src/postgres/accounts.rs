@@ -7,6 +7,7 @@ use domain::id::AccountId;
 use tokio_postgres::Row;
 
 use super::audit_events::run_logged;
+use super::connection_health;
 use super::parameters::Parameters;
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
@@ -133,7 +134,7 @@ impl DeleteAccountPart {
             return Ok(AccountDeletion::NoAccount);
         }
         session.query_named(DELETE_API_KEYS, of_account).await?;
-        let connections = session.query_named(DELETE_CONNECTIONS, some_of_account).await?.len();
+        let connections = delete_connections(session, account, limit).await?;
         let jobs = delete_jobs(session, account, limit).await?;
         let secrets = session.query_named(DELETE_WEBHOOK_SECRETS, some_of_account).await?.len();
         let records = session.query_named(DELETE_RECORDS, some_of_account).await?.len();
@@ -143,6 +144,17 @@ impl DeleteAccountPart {
         run_logged(session, DELETE, &self.event, of_account).await?;
         Ok(AccountDeletion::Done)
     }
+}
+
+/// Deletes connections and then their health.
+async fn delete_connections(session: &Session, account: &str, limit: i64) -> Result<usize, PgError> {
+    let parameters: Parameters<'_> = &[("account_id", &account), ("limit", &limit)];
+    let deleted = session.query_named(DELETE_CONNECTIONS, parameters).await?;
+    let ids: Vec<&str> =
+        deleted.iter().map(|row| rows::get(row, "connection_id")).collect::<Result<_, _>>()?;
+    let ids: Vec<_> = ids.into_iter().map(|id| (account, id)).collect();
+    connection_health::delete_of_connections(session, &ids).await?;
+    Ok(ids.len())
 }
 
 /// Deletes jobs and then what they keep sealed: in this order it includes what was added before a job was deleted.

@@ -167,8 +167,13 @@ impl<'a> EventArrays<'a> {
 
     /// These, with the accounts, and the statement's own.
     pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
-        let events: [Named<'p>; 10] = [
-            ("account_id", &self.account_ids),
+        let accounts: [Named<'p>; 1] = [("account_id", &self.account_ids)];
+        self.without_accounts(&[&accounts, own].concat())
+    }
+
+    /// These of one account, and the statement's own, which name it.
+    pub(super) fn without_accounts<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+        let events: [Named<'p>; 9] = [
             ("event_id", &self.ids),
             ("event_at", &self.at),
             ("event_api_key_id", &self.api_key_ids),

@@ -37,7 +37,10 @@ async fn a_key_ends_when_the_server_says_so(db: &TestDatabase) {
         let mut event = samples::event(&one, 100 + number, samples::actor(&key), "c");
         event.at = now.plus_seconds(offset);
         let result = store
-            .insert_connection(&one, NewConnection { connection, sealed, event, completion: None })
+            .insert_connection(
+                &one,
+                NewConnection { connection, sealed, health: samples::new_health(), event, completion: None },
+            )
             .await;
         if expires_in > 0 {
             result.unwrap();

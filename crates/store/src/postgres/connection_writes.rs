@@ -4,10 +4,12 @@ use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::connection::{Connection, Description};
 use domain::id::{AccountId, ConnectionId};
+use domain::time::Timestamp;
 use tokio_postgres::error::SqlState;
 
 use super::audit_events::EventArrays;
 use super::clock::Clock;
+use super::connection_health;
 use super::connections::SQL;
 use super::job_writes;
 use super::parameters::{Named, Parameters, column, distinct};
@@ -116,6 +118,12 @@ impl Write for InsertConnection {
             ),
             ("wrapped_key", &column(writes, |write| write.new.sealed.sealing_key.0.as_slice())),
             ("envelope", &column(writes, |write| write.new.sealed.envelope.as_slice())),
+            ("health_status", &column(writes, |write| write.new.health.status.as_str())),
+            ("checked_at", &column(writes, |write| write.new.health.checked_at.map(Timestamp::as_micros))),
+            (
+                "next_check_at",
+                &column(writes, |write| write.new.health.next_check_at.map(Timestamp::as_micros)),
+            ),
         ];
         let found = if writes.iter().any(|write| write.new.completion.is_some()) {
             let completions: Parameters<'_> = &[
@@ -276,7 +284,7 @@ impl Write for DeleteConnection {
 }
 
 impl DeleteConnection {
-    /// Jobs are cancelled in a second statement, which sees those that were added while the first one waited for a lock.
+    /// Jobs are cancelled, and the health is deleted, in further statements, which see those that were added while the first one waited for a lock.
     async fn delete(session: &Session, writes: &[&Self]) -> Result<Answers<Self>, PgError> {
         let input = BatchInput::of(writes.iter().map(|write| (&write.event, write.clock, &write.id)));
         let found = session.query_named(DELETE, &input.and(&[input.accounts()])).await?;
@@ -293,6 +301,11 @@ impl DeleteConnection {
         }
         if !deleted.is_empty() {
             job_writes::mark_of_connections(session, &deleted).await?;
+            let keys: Vec<_> = deleted
+                .iter()
+                .map(|(event, _, connection)| (event.account_id.as_str(), *connection))
+                .collect();
+            connection_health::delete_of_connections(session, &keys).await?;
         }
         Ok(answers)
     }

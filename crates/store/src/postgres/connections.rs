@@ -124,7 +124,7 @@ fn connection_id_from(row: &Row) -> Result<ConnectionId, PgError> {
     rows::get(row, "connection_id").map(ConnectionId::from_stored)
 }
 
-fn connection_from(row: &Row) -> Result<Connection, PgError> {
+pub(super) fn connection_from(row: &Row) -> Result<Connection, PgError> {
     let mut columns = Columns::of(row);
     Ok(Connection {
         account_id: AccountId::from_stored(columns.get("account_id")?),

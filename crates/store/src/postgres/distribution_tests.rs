@@ -11,8 +11,9 @@ use std::fmt::Write as _;
 use crate::sql::statements;
 
 /// The tables that are distributed by account. The others are on every server.
-const TENANT_TABLES: [&str; 8] = [
+const TENANT_TABLES: [&str; 9] = [
     "connections",
+    "connection_health",
     "audit_events",
     "audit_links",
     "audit_chains",
@@ -23,7 +24,7 @@ const TENANT_TABLES: [&str; 8] = [
 ];
 
 /// Statements that break rules, and why. Each must still break exactly these.
-const EXCEPTIONS: [(&str, &[u32], &str); 6] = [
+const EXCEPTIONS: [(&str, &[u32], &str); 9] = [
     (
         "find_last_connection_time",
         &[1],
@@ -31,6 +32,9 @@ const EXCEPTIONS: [(&str, &[u32], &str); 6] = [
     ),
     ("list_audit_chains", &[1], "across accounts: the sweep of old events visits all of them"),
     ("list_audited_accounts", &[1], "across accounts: the linking of events visits all of them"),
+    ("list_due_health_checks", &[1], "across accounts: the worker polls all of them"),
+    ("count_not_healthy_connections", &[1], "across accounts: metrics count all of them"),
+    ("insert_missing_connection_health", &[1], "across accounts: for connections of an older version"),
     ("list_due_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_running_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_open_jobs", &[1], "across accounts: metrics count all of them"),

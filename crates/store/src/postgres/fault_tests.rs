@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    accounts, api_keys, audit_events, connection_writes, connections, connector, exports,
+    accounts, api_keys, audit_events, connection_health, connection_writes, connections, connector, exports,
     idempotency_records, job_leases, job_writes, jobs, parameters, retention, webhook_secrets,
 };
 use crate::contract::{TestDatabase, job_samples, samples, test_database};
@@ -57,6 +57,14 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         connections::FIND_ID_BY_NAME,
         connections::LIST,
         connections::LIST_IDS,
+        connection_health::FIND,
+        connection_health::WRITE,
+        connection_health::SCHEDULE,
+        connection_health::LIST_DUE,
+        connection_health::LEASE,
+        connection_health::LIST_NOT_HEALTHY,
+        connection_health::LIST_HEALTHY,
+        connection_health::DELETE,
         idempotency_records::RESERVE,
         idempotency_records::FIND,
         idempotency_records::RELEASE,

@@ -9,6 +9,7 @@ mod api_keys;
 mod audit_chains;
 mod audit_events;
 mod clock;
+mod connection_health;
 mod connection_writes;
 mod connections;
 mod connector;

@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::writer::WriteResult;
 use super::{
-    Sqlite, api_keys, audit_events, connections, idempotency_records, jobs, keyring, rows, sealing_keys,
-    statements, webhook_secrets,
+    Sqlite, api_keys, audit_events, connection_health, connections, idempotency_records, jobs, keyring, rows,
+    sealing_keys, statements, webhook_secrets,
 };
 use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
@@ -96,6 +96,7 @@ fn delete_part(
     // The API keys first: from this commit on, no request adds to the account.
     api_keys::delete_of_account(database, account)?;
     sealing_keys::wipe_connections_of_account(database, account, limit)?;
+    connection_health::delete_of_account(database, account, limit)?;
     let connections = connections::delete_of_account(database, account, limit)?;
     let jobs = jobs::delete_of_account(database, account, limit)?;
     let secrets = webhook_secrets::delete_of_account(database, account, limit)?;

@@ -29,7 +29,8 @@ async fn a_long_reader_blocks_no_writer_and_the_log_restarts_after_it() {
         let (row, mut sealed) = samples::connection(&account, number, &format!("c {number}"));
         sealed.envelope = vec![1; 60_000];
         let event = samples::event(&account, number, domain::audit::Actor::Operator, "c");
-        let new = NewConnection { connection: row, sealed, event, completion: None };
+        let new =
+            NewConnection { connection: row, sealed, health: samples::new_health(), event, completion: None };
         store.insert_connection(&account, new).await.unwrap();
     };
     tokio::time::timeout(TIMEOUT, async {

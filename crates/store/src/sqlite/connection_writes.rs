@@ -7,7 +7,7 @@ use rusqlite::named_params;
 
 use super::connections::{SQL, find_id_by_name};
 use super::writer::WriteResult;
-use super::{api_keys, audit_events, idempotency_records, jobs, sealing_keys, statements};
+use super::{api_keys, audit_events, connection_health, idempotency_records, jobs, sealing_keys, statements};
 use crate::sql::statement;
 use crate::{Changed, ConnectionUpdate, Error, NewConnection};
 
@@ -23,7 +23,7 @@ pub(super) fn insert(
     account: &AccountId,
     new: &NewConnection,
 ) -> WriteResult<()> {
-    let NewConnection { connection, sealed, event, completion } = new;
+    let NewConnection { connection, sealed, health, event, completion } = new;
     // Refusals come before the first row is written: other writes share the transaction.
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
@@ -56,6 +56,7 @@ pub(super) fn insert(
             ":envelope": sealed.envelope,
         },
     )?;
+    connection_health::insert(database, connection, health)?;
     if let Some(completion) = completion {
         idempotency_records::complete(database, account, completion)?;
     }
@@ -130,6 +131,7 @@ pub(super) fn delete(
     sealing_keys::wipe(database, stored.sealing_key_id)?;
     let parameters = named_params! { ":account_id": account.as_str(), ":connection_id": id.as_str() };
     statements::execute(database, DELETE, parameters)?;
+    connection_health::delete(database, account, id)?;
     jobs::mark_of_connection(database, account, id, event)?;
     audit_events::insert(database, account, event)?;
     Ok(Ok(Changed::Yes))

@@ -135,7 +135,7 @@ pub(super) fn delete_of_account(
 }
 
 /// The identifier after which a page starts. No identifier is empty, so the empty text sorts before the first.
-fn keyset_start(after: Option<&ConnectionId>) -> &str {
+pub(super) fn keyset_start(after: Option<&ConnectionId>) -> &str {
     after.map_or("", ConnectionId::as_str)
 }
 
@@ -151,7 +151,7 @@ fn sealed_connection_from(row: &Row<'_>) -> rusqlite::Result<(Connection, Sealed
     Ok((connection_from(row)?, sealed))
 }
 
-fn connection_from(row: &Row<'_>) -> rusqlite::Result<Connection> {
+pub(super) fn connection_from(row: &Row<'_>) -> rusqlite::Result<Connection> {
     let mut columns = Columns::of(row);
     Ok(Connection {
         account_id: AccountId::from_stored(columns.get("account_id")?),

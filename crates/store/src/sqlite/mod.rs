@@ -12,6 +12,7 @@ pub(crate) mod backups;
 #[cfg(test)]
 mod checkpoint_tests;
 mod checkpoints;
+mod connection_health;
 mod connection_writes;
 mod connections;
 mod database_file;

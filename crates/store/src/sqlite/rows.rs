@@ -53,6 +53,16 @@ pub(super) fn optional_instant(row: &Row<'_>, column: &str) -> rusqlite::Result<
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
+/// A column with one of a set of names.
+pub(super) fn parsed<T>(
+    row: &Row<'_>,
+    column: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    parse(&text).ok_or_else(|| impossible(column, Type::Text))
+}
+
 /// The error for a row that the service cannot have written.
 pub(super) fn impossible(column: &str, kind: Type) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, kind, format!("column {column}").into())

@@ -67,7 +67,8 @@ mod tests {
         sealed.sealing_key = key(number);
         let id = connection.id.clone();
         let event = samples::event(account, number, Actor::Operator, id.as_str());
-        let new = NewConnection { connection, sealed, event, completion: None };
+        let new =
+            NewConnection { connection, sealed, health: samples::new_health(), event, completion: None };
         store.insert_connection(account, new).await.unwrap();
         id
     }

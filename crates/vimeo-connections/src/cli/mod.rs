@@ -36,7 +36,7 @@ use tracing_subscriber::filter::LevelFilter;
 use web::UnknownFields;
 
 use crate::client::{self, ApiClient, ServiceArguments, Target};
-use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat};
+use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat, VerificationMode};
 use crate::prepare::{self, InUse};
 use crate::{exit, serve, telemetry, wiring};
 
@@ -297,7 +297,7 @@ async fn administer_with_vimeo(
     config: &Config,
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
 ) -> Result<ExitCode, BoxError> {
-    if !config.vimeo.verify {
+    if config.vimeo.verification == VerificationMode::Off {
         tracing::warn!("vimeo.verification is off: credentials are not checked at Vimeo");
     }
     let background_tasks = TaskTracker::new();

@@ -131,7 +131,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
         };
         match source {
             Source::File(file) => Box::pin(upload_file(&context, file, settings, again)).await,
-            Source::Url(url) => upload_url(&context, &url, (settings, again, stay)).await,
+            Source::Url(url) => Box::pin(upload_url(&context, &url, (settings, again, stay))).await,
         }
     };
     let result = Box::pin(result).await;

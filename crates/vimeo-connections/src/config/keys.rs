@@ -121,9 +121,9 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "vimeo.verification",
-        Kind::Choice(&["required", "off"]),
+        Kind::Choice(&["required", "when-reachable", "off"]),
         "required",
-        "`required`: credentials are stored only after Vimeo has confirmed them. `off`: stored without a check, for networks that cannot reach Vimeo.",
+        "`required`: credentials are stored only after Vimeo has confirmed them. `when-reachable`: the same, but if Vimeo cannot be asked, they are stored as `unverified` and checked as soon as it answers. `off`: stored without a check, for networks that cannot reach Vimeo.",
     ),
     key("vimeo.required_scopes", Kind::List, "private,upload,edit", "Scopes that an access token must have."),
     key(

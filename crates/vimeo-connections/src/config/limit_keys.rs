@@ -9,7 +9,7 @@ const COUNT: Kind = Kind::Number { least: 0, most: LIMIT_MAX };
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(LIMITS)
+    KEYS.iter().chain(super::health::KEYS).chain(LIMITS)
 }
 
 const LIMITS: &[Key] = &[

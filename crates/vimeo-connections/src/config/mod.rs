@@ -2,6 +2,7 @@
 //! ones are errors.
 
 mod file;
+mod health;
 mod keys;
 mod kind;
 mod kubernetes;
@@ -22,7 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{DatabaseUrl, LimitSettings, PostgresOptions, PreparedStatements, WeakKeys};
+use app::{DatabaseUrl, HealthOptions, LimitSettings, PostgresOptions, PreparedStatements, WeakKeys};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -32,6 +33,7 @@ use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, ConcurrencyLimits, Cors, UnknownFields};
 
+pub(crate) use health::VerificationMode;
 pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
 pub(crate) use listener::ListenerConfig;
@@ -67,6 +69,7 @@ pub(crate) struct Config {
     pub(crate) keyring: KeyringSource,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
+    pub(crate) health: HealthOptions,
     pub(crate) retention: RetentionConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) weak_keys: WeakKeys,
@@ -97,7 +100,7 @@ pub(crate) enum KeyringSource {
 #[derive(Debug)]
 pub(crate) struct VimeoConfig {
     pub(crate) base_url: BaseUrl,
-    pub(crate) verify: bool,
+    pub(crate) verification: VerificationMode,
     pub(crate) required_scopes: Vec<String>,
     pub(crate) budget: Duration,
     pub(crate) proxy: Option<ProxyUrl>,
@@ -213,6 +216,7 @@ impl Reader<'_> {
             keyring: keyring?,
             vimeo: vimeo?,
             uploads: uploads?,
+            health: self.health()?,
             retention: self.retention()?,
             bootstrap,
             weak_keys: if self.flag("api_keys.allow_weak") { WeakKeys::Accept } else { WeakKeys::Refuse },
@@ -276,11 +280,7 @@ impl Reader<'_> {
     fn vimeo(&mut self) -> Option<VimeoConfig> {
         let base_url =
             self.parsed("vimeo.base_url", |text| BaseUrl::parse(text).map_err(|error| error.to_string()));
-        let verify = self.parsed("vimeo.verification", |text| match text {
-            "required" => Ok(true),
-            "off" => Ok(false),
-            _ => Err("must be \"required\" or \"off\"".to_owned()),
-        });
+        let verification = self.parsed("vimeo.verification", VerificationMode::parse);
         let budget = self.number("vimeo.budget_seconds").map(Duration::from_secs);
         let required_scopes =
             self.parsed("vimeo.required_scopes", |text| scopes::parse(keys::split_list(text)));
@@ -297,7 +297,7 @@ impl Reader<'_> {
         });
         Some(VimeoConfig {
             base_url: base_url?,
-            verify: verify?,
+            verification: verification?,
             required_scopes: required_scopes?,
             budget: budget?,
             proxy,

@@ -18,7 +18,8 @@ fn the_defaults_are_a_complete_configuration() {
     assert_eq!(config.base_path, "/pictoryapis");
     assert_eq!(config.database_url.to_string(), "sqlite:./data/vimeo-connections.db");
     assert_eq!(config.vimeo.base_url.to_string(), "https://api.vimeo.com");
-    assert!(config.vimeo.verify && config.vimeo.proxy.is_none() && config.bootstrap.is_none());
+    assert_eq!(config.vimeo.verification, VerificationMode::Required);
+    assert!(config.vimeo.proxy.is_none() && config.bootstrap.is_none());
     assert_eq!(config.vimeo.required_scopes, ["private", "upload", "edit"]);
     assert_eq!((config.vimeo.budget, config.queue), (Duration::from_secs(5), 4096));
     assert_eq!(layers.source("listen"), Source::Default);
@@ -33,7 +34,7 @@ fn the_environment_overrides_the_file_and_the_file_overrides_the_default() {
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.vimeo.budget, Duration::from_secs(7));
     assert_eq!(config.vimeo.required_scopes, ["private"]);
-    assert!(!config.vimeo.verify);
+    assert_eq!(config.vimeo.verification, VerificationMode::Off);
     assert_eq!(layers.source("vimeo.budget_seconds"), Source::File(3));
 }
 

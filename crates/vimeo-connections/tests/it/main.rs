@@ -7,6 +7,7 @@ mod audit;
 mod cli;
 mod connections;
 mod engines;
+mod health;
 mod http;
 mod keys;
 mod limits;

@@ -19,14 +19,17 @@ use crate::wire::{PageOut, UploadOut, VideoOut};
 const PER_PAGE: usize = 100;
 const LIST: &str =
     "/me/videos?sort=date&direction=desc&per_page=100&fields=uri,name,created_time,upload.status&page=";
-const CREATE: &str = "/me/videos?fields=uri,upload.upload_link,upload.status";
+const CREATE: &str = "/me/videos?fields=uri,upload.upload_link,upload.status,allowed_privacies";
 const STATE_FIELDS: &str = "?fields=uri,name,upload.status,upload.error,upload.upload_link,transcode.status,status,duration,\
-                            is_playable,link,player_embed_url,privacy.view";
+                            is_playable,link,player_embed_url,privacy.view,is_cold_privacy_restricted";
 /// Values of the deprecated `status` that mean failure.
 const FAILED_STATUSES: [&str; 6] =
     ["quota_exceeded", "total_cap_exceeded", "transcoding_error", "unavailable", "uploading_error", "failed"];
 /// Limit for an error code, in characters.
 const CODE_MAX: usize = 100;
+/// Limits for the names of views.
+const VIEW_NAME_MAX: usize = 32;
+const VIEWS_MAX: usize = 20;
 
 /// Who may see a placeholder until the upload's own settings are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub struct Placeholder {
     pub video: VideoNumber,
     /// Where its bytes are sent.
     pub link: UploadLink,
+    /// The values of `privacy.view` that the account may use, if Vimeo shows them.
+    pub allowed_privacies: Option<Vec<String>>,
 }
 
 /// State of a video's upload.
@@ -128,6 +133,8 @@ pub struct VideoState {
     pub upload_link: Option<UploadLink>,
     /// Its `privacy.view`.
     pub view: Option<String>,
+    /// Whether Vimeo shows it to fewer people than its `privacy.view` says, since the plan was downgraded.
+    pub is_shown_to_fewer: bool,
     /// The deprecated `status`, if it means failure: `quota_exceeded`, for example.
     pub failed_status: Option<&'static str>,
 }
@@ -198,7 +205,8 @@ impl Session {
         };
         let created = video_out.and_then(|video_out| {
             let video = VideoNumber::parse_uri(video_out.uri.as_deref()?)?;
-            Some(Placeholder { video, link: self.accepted_link(video_out.upload.as_ref()?)? })
+            let link = self.accepted_link(video_out.upload.as_ref()?)?;
+            Some(Placeholder { video, link, allowed_privacies: view_names(video_out.allowed_privacies) })
         });
         if created.is_none() {
             tracing::warn!(
@@ -249,6 +257,7 @@ impl Session {
             upload_link: self.accepted_link(upload),
             view: video_out.privacy.and_then(|privacy| privacy.view).map(clean),
             failed_status: FAILED_STATUSES.into_iter().find(|failed| old_status == Some(*failed)),
+            is_shown_to_fewer: video_out.is_cold_privacy_restricted == Some(true),
             name: video_out.name.unwrap_or_default(),
             link,
             player,
@@ -303,6 +312,18 @@ impl Session {
 /// Whether a response is about this video.
 pub(super) fn is_about(video_out: &VideoOut, video: VideoNumber) -> bool {
     video_out.uri.as_deref().and_then(VideoNumber::parse_uri) == Some(video)
+}
+
+/// Names of views, without anything else.
+fn view_names(shown: Option<Value>) -> Option<Vec<String>> {
+    let is_name = |name: &&str| {
+        (1..=VIEW_NAME_MAX).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let shown = shown?;
+    let names = shown.as_array()?.iter().filter_map(Value::as_str).filter(is_name).take(VIEWS_MAX);
+    let names: Vec<_> = names.map(str::to_owned).collect();
+    (!names.is_empty()).then_some(names)
 }
 
 /// An item of a list, if it can be parsed.

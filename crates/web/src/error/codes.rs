@@ -19,6 +19,7 @@ pub(crate) enum Code {
     RequestTimeout,
     ConnectionNameExists,
     ConnectionDisabled,
+    ConnectionUnhealthy,
     WebhookSecretMissing,
     VersionConflict,
     ApiKeyNotActive,
@@ -53,7 +54,7 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -68,6 +69,7 @@ impl Code {
         Self::RequestTimeout,
         Self::ConnectionNameExists,
         Self::ConnectionDisabled,
+        Self::ConnectionUnhealthy,
         Self::WebhookSecretMissing,
         Self::VersionConflict,
         Self::ApiKeyNotActive,
@@ -179,6 +181,12 @@ impl Code {
                 "CONNECTION_DISABLED",
                 "The connection is disabled.",
                 "Nothing was started. Enable the connection or use another one.",
+            ),
+            Self::ConnectionUnhealthy => spec(
+                StatusCode::CONFLICT,
+                "CONNECTION_UNHEALTHY",
+                "The connection is unhealthy: its last check failed.",
+                "Nothing was started. `problem` has the reason and what to do, as `GET …/health` shows it: give the connection a valid token, or repair the app, and check it with `POST …/verify`. It recovers automatically when a later check passes.",
             ),
             Self::WebhookSecretMissing => spec(
                 StatusCode::CONFLICT,

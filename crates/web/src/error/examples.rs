@@ -46,6 +46,11 @@ impl Code {
             if self == Self::JobAlreadyRetried {
                 object.insert("jobId".to_owned(), json!("019c1234-5678-7abc-8def-0123456789ab"));
             }
+            if self == Self::ConnectionUnhealthy {
+                let problem = "The access token is unknown to Vimeo, expired or revoked; generate a new one on the app's page.";
+                object.insert("message".to_owned(), json!(format!("The connection is unhealthy. {problem}")));
+                object.insert("problem".to_owned(), json!({ "code": "TOKEN_REJECTED", "message": problem }));
+            }
             if self == Self::LimitReached {
                 let message = limit_message(Limit::Connections, 1_000_000);
                 object.insert("message".to_owned(), json!(message));

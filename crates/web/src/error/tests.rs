@@ -1,3 +1,4 @@
+use domain::health::{HealthProblem, ProblemCode};
 use domain::job::{Failure, FailureCode};
 use domain::scope::Scope;
 
@@ -50,6 +51,10 @@ fn a_rejected_request_is_audited_with_the_code_the_client_sees() {
         Error::IdempotencyKeyInUse,
         Error::IdempotencyKeyReused,
         Error::ConnectionDisabled,
+        Error::ConnectionUnhealthy(HealthProblem {
+            code: ProblemCode::TokenRejected,
+            message: "It is rejected.".to_owned(),
+        }),
         Error::WebhookSecretMissing,
         Error::JobNotFound,
         Error::JobNotRetryable(NotRetryable::NotFailed),

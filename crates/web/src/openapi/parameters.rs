@@ -97,6 +97,9 @@ pub(crate) struct ListQuery {
     /// The exact name, ignoring spaces at both ends. Finds at most one connection.
     #[param(example = "Test Vimeo Connection", nullable = false)]
     name: Option<String>,
+    /// Only connections with this health: `healthy`, `unhealthy` or `unverified`.
+    #[param(pattern = "^(healthy|unhealthy|unverified)$", example = "unhealthy", nullable = false)]
+    health: Option<String>,
 }
 
 /// A page of a list.

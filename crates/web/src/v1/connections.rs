@@ -11,6 +11,7 @@ use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use domain::connection::ConnectionName;
+use domain::health::HealthStatus;
 use domain::id::ConnectionId;
 use domain::page::PageLimit;
 use futures_util::stream;
@@ -30,6 +31,8 @@ use crate::page_key::{PageKey, page_key_text};
 use crate::query::Query;
 use crate::replay::{ReplayableResponse, fresh_or_replayed, json_with_capacity};
 
+/// The error for another value of `health`.
+const HEALTH_VALUES: &str = "must be healthy, unhealthy or unverified";
 /// Approximate size of a connection in JSON.
 const CONNECTION_BYTES: usize = 512;
 
@@ -105,6 +108,7 @@ pub(crate) async fn list_connections(
     let limit = query.parsed("limit", PageLimit::parse).unwrap_or(PageLimit::MAX);
     let page_key = PageKey::from_query(&mut query);
     let name = query.optional("name");
+    let health = query.parsed("health", |text| HealthStatus::parse(text).ok_or(HEALTH_VALUES));
     query.finish()?;
     let after = page_key.decode(|bytes| shared.app.read_page_key(&caller, bytes))?;
     let (items, next) = if let Some(name) = name {
@@ -113,9 +117,18 @@ pub(crate) async fn list_connections(
             Ok(name) => shared.app.find_connection_by_name(&caller, &name).await?,
             Err(_) => None,
         };
+        let named = match (named, health) {
+            (Some(named), Some(health)) => shared.app.with_health(named, health).await?,
+            (named, _) => named,
+        };
         (named.into_iter().filter(|found| after.as_ref() < Some(&found.id)).collect(), None)
     } else {
-        let page = shared.app.list_connections(&caller, after.as_ref(), limit).await?;
+        let page = match health {
+            Some(health) => {
+                shared.app.list_connections_by_health(&caller, health, after.as_ref(), limit).await?
+            }
+            None => shared.app.list_connections(&caller, after.as_ref(), limit).await?,
+        };
         (page.items, page.next)
     };
     let next_page_key = next.map(|bytes| page_key_text(&bytes));

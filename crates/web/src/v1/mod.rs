@@ -4,6 +4,7 @@ pub(crate) mod api_key;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod connection;
+pub(crate) mod connection_health;
 pub(crate) mod connections;
 pub(crate) mod events;
 pub(crate) mod job;

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use domain::job::{
-    Configuring, Creating, FailureCode, Fetch, JobState, ProbeMissed, Queued, SourceFacts, WaitingFor,
+    Configuring, Creating, Failure, FailureCode, Fetch, JobState, ProbeMissed, Queued, SourceFacts,
+    WaitingFor,
 };
 use domain::secret::Secret;
 use domain::time::Timestamp;
@@ -82,9 +83,19 @@ pub(in crate::uploads) async fn create(
         Ok(created) => {
             // It has no bytes yet: nothing needs to be asked before the first one is sent.
             memory.transfer = Some(Transfer::new());
-            let patch = JobPatch { link: Some(created.link), ..JobPatch::default() };
-            return StepOutcome::advance(JobState::Uploading(creating.created(created.video, size)))
-                .with(patch);
+            let requested = context.prepared.request.settings.privacy.view;
+            let refused = not_allowed(requested, created.allowed_privacies.as_deref());
+            let patch = JobPatch {
+                link: Some(created.link),
+                allowed_privacies: created.allowed_privacies,
+                ..JobPatch::default()
+            };
+            let uploading = JobState::Uploading(creating.created(created.video, size));
+            return match refused {
+                Some(failure) => StepOutcome::stay(uploading, Then::Fail(failure)),
+                None => StepOutcome::advance(uploading),
+            }
+            .with(patch);
         }
         Err(failed) => failed,
     };
@@ -105,6 +116,19 @@ pub(in crate::uploads) async fn create(
         }
         failed => StepOutcome::stay(queued, then_of(failed, FailureCode::VimeoRefused, context.now())),
     }
+}
+
+/// The failure of a view that the account may not use. Vimeo refuses it only once all bytes are there.
+fn not_allowed(requested: Option<View>, allowed: Option<&[String]>) -> Option<Failure> {
+    let view = requested?.as_str();
+    let allowed = allowed?;
+    (!allowed.iter().any(|name| name == view)).then(|| {
+        let message = format!(
+            "The plan of the Vimeo account does not include privacy.view {view}; it allows {}.",
+            allowed.join(", ")
+        );
+        failure(FailureCode::PrivacyNotAllowed, message)
+    })
 }
 
 /// The create is unconfirmed from its request on, and is searched for later.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::job::{FailureCode, JobState, Publishing, Transcoding, WaitingFor};
 use domain::upload::View;
-use vimeo::{PrivacyChange, TranscodeStatus, VideoChange, VideoState};
+use vimeo::{PlaceholderView, PrivacyChange, TranscodeStatus, VideoChange, VideoState};
 
 use super::configure::Changed;
 use super::{CALL_TIMEOUT, StepContext};
@@ -115,7 +115,18 @@ async fn confirm(
         Ok(None) => return context.stay(missing()).with(patch),
         Err(failed) => return context.stay(then_of_whole(failed, context.now())).with(patch),
     };
-    if let Some(shown) = state.view.filter(|shown| shown != view.as_str()) {
+    if state.is_shown_to_fewer {
+        let warning = format!(
+            "Vimeo stored privacy.view as {} but shows the video to fewer people, because the plan of the account \
+             was downgraded.",
+            view.as_str()
+        );
+        patch.warnings.push(warning);
+    }
+    let is_expected = |shown: &String| {
+        shown == view.as_str() || (state.is_shown_to_fewer && is_narrower(shown, view.as_str()))
+    };
+    if let Some(shown) = state.view.filter(|shown| !is_expected(shown)) {
         let message = format!("Vimeo accepted the change but shows privacy.view as {shown}; check it.");
         let failed = publishing.kept_as_is(failure(FailureCode::SettingRefused, message));
         return StepOutcome::advance(JobState::Failed(failed)).with(patch);
@@ -126,6 +137,12 @@ async fn confirm(
     }
     let next = JobState::Completed(publishing.published(state.link.unwrap_or_default(), state.player));
     StepOutcome::advance(next).with(patch)
+}
+
+/// Whether a view admits fewer people than another one, as far as that is known.
+fn is_narrower(shown: &str, requested: &str) -> bool {
+    let rank = |name: &str| PlaceholderView::ORDER.iter().position(|view| view.as_str() == name);
+    matches!((rank(shown), rank(requested)), (Some(shown), Some(requested)) if shown < requested)
 }
 
 #[cfg(test)]
@@ -148,8 +165,18 @@ mod tests {
             has_untrusted_links: false,
             upload_link: None,
             view: None,
+            is_shown_to_fewer: false,
             failed_status: None,
         }
+    }
+
+    #[test]
+    fn a_view_is_narrower_only_where_the_order_is_known() {
+        assert!(is_narrower("nobody", "anybody"));
+        assert!(is_narrower("password", "unlisted"));
+        assert!(!is_narrower("anybody", "nobody"));
+        assert!(!is_narrower("nobody", "nobody"));
+        assert!(!is_narrower("embed_only", "anybody"));
     }
 
     #[test]

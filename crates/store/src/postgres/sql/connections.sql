@@ -60,13 +60,14 @@ CROSS JOIN LATERAL (
 WITH input AS (
     SELECT
         account_id, connection_id, name, unique_name, description, is_enabled, client_identifier, created_at,
-        updated_at, version, sealed_version, wrapped_key, envelope, event_id, event_at, event_api_key_id,
-        event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
+        updated_at, version, sealed_version, wrapped_key, envelope, health_status, checked_at, next_check_at,
+        event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
         coalesce(now, (extract(epoch FROM now()) * 1000000)::bigint) AS now, position
     FROM unnest(
         :account_id::text[], :connection_id::text[], :name::text[], :unique_name::text[], :description::text[],
         :is_enabled::boolean[], :client_identifier::text[], :created_at::bigint[], :updated_at::bigint[],
         :version::bigint[], :sealed_version::bigint[], :wrapped_key::bytea[], :envelope::bytea[],
+        :health_status::text[], :checked_at::bigint[], :next_check_at::bigint[],
         :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
         :event_actor_name::text[], :event_remote::text[],
         :event_action::text[], :event_subject::text[], :event_refusal::text[], :now::bigint[])
@@ -74,6 +75,7 @@ WITH input AS (
             account_id, connection_id, name, unique_name, description,
             is_enabled, client_identifier, created_at, updated_at,
             version, sealed_version, wrapped_key, envelope,
+            health_status, checked_at, next_check_at,
             event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
             event_action, event_subject, event_refusal, now, position)
 ), active AS (
@@ -102,6 +104,13 @@ WITH input AS (
     ORDER BY account_id COLLATE "C", unique_name COLLATE "C", position
     ON CONFLICT DO NOTHING
     RETURNING account_id, connection_id
+), observed AS (
+    INSERT INTO connection_health (
+        account_id, connection_id, status, since, checked_at, next_check_at, unanswered, revision)
+    SELECT account_id, connection_id, health_status, created_at, checked_at, next_check_at, 0, 1
+    FROM input
+    JOIN inserted USING (account_id, connection_id)
+    ORDER BY account_id COLLATE "C", connection_id COLLATE "C"
 ), logged AS (
     INSERT INTO audit_events (
         account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
@@ -126,8 +135,8 @@ ORDER BY position;
 WITH input AS (
     SELECT
         account_id, connection_id, name, unique_name, description, is_enabled, client_identifier, created_at,
-        updated_at, version, sealed_version, wrapped_key, envelope, event_id, event_at, event_api_key_id,
-        event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
+        updated_at, version, sealed_version, wrapped_key, envelope, health_status, checked_at, next_check_at,
+        event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote, event_action, event_subject, event_refusal,
         coalesce(now, (extract(epoch FROM now()) * 1000000)::bigint) AS now,
         operation, idempotency_key, attempt, answer,
         coalesce(answered_at, (extract(epoch FROM now()) * 1000000)::bigint) AS answered_at, position
@@ -135,6 +144,7 @@ WITH input AS (
         :account_id::text[], :connection_id::text[], :name::text[], :unique_name::text[], :description::text[],
         :is_enabled::boolean[], :client_identifier::text[], :created_at::bigint[], :updated_at::bigint[],
         :version::bigint[], :sealed_version::bigint[], :wrapped_key::bytea[], :envelope::bytea[],
+        :health_status::text[], :checked_at::bigint[], :next_check_at::bigint[],
         :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
         :event_actor_name::text[], :event_remote::text[],
         :event_action::text[], :event_subject::text[], :event_refusal::text[], :now::bigint[],
@@ -144,6 +154,7 @@ WITH input AS (
             account_id, connection_id, name, unique_name, description,
             is_enabled, client_identifier, created_at, updated_at,
             version, sealed_version, wrapped_key, envelope,
+            health_status, checked_at, next_check_at,
             event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
             event_action, event_subject, event_refusal, now,
             operation, idempotency_key, attempt, answer,
@@ -201,6 +212,13 @@ WITH input AS (
         AND r.account_id = input.account_id
         AND r.operation = input.operation
         AND r.idempotency_key = input.idempotency_key
+), observed AS (
+    INSERT INTO connection_health (
+        account_id, connection_id, status, since, checked_at, next_check_at, unanswered, revision)
+    SELECT account_id, connection_id, health_status, created_at, checked_at, next_check_at, 0, 1
+    FROM input
+    JOIN inserted USING (account_id, connection_id)
+    ORDER BY account_id COLLATE "C", connection_id COLLATE "C"
 ), logged AS (
     INSERT INTO audit_events (
         account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)

@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 25] = [
+const MATRIX: [(&str, Needs, u16, u16); 27] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -44,6 +44,8 @@ const MATRIX: [(&str, Needs, u16, u16); 25] = [
     ("PUT /v1/vimeo-connections/{connectionId}", Scope("connections:write"), 200, 404),
     // Deleting another account's connection looks like deleting one that is gone.
     ("DELETE /v1/vimeo-connections/{connectionId}", Scope("connections:write"), 204, 204),
+    ("GET /v1/vimeo-connections/{connectionId}/health", Scope("connections:read"), 200, 404),
+    ("POST /v1/vimeo-connections/{connectionId}/verify", Scope("connections:write"), 200, 404),
     ("POST /v1/vimeo-connections/{connectionId}/uploads", Scope("uploads:write"), 202, 404),
     ("GET /v1/jobs", Scope("uploads:read"), 200, 200),
     ("GET /v1/jobs/{jobId}", Scope("uploads:read"), 200, 404),

@@ -13,6 +13,7 @@ pub(crate) mod create_load;
 pub(crate) mod failing_disk;
 pub(crate) mod file_servers;
 pub(crate) mod harness;
+pub(crate) mod health;
 pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod migration;

@@ -1,0 +1,319 @@
+//! One check: takes its lease, asks Vimeo, and writes what it found.
+
+use std::time::Duration;
+
+use domain::audit::{Action, Actor, AuditEvent};
+use domain::connection::{Connection, Credentials as ConnectionCredentials};
+use domain::health::{Credentials, Health, HealthStatus, Observation, Transition};
+use domain::id::{AccountId, ConnectionId};
+use domain::job::WaitingFor;
+use metrics::{CheckOutcome, ConnectionStatus};
+use store::{Changed, HealthLease, HealthRow, HealthUpdate, JobFilter};
+use tokio::time::{Instant, sleep};
+use vimeo::{Answer, CheckReport, TransportError};
+
+use super::schedule::{Situation, USED_FOR, Usage, is_unanswered, next_check};
+use super::{HealthChecks, findings, stored};
+use crate::Error;
+use crate::connections::open_credentials;
+use crate::context::Context;
+
+/// How long the lease of a check lasts beyond the time that it may take.
+const LEASE_BEYOND: Duration = Duration::from_secs(25);
+/// How often a check that another worker runs is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+/// Attempts of a check whose connection changes meanwhile.
+const ATTEMPTS: u32 = 3;
+
+/// Why a connection was not checked.
+#[derive(Debug)]
+pub(crate) enum CheckError {
+    /// The connection was deleted.
+    Gone,
+    /// Other workers check it, or it changes all the time.
+    Busy,
+    /// This process has no client of Vimeo.
+    NotSetUp,
+    /// The database or the secrets could not be read.
+    Other(Error),
+}
+
+impl<E: Into<Error>> From<E> for CheckError {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checked {
+    /// The health now.
+    pub(crate) health: Health,
+    /// The change of its status.
+    pub(crate) transition: Option<Transition>,
+    /// Whether Vimeo answered.
+    pub(crate) is_answered: bool,
+}
+
+/// A write of a health.
+pub(super) struct HealthWrite {
+    /// The stored row, with the next check. Its status and details are replaced.
+    pub(super) row: HealthRow,
+    /// The health before.
+    pub(super) before: Health,
+    /// The health now.
+    pub(super) health: Health,
+    /// The audit event of the request to check.
+    pub(super) request: Option<AuditEvent>,
+}
+
+impl Context {
+    /// The stored health of a connection, or that of one which an older version added.
+    pub(super) async fn health_row(&self, connection: &Connection) -> Result<HealthRow, Error> {
+        let found = self.store.find_connection_health(&connection.account_id, &connection.id).await?;
+        Ok(found.unwrap_or(HealthRow {
+            status: HealthStatus::Unverified,
+            since: connection.created_at,
+            checked_at: None,
+            next_check_at: None,
+            unanswered: 0,
+            revision: 0,
+            details: None,
+        }))
+    }
+
+    /// Whether the last check found a connection unhealthy.
+    pub(crate) async fn is_unhealthy(
+        &self,
+        account: &AccountId,
+        id: &ConnectionId,
+    ) -> Result<bool, store::Error> {
+        let row = self.store.find_connection_health(account, id).await?;
+        Ok(row.is_some_and(|row| row.status == HealthStatus::Unhealthy))
+    }
+
+    /// Wakes the worker of this node: a check may be due.
+    pub(crate) fn wake_health_worker(&self) {
+        if let Some(health) = &self.health {
+            health.wakeup.notify_one();
+        }
+    }
+
+    /// Checks a connection now. While another worker checks it, that one's result is awaited. `actor`: who asked for it.
+    pub(crate) async fn check_connection(
+        &self,
+        connection: &Connection,
+        actor: Option<&Actor>,
+    ) -> Result<Checked, CheckError> {
+        let checks = self.health.as_ref().ok_or(CheckError::NotSetUp)?;
+        for _ in 0..ATTEMPTS {
+            let row = self.lease_or_wait(checks, connection).await?;
+            if let Some(checked) = self.check_leased(checks, connection, row, actor).await? {
+                return Ok(checked);
+            }
+        }
+        Err(CheckError::Busy)
+    }
+
+    /// Takes the lease of a check, after another worker's has ended.
+    async fn lease_or_wait(
+        &self,
+        checks: &HealthChecks,
+        connection: &Connection,
+    ) -> Result<HealthRow, CheckError> {
+        let budget = checks.setup.requirements.budget;
+        let until = Instant::now() + budget + LEASE_BEYOND;
+        while Instant::now() < until {
+            let row = self.health_row(connection).await?;
+            if row.revision == 0 {
+                // An older version added the connection. The write adds the row.
+                return Ok(row);
+            }
+            if let Some(row) = self.lease_check(checks, connection, row.revision).await? {
+                return Ok(row);
+            }
+            sleep(LOOK).await;
+        }
+        Err(CheckError::Busy)
+    }
+
+    pub(super) async fn lease_check(
+        &self,
+        checks: &HealthChecks,
+        connection: &Connection,
+        expected_revision: u64,
+    ) -> Result<Option<HealthRow>, Error> {
+        let lasts = checks.setup.requirements.budget + LEASE_BEYOND;
+        let terms = HealthLease { expected_revision, lasts, now: self.clock.now() };
+        Ok(self.store.lease_health_check(&connection.account_id, &connection.id, &terms).await?)
+    }
+
+    /// Checks a connection whose lease was taken. `None`: it has changed meanwhile.
+    pub(super) async fn check_leased(
+        &self,
+        checks: &HealthChecks,
+        connection: &Connection,
+        row: HealthRow,
+        actor: Option<&Actor>,
+    ) -> Result<Option<Checked>, CheckError> {
+        let (account, id) = (&connection.account_id, &connection.id);
+        let found = self.store.find_sealed_connection(account, id).await?.ok_or(CheckError::Gone)?;
+        let (connection, sealed) = found;
+        let secrets = open_credentials(&self.account_key(account).await?, &connection, &sealed)?;
+        let credentials = ConnectionCredentials {
+            client_identifier: connection.client_identifier.clone(),
+            client_secret: secrets.client_secret,
+            access_token: secrets.access_token,
+        };
+        let requirements = &checks.setup.requirements;
+        let rate_limit = self.rate_limits.of(id);
+        let report = checks.setup.client.check(&credentials, rate_limit, requirements.budget).await;
+        let observed = findings::observe(&report, &requirements.scopes);
+        let not_before = not_before(&report);
+        let before = stored::health(&row);
+        let health = before.observe(observed, Credentials::Same, self.clock.now());
+        let is_answered = !is_unanswered(&health);
+        let unanswered = if is_answered { 0 } else { row.unanswered.saturating_add(1) };
+        let usage = self.usage_of(&connection).await?;
+        let [random] = self.randomness.identifier_bytes::<1>();
+        let situation = Situation { health: &health, unanswered, not_before, usage, now: self.clock.now() };
+        let interval = checks.setup.options.interval.unwrap_or(Duration::from_hours(24));
+        let next_check_at = Some(next_check(&situation, interval, random));
+        let request = actor.map(|actor| {
+            self.audit_event(account, actor.clone(), Action::VerifyConnection, Some(id.to_string()))
+        });
+        let row = HealthRow { unanswered, next_check_at, ..row };
+        let write = HealthWrite { row, before, health: health.clone(), request };
+        let written = self.write_health(&connection, write).await?;
+        metrics::record_health_check(if is_answered {
+            CheckOutcome::Answered(metric_of(health.status))
+        } else {
+            CheckOutcome::Unanswered
+        });
+        if written.is_some() {
+            tracing::debug!(connection = %id, status = health.status.as_str(), is_answered, "a connection was checked");
+        }
+        Ok(written.map(|transition| Checked { health, transition, is_answered }))
+    }
+
+    /// Writes a health, with the audit event of a change of status. `None`: the connection or its health has changed
+    /// meanwhile, and nothing was written.
+    pub(super) async fn write_health(
+        &self,
+        connection: &Connection,
+        write: HealthWrite,
+    ) -> Result<Option<Option<Transition>>, Error> {
+        let HealthWrite { row, before, health, request } = write;
+        let account = &connection.account_id;
+        let transition = health.transition_from(&before);
+        let changed = transition.map(|transition| self.transition_event(connection, &health, transition));
+        let update = HealthUpdate {
+            connection_id: connection.id.clone(),
+            sealed_version: connection.sealed_version,
+            client_identifier: connection.client_identifier.clone(),
+            row: HealthRow {
+                status: health.status,
+                since: health.since,
+                checked_at: health.checked_at,
+                details: Some(stored::details(&health)),
+                ..row
+            },
+            events: request.into_iter().chain(changed).collect(),
+        };
+        if self.store.write_connection_health(account, update).await? == Changed::No {
+            return Ok(None);
+        }
+        if let Some(Transition { from, to }) = transition {
+            let problem = health.problem.as_ref().map(|problem| problem.code.as_str());
+            tracing::info!(
+                connection = %connection.id, %account, from = from.as_str(), to = to.as_str(), problem,
+                "the health of a connection has changed"
+            );
+            metrics::record_health_change(metric_of(to));
+        }
+        if health.status != HealthStatus::Unhealthy {
+            self.wake_paused_uploads(connection).await;
+        }
+        Ok(Some(transition))
+    }
+
+    fn transition_event(
+        &self,
+        connection: &Connection,
+        health: &Health,
+        transition: Transition,
+    ) -> AuditEvent {
+        let action = match transition.to {
+            HealthStatus::Healthy => Action::MarkConnectionHealthy,
+            HealthStatus::Unhealthy => Action::MarkConnectionUnhealthy,
+            HealthStatus::Unverified => Action::MarkConnectionUnverified,
+        };
+        let _ = health;
+        self.audit_event(&connection.account_id, Actor::Service, action, Some(connection.id.to_string()))
+    }
+
+    /// Makes the uploads due that wait for the connection to recover. If that fails, they look again later.
+    async fn wake_paused_uploads(&self, connection: &Connection) {
+        let (account, now) = (&connection.account_id, self.clock.now());
+        match self.store.wake_jobs(account, &connection.id, WaitingFor::Health, now).await {
+            Ok(0) => {}
+            Ok(_) => self.upload_wakeup.notify_one(),
+            Err(error) => {
+                tracing::warn!(%error, connection = %connection.id, "the uploads of a connection could not be woken");
+            }
+        }
+    }
+
+    async fn usage_of(&self, connection: &Connection) -> Result<Usage, Error> {
+        let filter = JobFilter { connection_id: Some(connection.id.clone()), ..JobFilter::default() };
+        let jobs = self.store.list_jobs(&connection.account_id, &filter, 1).await?;
+        let since = self.clock.now().minus(USED_FOR);
+        Ok(if jobs.iter().any(|job| job.created_at >= since) { Usage::Used } else { Usage::Idle })
+    }
+
+    /// Stores the values of `privacy.view` that an account may use, which only a video shows.
+    pub(crate) async fn learn_privacies(
+        &self,
+        connection: &Connection,
+        allowed: Vec<String>,
+    ) -> Result<(), Error> {
+        let row = self.health_row(connection).await?;
+        let before = stored::health(&row);
+        if before.facts.allowed_privacies.as_ref() == Some(&allowed) {
+            return Ok(());
+        }
+        let mut health = before.clone();
+        health.facts.allowed_privacies = Some(allowed);
+        self.write_health(connection, HealthWrite { row, before, health, request: None }).await.map(drop)
+    }
+}
+
+fn metric_of(status: HealthStatus) -> ConnectionStatus {
+    match status {
+        HealthStatus::Healthy => ConnectionStatus::Healthy,
+        HealthStatus::Unhealthy => ConnectionStatus::Unhealthy,
+        HealthStatus::Unverified => ConnectionStatus::Unverified,
+    }
+}
+
+/// The time before which Vimeo's rate limit allows no request.
+fn not_before(report: &CheckReport) -> Option<domain::time::Timestamp> {
+    let of = |error: Option<&TransportError>| match error {
+        Some(TransportError::RateLimited { not_before }) => *not_before,
+        _ => None,
+    };
+    let CheckReport { app, token, user } = report;
+    [of(unknown(app)), of(unknown(token)), of(unknown(user))].into_iter().flatten().max()
+}
+
+fn unknown<T>(answer: &Answer<T>) -> Option<&TransportError> {
+    match answer {
+        Answer::Unknown(error) => Some(error),
+        Answer::Known(_) | Answer::Rejected(_) | Answer::NotAsked => None,
+    }
+}
+
+/// What is observed of a connection whose secrets do not decrypt.
+pub(super) fn undecryptable() -> Observation {
+    Observation::unknown("The stored credentials cannot be decrypted.")
+}

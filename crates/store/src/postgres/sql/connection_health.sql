@@ -1,0 +1,185 @@
+-- Instants come from the server's clock, unless :now has one.
+
+-- name: find_connection_health
+SELECT status, since, checked_at, next_check_at, unanswered, revision, details
+FROM connection_health
+WHERE account_id = :account_id
+    AND connection_id = :connection_id;
+
+-- name: write_connection_health
+-- Only while the connection has the credentials that were checked, and the row the :expected_revision. The connection is
+-- locked, so that its deletion either comes first or finds the row. The :event_ parameters are arrays, with no or more events.
+WITH locked AS (
+    SELECT c.account_id, c.connection_id
+    FROM connections AS c
+    WHERE c.account_id = :account_id
+        AND c.connection_id = :connection_id
+        AND c.sealed_version = :sealed_version
+        AND c.client_identifier = :client_identifier
+    FOR SHARE
+), written AS (
+    INSERT INTO connection_health AS h (
+        account_id, connection_id, status, since, checked_at, next_check_at, unanswered, revision, lease_until,
+        details)
+    SELECT
+        :account_id, connection_id, :status::text, :since::bigint, :checked_at::bigint, :next_check_at::bigint,
+        :unanswered::bigint, :expected_revision::bigint + 1, NULL, :details::text
+    FROM locked
+    ON CONFLICT (account_id, connection_id) DO UPDATE SET
+        status = excluded.status,
+        since = excluded.since,
+        checked_at = excluded.checked_at,
+        next_check_at = excluded.next_check_at,
+        unanswered = excluded.unanswered,
+        revision = excluded.revision,
+        lease_until = NULL,
+        details = excluded.details
+    WHERE h.account_id = :account_id
+        AND h.revision = :expected_revision::bigint
+    RETURNING connection_id
+), logged AS (
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
+    SELECT
+        :account_id, event_id, event_at, event_api_key_id, event_actor_kind, event_actor_name, event_remote,
+        event_action, event_subject, event_refusal
+    FROM written
+    CROSS JOIN unnest(
+        :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
+        :event_actor_name::text[], :event_remote::text[], :event_action::text[], :event_subject::text[],
+        :event_refusal::text[]) AS input (
+            event_id, event_at, event_api_key_id, event_actor_kind,
+            event_actor_name, event_remote, event_action, event_subject,
+            event_refusal)
+)
+SELECT count(*) AS written
+FROM written;
+
+-- name: schedule_health_check
+-- Never later than it is scheduled.
+WITH clock AS (
+    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) + :in_micros::bigint AS at
+)
+UPDATE connection_health AS h SET next_check_at = clock.at
+FROM clock
+WHERE h.account_id = :account_id
+    AND h.connection_id = :connection_id
+    AND (h.next_check_at IS NULL OR h.next_check_at > clock.at)
+RETURNING h.connection_id;
+
+-- name: list_due_health_checks
+-- At most :limit of each account. A loose scan of the index finds the accounts.
+WITH RECURSIVE clock AS (
+    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
+), found AS (
+    (SELECT account_id
+    FROM connection_health
+    WHERE next_check_at IS NOT NULL
+    ORDER BY account_id
+    LIMIT 1)
+    UNION ALL
+    SELECT next.account_id
+    FROM found
+    CROSS JOIN LATERAL (
+        SELECT h.account_id
+        FROM connection_health AS h
+        WHERE h.next_check_at IS NOT NULL
+            AND h.account_id > found.account_id
+        ORDER BY h.account_id
+        LIMIT 1) AS next
+)
+SELECT due.account_id, due.connection_id, due.revision, due.next_check_at
+FROM clock
+CROSS JOIN found
+CROSS JOIN LATERAL (
+    SELECT h.account_id, h.connection_id, h.revision, h.next_check_at
+    FROM connection_health AS h
+    WHERE h.account_id = found.account_id
+        AND h.next_check_at <= clock.now
+        AND (h.lease_until IS NULL OR h.lease_until <= clock.now)
+    ORDER BY h.next_check_at
+    LIMIT :limit) AS due;
+
+-- name: lease_health_check
+WITH clock AS (
+    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
+)
+UPDATE connection_health AS h SET
+    revision = h.revision + 1,
+    lease_until = clock.now + :lease_micros::bigint
+FROM clock
+WHERE h.account_id = :account_id
+    AND h.connection_id = :connection_id
+    AND h.revision = :expected_revision
+    AND (h.lease_until IS NULL OR h.lease_until <= clock.now)
+RETURNING h.status, h.since, h.checked_at, h.next_check_at, h.unanswered, h.revision, h.details;
+
+-- name: list_not_healthy_connections
+-- The index has these alone.
+SELECT
+    c.account_id, c.connection_id, c.name, c.description, c.is_enabled, c.client_identifier, c.created_at,
+    c.updated_at, c.version, c.sealed_version
+FROM connection_health AS h
+JOIN connections AS c
+    ON c.account_id = h.account_id
+    AND c.connection_id = h.connection_id
+WHERE h.account_id = :account_id
+    AND c.account_id = :account_id
+    AND h.status <> 'healthy'
+    AND h.status = :status
+    AND h.connection_id > :after
+ORDER BY h.connection_id
+LIMIT :limit;
+
+-- name: list_healthy_connections
+SELECT
+    c.account_id, c.connection_id, c.name, c.description, c.is_enabled, c.client_identifier, c.created_at,
+    c.updated_at, c.version, c.sealed_version
+FROM connection_health AS h
+JOIN connections AS c
+    ON c.account_id = h.account_id
+    AND c.connection_id = h.connection_id
+WHERE h.account_id = :account_id
+    AND c.account_id = :account_id
+    AND h.status = 'healthy'
+    AND h.connection_id > :after
+ORDER BY h.connection_id
+LIMIT :limit;
+
+-- name: count_not_healthy_connections
+-- At most :most of each; the index has these alone.
+SELECT
+    (SELECT count(*) FROM (
+        SELECT 1 FROM connection_health WHERE status <> 'healthy' AND status = 'unhealthy' LIMIT :most) AS found)
+        AS unhealthy,
+    (SELECT count(*) FROM (
+        SELECT 1 FROM connection_health WHERE status <> 'healthy' AND status = 'unverified' LIMIT :most) AS found)
+        AS unverified;
+
+-- name: insert_missing_connection_health
+-- For connections that an older version added.
+WITH clock AS (
+    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
+)
+INSERT INTO connection_health (
+    account_id, connection_id, status, since, next_check_at, unanswered, revision)
+SELECT c.account_id, c.connection_id, 'unverified', c.created_at, clock.now, 0, 1
+FROM connections AS c
+CROSS JOIN clock
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM connection_health AS h
+    WHERE h.account_id = c.account_id
+        AND h.connection_id = c.connection_id)
+LIMIT :limit
+ON CONFLICT DO NOTHING
+RETURNING connection_id;
+
+-- name: delete_connection_health
+-- Of connections that were deleted in the same transaction: each array has one element for each, except for :accounts, which
+-- has each account once.
+DELETE FROM connection_health AS h
+USING unnest(:account_id::text[], :connection_id::text[]) AS input (account_id, connection_id)
+WHERE h.account_id = ANY (:accounts::text[])
+    AND h.account_id = input.account_id
+    AND h.connection_id = input.connection_id;

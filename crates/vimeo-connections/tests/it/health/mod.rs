@@ -1,0 +1,5 @@
+mod background;
+mod checks;
+mod filters;
+mod uploads;
+mod when_reachable;
