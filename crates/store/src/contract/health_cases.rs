@@ -32,11 +32,11 @@ async fn find(store: &dyn Store, account: &AccountId, number: u32) -> HealthRow 
 }
 
 fn lease(expected_revision: u64, second: i64) -> HealthLease {
-    HealthLease { expected_revision, lasts: Duration::from_secs(60), now: at(second) }
+    HealthLease { expected_revision, lasts: Duration::from_mins(1), now: at(second) }
 }
 
 /// A health that a check has found, based on the stored one.
-fn checked(before: HealthRow, status: HealthStatus, second: i64) -> HealthRow {
+fn checked(before: &HealthRow, status: HealthStatus, second: i64) -> HealthRow {
     HealthRow {
         status,
         since: at(second),
@@ -44,7 +44,7 @@ fn checked(before: HealthRow, status: HealthStatus, second: i64) -> HealthRow {
         next_check_at: Some(at(second + 100)),
         unanswered: 2,
         details: Some("{\"kept\":\"as it is\"}".to_owned()),
-        ..before
+        ..before.clone()
     }
 }
 
@@ -74,14 +74,14 @@ pub(crate) async fn a_health_is_written_once_with_its_events(db: &TestDatabase) 
             ..event(&one, number, Actor::Service, "c")
         })
         .into();
-    let row = checked(before.clone(), HealthStatus::Unhealthy, 9);
+    let row = checked(&before, HealthStatus::Unhealthy, 9);
     let written = update(&one, 1, row.clone(), events.clone());
     assert_eq!(store.write_connection_health(&one, written).await.unwrap(), Changed::Yes);
     let found = find(&*store, &one, 1).await;
     assert_eq!(found, HealthRow { revision: 2, ..row });
     // The same once more, as another worker would.
     let more = vec![AuditEvent { id: event(&one, 9, Actor::Service, "c").id, ..events[0].clone() }];
-    let stale = update(&one, 1, checked(before, HealthStatus::Healthy, 10), more);
+    let stale = update(&one, 1, checked(&before, HealthStatus::Healthy, 10), more);
     assert_eq!(store.write_connection_health(&one, stale).await.unwrap(), Changed::No);
     assert_eq!(find(&*store, &one, 1).await, found);
     let logged = audited(&*store, &one).await;
@@ -94,7 +94,7 @@ pub(crate) async fn a_result_for_other_credentials_is_not_written(db: &TestDatab
     let one = insert_account(&*store, 1).await;
     insert_connection(&*store, &one, 1, "a").await.unwrap();
     let before = find(&*store, &one, 1).await;
-    let row = checked(before.clone(), HealthStatus::Unhealthy, 9);
+    let row = checked(&before, HealthStatus::Unhealthy, 9);
     let resealed = HealthUpdate { sealed_version: 2, ..update(&one, 1, row.clone(), Vec::new()) };
     assert_eq!(store.write_connection_health(&one, resealed).await.unwrap(), Changed::No);
     let client_identifier = domain::connection::ClientIdentifier::parse("client-2").unwrap();
@@ -119,9 +119,9 @@ pub(crate) async fn a_check_is_leased_once_until_its_lease_ends(db: &TestDatabas
     assert_eq!(store.lease_health_check(&one, &id(&one, 1), &lease(1, 99)).await.unwrap(), None, "a fence");
     let again = store.lease_health_check(&one, &id(&one, 1), &lease(2, 70)).await.unwrap().unwrap();
     // The first worker comes back late.
-    let late = update(&one, 1, checked(leased, HealthStatus::Unhealthy, 71), Vec::new());
+    let late = update(&one, 1, checked(&leased, HealthStatus::Unhealthy, 71), Vec::new());
     assert_eq!(store.write_connection_health(&one, late).await.unwrap(), Changed::No);
-    let row = update(&one, 1, checked(again, HealthStatus::Unhealthy, 72), Vec::new());
+    let row = update(&one, 1, checked(&again, HealthStatus::Unhealthy, 72), Vec::new());
     assert_eq!(store.write_connection_health(&one, row).await.unwrap(), Changed::Yes);
     assert_eq!(find(&*store, &one, 1).await.revision, 4);
     assert!(store.lease_health_check(&one, &id(&one, 1), &lease(4, 73)).await.unwrap().is_some(), "released");
@@ -233,7 +233,7 @@ pub(crate) async fn a_missing_health_is_added(db: &TestDatabase) {
     assert_eq!(store.list_due_health_checks(at(100_000_000), 9).await.unwrap().len(), 3);
     // A result is kept even before that.
     db.change("DELETE FROM connection_health").await;
-    let row = HealthRow { revision: 0, ..checked(found, HealthStatus::Healthy, 9) };
+    let row = HealthRow { revision: 0, ..checked(&found, HealthStatus::Healthy, 9) };
     let written = store.write_connection_health(&one, update(&one, 1, row, Vec::new())).await.unwrap();
     assert_eq!((written, find(&*store, &one, 1).await.revision), (Changed::Yes, 1));
 }
