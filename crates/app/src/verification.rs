@@ -50,8 +50,8 @@ impl App {
                 tracing::warn!(
                     %error,
                     "the credentials could not be verified with Vimeo, so nothing was stored; \
-                     with vimeo.verification = \"when-reachable\" they are stored and verified later, \
-                     with \"off\" they are stored unverified"
+                     with vimeo.verification = \"off\" connections are stored unverified, \
+                     with \"when-reachable\" only while Vimeo does not answer"
                 );
                 Err(Error::VimeoUnavailable { retry_after_seconds: self.retry_after_seconds(&error) })
             }

@@ -59,8 +59,15 @@ pub trait ConnectionHealth: Send + Sync {
     ) -> Result<Vec<Connection>, Error>;
     /// How many connections of all accounts are not healthy; at most `most` of each are counted.
     async fn count_not_healthy_connections(&self, most: u32) -> Result<NotHealthy, Error>;
-    /// Adds the health of connections that have none, due at once; at most `limit`. Returns how many.
-    async fn insert_missing_connection_health(&self, now: Timestamp, limit: u32) -> Result<usize, Error>;
+    /// Adds the health of those of the account's next `limit` connections after `after` that have none, due at once. Returns
+    /// the last of these connections, or `None` if there are no more.
+    async fn insert_missing_connection_health(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Option<ConnectionId>, Error>;
 }
 
 /// The health of a new connection.

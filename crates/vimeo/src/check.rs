@@ -1,4 +1,4 @@
-//! Checks a connection in detail: what Vimeo says of its app, its token and its account, each by itself.
+//! Checks a connection in detail: what Vimeo says of its app, of its token and of its account.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -214,7 +214,7 @@ impl From<Error> for Problem {
                 ..Code::ConnectionUnhealthy.into()
             },
             Error::CheckedRecently { retry_after_seconds } => Self {
-                message: Some("The connection was checked a moment ago.".to_owned()),
+                message: Some("The connection was checked within the last seconds.".to_owned()),
                 ..Self::retry(Code::RateLimited, retry_after_seconds)
             },
             Error::WebhookSecretMissing => Code::WebhookSecretMissing.into(),

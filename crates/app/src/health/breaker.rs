@@ -1,4 +1,4 @@
-//! Pauses background checks while Vimeo does not answer, so that not every connection finds that out by itself.
+//! Pauses background checks while Vimeo does not answer, so that not every connection has to find that out.
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@
 mod breaker;
 mod checker;
 mod findings;
+mod missing;
 mod schedule;
 mod stored;
 #[cfg(test)]

@@ -34,6 +34,15 @@ impl App {
         if !self.checks_in_background() {
             return;
         }
+        let (app, stopped) = (self.clone(), stopping.clone());
+        self.tasks.spawn(async move {
+            // What is left is done after the next start.
+            let Some(Err(error)) = stopped.run_until_cancelled(app.add_missing_health()).await else {
+                return;
+            };
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, "connections of an older version could not be prepared for their checks");
+        });
         let slots = Arc::new(Semaphore::new(checks.setup.options.concurrency));
         let breaker = Arc::new(Mutex::new(Breaker::default()));
         let mut due = VecDeque::new();

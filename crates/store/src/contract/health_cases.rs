@@ -208,7 +208,6 @@ pub(crate) async fn the_health_is_deleted_with_the_connection(db: &TestDatabase)
     let deletion = event(&one, 90, Actor::Operator, "c");
     store.delete_connection(&one, &id(&one, 1), &deletion).await.unwrap();
     assert_eq!(store.find_connection_health(&one, &id(&one, 1)).await.unwrap(), None);
-    assert_eq!(store.insert_missing_connection_health(at(5), 9).await.unwrap(), 0, "none is missing");
     let end = event(&one, 91, Actor::Operator, "account");
     while store.delete_account_part(&one, 1, &end).await.unwrap() != crate::AccountDeletion::Done {}
     for number in 2..=3 {
@@ -225,9 +224,18 @@ pub(crate) async fn a_missing_health_is_added(db: &TestDatabase) {
         with_health(&*store, &one, number, new_health()).await;
     }
     db.change("DELETE FROM connection_health").await;
-    assert_eq!(store.insert_missing_connection_health(at(5), 2).await.unwrap(), 2);
-    assert_eq!(store.insert_missing_connection_health(at(5), 2).await.unwrap(), 1);
-    assert_eq!(store.insert_missing_connection_health(at(5), 2).await.unwrap(), 0);
+    let two = insert_account(&*store, 2).await;
+    let add = async |account, after: Option<&ConnectionId>| {
+        store.insert_missing_connection_health(account, after, 2, at(5)).await.unwrap()
+    };
+    assert_eq!(add(&two, None).await, None);
+    let last = add(&one, None).await;
+    assert_eq!(last, Some(id(&one, 2)));
+    assert_eq!(store.list_due_health_checks(at(100_000_000), 9).await.unwrap().len(), 2);
+    let last = add(&one, last.as_ref()).await;
+    assert_eq!(last, Some(id(&one, 3)));
+    assert_eq!(add(&one, last.as_ref()).await, None);
+    assert_eq!(add(&one, None).await, Some(id(&one, 2)), "those that have one keep it");
     let found = find(&*store, &one, 3).await;
     assert_eq!((found.status, found.revision), (HealthStatus::Unverified, 1));
     assert_eq!(store.list_due_health_checks(at(100_000_000), 9).await.unwrap().len(), 3);

@@ -32,7 +32,7 @@ pub(super) const LEASE: &str = statement(SQL, "lease_health_check");
 pub(super) const LIST_NOT_HEALTHY: &str = statement(SQL, "list_not_healthy_connections");
 pub(super) const LIST_HEALTHY: &str = statement(SQL, "list_healthy_connections");
 const COUNT_NOT_HEALTHY: &str = statement(SQL, "count_not_healthy_connections");
-const INSERT_MISSING: &str = statement(SQL, "insert_missing_connection_health");
+pub(super) const INSERT_MISSING: &str = statement(SQL, "insert_missing_connection_health");
 pub(super) const DELETE: &str = statement(SQL, "delete_connection_health");
 
 #[async_trait]
@@ -111,8 +111,15 @@ impl ConnectionHealth for Postgres {
         Ok(counted.unwrap_or_default())
     }
 
-    async fn insert_missing_connection_health(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
-        self.writer.write(InsertMissing { now, limit, clock: self.clock }).await
+    async fn insert_missing_connection_health(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Option<ConnectionId>, Error> {
+        let (account, after) = (account.clone(), after.cloned());
+        self.writer.write(InsertMissing { account, after, limit, now, clock: self.clock }).await
     }
 }
 
@@ -228,19 +235,28 @@ impl SingleWrite for Lease {
 }
 
 struct InsertMissing {
-    now: Timestamp,
+    account: AccountId,
+    after: Option<ConnectionId>,
     limit: u32,
+    now: Timestamp,
     clock: Clock,
 }
 
 #[async_trait]
 impl SingleWrite for InsertMissing {
-    type Answer = usize;
+    type Answer = Option<ConnectionId>;
 
-    async fn run(&self, session: &Session) -> Result<Result<usize, Error>, PgError> {
-        let parameters: Parameters<'_> =
-            &[("now", &self.clock.or_the_servers(self.now)), ("limit", &i64::from(self.limit))];
-        Ok(Ok(session.query_named(INSERT_MISSING, parameters).await?.len()))
+    // A repetition does the same.
+    async fn run(&self, session: &Session) -> Result<Result<Self::Answer, Error>, PgError> {
+        let parameters: Parameters<'_> = &[
+            ("account_id", &self.account.as_str()),
+            ("after", &self.after.as_ref().map_or("", ConnectionId::as_str)),
+            ("limit", &i64::from(self.limit)),
+            ("now", &self.clock.or_the_servers(self.now)),
+        ];
+        let found = session.query_named(INSERT_MISSING, parameters).await?;
+        let last = found.first().map(|row| rows::get::<Option<String>>(row, "connection_id")).transpose()?;
+        Ok(Ok(last.flatten().map(ConnectionId::from_stored)))
     }
 }
 

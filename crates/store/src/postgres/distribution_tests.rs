@@ -24,7 +24,7 @@ const TENANT_TABLES: [&str; 9] = [
 ];
 
 /// Statements that break rules, and why. Each must still break exactly these.
-const EXCEPTIONS: [(&str, &[u32], &str); 9] = [
+const EXCEPTIONS: [(&str, &[u32], &str); 8] = [
     (
         "find_last_connection_time",
         &[1],
@@ -34,7 +34,6 @@ const EXCEPTIONS: [(&str, &[u32], &str); 9] = [
     ("list_audited_accounts", &[1], "across accounts: the linking of events visits all of them"),
     ("list_due_health_checks", &[1], "across accounts: the worker polls all of them"),
     ("count_not_healthy_connections", &[1], "across accounts: metrics count all of them"),
-    ("insert_missing_connection_health", &[1], "across accounts: for connections of an older version"),
     ("list_due_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_running_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_open_jobs", &[1], "across accounts: metrics count all of them"),

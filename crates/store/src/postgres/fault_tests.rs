@@ -64,6 +64,7 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         connection_health::LEASE,
         connection_health::LIST_NOT_HEALTHY,
         connection_health::LIST_HEALTHY,
+        connection_health::INSERT_MISSING,
         connection_health::DELETE,
         idempotency_records::RESERVE,
         idempotency_records::FIND,

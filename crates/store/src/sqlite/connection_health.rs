@@ -30,6 +30,7 @@ const LIST_NOT_HEALTHY: &str = statement(SQL, "list_not_healthy_connections");
 const LIST_HEALTHY: &str = statement(SQL, "list_healthy_connections");
 const COUNT_NOT_HEALTHY: &str = statement(SQL, "count_not_healthy_connections");
 const INSERT_MISSING: &str = statement(SQL, "insert_missing_connection_health");
+const FIND_LAST_EXAMINED: &str = statement(SQL, "find_last_examined");
 const DELETE: &str = statement(SQL, "delete_connection_health");
 const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_connection_health_of_account");
 
@@ -133,10 +134,23 @@ impl ConnectionHealth for Sqlite {
         })
     }
 
-    async fn insert_missing_connection_health(&self, now: Timestamp, limit: u32) -> Result<usize, Error> {
-        let insert = move |database: &rusqlite::Connection| -> WriteResult<usize> {
-            let parameters = named_params! { ":now": now.as_micros(), ":limit": limit };
-            statements::execute(database, INSERT_MISSING, parameters).map(Ok)
+    async fn insert_missing_connection_health(
+        &self,
+        account: &AccountId,
+        after: Option<&ConnectionId>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Option<ConnectionId>, Error> {
+        let (account, after) = (account.clone(), keyset_start(after).to_owned());
+        let insert = move |database: &rusqlite::Connection| -> WriteResult<Option<ConnectionId>> {
+            let (account, after) = (account.as_str(), after.as_str());
+            let page = named_params! { ":account_id": account, ":after": after, ":limit": limit };
+            let last: Option<String> = statements::value(database, FIND_LAST_EXAMINED, page)?;
+            let parameters = named_params! {
+                ":account_id": account, ":after": after, ":limit": limit, ":now": now.as_micros(),
+            };
+            statements::execute(database, INSERT_MISSING, parameters)?;
+            Ok(Ok(last.map(ConnectionId::from_stored)))
         };
         self.writer.write(insert).await
     }

@@ -19,7 +19,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
             format!("the connection is unhealthy: {}", problem.message.lines().collect::<Vec<_>>().join(" ")).into()
         }
         Error::CheckedRecently { retry_after_seconds } => {
-            format!("the connection was checked a moment ago; try again in {retry_after_seconds} s").into()
+            format!("the connection was checked within the last seconds; try again in {retry_after_seconds} s").into()
         }
         Error::ConnectionDisabled => "the connection is disabled; enable it with `connections enable`".into(),
         Error::WebhookSecretMissing => "the account has no webhook secret: create it with POST /v1/webhook-secret".into(),

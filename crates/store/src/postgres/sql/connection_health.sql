@@ -160,20 +160,23 @@ SELECT
 -- For connections that an older version added.
 WITH clock AS (
     SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
+), page AS MATERIALIZED (
+    SELECT c.account_id, c.connection_id, c.created_at
+    FROM connections AS c
+    WHERE c.account_id = :account_id
+        AND c.connection_id > :after
+    ORDER BY c.connection_id
+    LIMIT :limit
+), added AS (
+    INSERT INTO connection_health (
+        account_id, connection_id, status, since, next_check_at, unanswered, revision)
+    SELECT page.account_id, page.connection_id, 'unverified', page.created_at, clock.now, 0, 1
+    FROM page
+    CROSS JOIN clock
+    ON CONFLICT DO NOTHING
 )
-INSERT INTO connection_health (
-    account_id, connection_id, status, since, next_check_at, unanswered, revision)
-SELECT c.account_id, c.connection_id, 'unverified', c.created_at, clock.now, 0, 1
-FROM connections AS c
-CROSS JOIN clock
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM connection_health AS h
-    WHERE h.account_id = c.account_id
-        AND h.connection_id = c.connection_id)
-LIMIT :limit
-ON CONFLICT DO NOTHING
-RETURNING connection_id;
+SELECT max(connection_id) AS connection_id
+FROM page;
 
 -- name: delete_connection_health
 -- Of connections that were deleted in the same transaction: each array has one element for each, except for :accounts, which

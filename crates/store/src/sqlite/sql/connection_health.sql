@@ -101,17 +101,29 @@ SELECT
         SELECT 1 FROM connection_health WHERE status <> 'healthy' AND status = 'unverified' LIMIT :most)) AS unverified;
 
 -- name: insert_missing_connection_health
--- For connections that an older version added.
+-- For connections that an older version added. `true` separates the selection from ON CONFLICT.
 INSERT INTO connection_health (
     account_id, connection_id, status, since, next_check_at, unanswered, revision)
-SELECT c.account_id, c.connection_id, 'unverified', c.created_at, :now, 0, 1
-FROM connections AS c
-WHERE NOT EXISTS (
-    SELECT 1
-    FROM connection_health AS h
-    WHERE h.account_id = c.account_id
-        AND h.connection_id = c.connection_id)
-LIMIT :limit;
+SELECT account_id, connection_id, 'unverified', created_at, :now, 0, 1
+FROM (
+    SELECT account_id, connection_id, created_at
+    FROM connections
+    WHERE account_id = :account_id
+        AND connection_id > :after
+    ORDER BY connection_id
+    LIMIT :limit)
+WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: find_last_examined
+SELECT max(connection_id)
+FROM (
+    SELECT connection_id
+    FROM connections
+    WHERE account_id = :account_id
+        AND connection_id > :after
+    ORDER BY connection_id
+    LIMIT :limit);
 
 -- name: delete_connection_health
 DELETE FROM connection_health

@@ -137,7 +137,7 @@ fn an_unknown_environment_variable_is_rejected() {
     for (name, value, expected) in [
         ("VIMEO_CONNECTIONS_LISTENN", "127.0.0.1:1", "did you mean VIMEO_CONNECTIONS_LISTEN?"),
         ("VIMEO_CONNECTIONS_VIMEO_BASE_URL", "canary", "did you mean VIMEO_CONNECTIONS_VIMEO__BASE_URL?"),
-        ("VIMEO_CONNECTIONS_VIMEO__VERIFICATION", "canary", "must be one of: required, off"),
+        ("VIMEO_CONNECTIONS_VIMEO__VERIFICATION", "canary", "must be one of: required, when-reachable, off"),
         ("VIMEO_CONNECTIONS_STRICT_FIELDS", "canary", "must be true or false"),
     ] {
         for arguments in [&["config", "check"][..], &["accounts", "list"], &["serve"]] {

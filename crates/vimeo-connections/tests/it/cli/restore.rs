@@ -169,7 +169,7 @@ async fn a_backup_with_an_older_schema_is_migrated() {
     env
         .database()
         .execute_batch(
-            "DROP TABLE jobs; DROP TABLE job_secrets; DROP TABLE webhook_secrets; DROP TABLE idempotency_records;
+            "DROP TABLE connection_health; DROP TABLE jobs; DROP TABLE job_secrets; DROP TABLE webhook_secrets; DROP TABLE idempotency_records;
              DROP TABLE moves; DROP TABLE write_probes; DROP TABLE sweeps; DROP INDEX api_keys_by_account;
              ALTER TABLE api_keys DROP COLUMN scopes; ALTER TABLE api_keys DROP COLUMN created_by;
              ALTER TABLE api_keys DROP COLUMN rotated_from; ALTER TABLE api_keys DROP COLUMN last_used_at;

@@ -19,7 +19,7 @@ async fn a_placeholder_is_private_from_the_start() {
     let [request] = fixture.journal().await.try_into().unwrap();
     assert_eq!(request["accept"], "application/vnd.vimeo.*+json;version=3.4");
     assert_eq!(request["content_type"], "application/json");
-    assert_eq!(request["query"], "fields=uri,upload.upload_link,upload.status");
+    assert_eq!(request["query"], "fields=uri,upload.upload_link,upload.status,allowed_privacies");
     assert_eq!(
         request["body"],
         json!({"name": "a video", "upload": {"approach": "tus", "size": 10}, "privacy": {"view": "nobody"}})

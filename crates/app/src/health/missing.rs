@@ -1,0 +1,44 @@
+//! Adds the health of connections that an older version of the service has added, so that they are checked too.
+
+use std::time::Duration;
+
+use store::SweepLease;
+use tokio::time::sleep;
+
+use crate::{App, Error};
+
+/// The name of the lease: one node looks at a time.
+const LEASE_NAME: &str = "connection_health";
+/// How long it is left to a node that does not continue.
+const LEASE: Duration = Duration::from_mins(1);
+/// How often connections are looked for.
+const INTERVAL: Duration = Duration::from_hours(24);
+/// Connections in one transaction, and the pause between two.
+const PAGE: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl App {
+    /// Looks through all connections, unless a node did that within a day.
+    pub(super) async fn add_missing_health(&self) -> Result<(), Error> {
+        let lease = self.store.lease_sweep(LEASE_NAME, LEASE, self.clock.now()).await?;
+        let Some(fence) = lease else { return Ok(()) };
+        for account in self.store.list_account_ids().await? {
+            let mut after = None;
+            loop {
+                let now = self.clock.now();
+                let last =
+                    self.store.insert_missing_connection_health(&account, after.as_ref(), PAGE, now).await?;
+                if last.is_none() {
+                    break;
+                }
+                after = last;
+                let renewal = SweepLease { fence, lasts: LEASE, now: self.clock.now() };
+                self.store.renew_sweep_lease(LEASE_NAME, &renewal).await?;
+                sleep(PAUSE).await;
+            }
+        }
+        let rest = SweepLease { fence, lasts: INTERVAL, now: self.clock.now() };
+        self.store.renew_sweep_lease(LEASE_NAME, &rest).await?;
+        Ok(())
+    }
+}
