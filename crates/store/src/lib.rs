@@ -5,6 +5,7 @@
 mod api_keys;
 mod audit;
 mod backup;
+mod delivery_rows;
 mod due_order;
 mod engine_migration;
 mod engine_migration_error;
@@ -25,6 +26,7 @@ mod sqlite;
 mod tables;
 mod traits;
 mod url;
+mod webhooks;
 
 #[cfg(test)]
 mod contract;
@@ -61,9 +63,14 @@ pub use traits::{
 };
 pub use url::DatabaseUrl;
 use url::Location;
+pub use webhooks::{
+    AfterAttempt, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, EndpointHealth, EndpointRow,
+    EndpointUpdate, LeasedDelivery, NewEndpoint, NewJobDelivery, StoredMessage, WebhookDeliveries,
+    WebhookEndpoints,
+};
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 13;
+pub const APPLICATION_SCHEMA: u32 = 14;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

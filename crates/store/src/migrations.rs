@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 13] = [
+pub(crate) const MIGRATIONS: [Migration; 14] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -38,6 +38,7 @@ pub(crate) const MIGRATIONS: [Migration; 13] = [
     migration!(11, "retention", 9, "0011_retention.sql"),
     migration!(12, "account_limits", 9, "0012_account_limits.sql"),
     migration!(13, "audit_chains", 9, "0013_audit_chains.sql"),
+    migration!(14, "webhooks", 9, "0014_webhooks.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

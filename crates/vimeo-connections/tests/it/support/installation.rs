@@ -100,9 +100,9 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
     let revert =
-        "ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
-        DROP TABLE audit_links; DROP TABLE audit_chains;
-        DELETE FROM schema_migrations WHERE number = 13;";
+        "DROP TABLE webhook_endpoints; DROP TABLE webhook_deliveries; DROP TABLE webhook_delivery_secrets;
+        ALTER TABLE accounts DROP COLUMN max_webhook_endpoints;
+        DELETE FROM schema_migrations WHERE number = 14;";
     database.execute_batch(revert).unwrap();
 }
 
