@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
+use crate::webhooks::Announcer;
 use crate::{Clock, Error};
 
 /// What operations and the worker need to act for an account.
@@ -26,6 +27,8 @@ pub struct Context {
     pub(crate) randomness: Randomness,
     pub(crate) ids: Mutex<AscendingIds>,
     pub(crate) accounts: SingleFlightCache<AccountId, Account>,
+    /// How events are announced to webhook endpoints.
+    pub(crate) announcer: Announcer,
     /// Accounts whose audit events are to be linked.
     pub(crate) pending: PendingAccounts,
     /// Work that continues after its request. A shutdown waits for it.
@@ -57,6 +60,7 @@ impl Context {
             action,
             subject,
             outcome: Outcome::Done,
+            announcement: None,
         }
     }
 

@@ -78,6 +78,8 @@ definitions! {
         "Since when the webhook has been due that has waited longest for its next attempt."
     WEBHOOK_DELIVERIES: Counter "webhook_deliveries_total"
         "Attempts to deliver a webhook, by outcome."
+    WEBHOOKS_DISABLED: Counter "webhook_endpoints_disabled_total"
+        "Webhook endpoints that this process disabled, by reason: gone (the receiver answered 410) or failing."
     CERTIFICATE: Gauge "certificate_not_after_timestamp_seconds"
         "When the certificate of the listener expires. Absent without TLS."
     BUILD_INFO: Gauge "build_info"

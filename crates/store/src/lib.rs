@@ -65,8 +65,8 @@ pub use url::DatabaseUrl;
 use url::Location;
 pub use webhooks::{
     AfterAttempt, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, EndpointHealth, EndpointRow,
-    EndpointUpdate, LeasedDelivery, NewEndpoint, NewJobDelivery, StoredMessage, WebhookDeliveries,
-    WebhookEndpoints,
+    EndpointUpdate, LeasedDelivery, NewEndpoint, NewJobDelivery, StoredMessage, WaitingDeliveries,
+    WebhookDeliveries, WebhookEndpoints,
 };
 
 /// The schema of this version of the application: the number of its last migration.

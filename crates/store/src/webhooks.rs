@@ -153,6 +153,15 @@ pub enum EndpointHealth {
     Failing,
 }
 
+/// Deliveries that wait for an attempt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WaitingDeliveries {
+    /// How many they are.
+    pub count: u64,
+    /// When the first is due.
+    pub earliest_due_at: Option<Timestamp>,
+}
+
 /// Which deliveries are listed, newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
@@ -249,8 +258,8 @@ pub trait WebhookDeliveries: Send + Sync {
         id: &DeliveryId,
         event: &AuditEvent,
     ) -> Result<Changed, Error>;
-    /// How many deliveries of all accounts wait, for metrics. The cost grows with them.
-    async fn count_waiting_webhook_deliveries(&self) -> Result<u64, Error>;
+    /// The deliveries of all accounts that wait, for metrics. The cost grows with them.
+    async fn count_waiting_webhook_deliveries(&self) -> Result<WaitingDeliveries, Error>;
 }
 
 /// A message of an announcement as its statements take it: one for endpoints, and one for the operator if it has one.

@@ -78,7 +78,8 @@ pub(crate) async fn an_event_is_delivered_to_each_endpoint_that_receives_its_typ
     assert_eq!(first.event_id, event_id(created.id.as_str()));
     assert_eq!((first.created_at, first.next_attempt_at), (at(1), Some(at(1))));
     assert_eq!((first.status, first.attempts), (DeliveryStatus::Waiting, 0));
-    assert_eq!(store.count_waiting_webhook_deliveries().await.unwrap(), 4);
+    let waiting = store.count_waiting_webhook_deliveries().await.unwrap();
+    assert_eq!((waiting.count, waiting.earliest_due_at), (4, Some(at(1))));
     let leased = lease(&*store, &one, &first, (0, 5)).await;
     assert_eq!(leased.message.unwrap().body, "{\"a\":\"\u{e9}\\u0000\"}");
     assert_eq!(leased.endpoint.unwrap().endpoint.id, endpoint_id(1));
@@ -196,7 +197,7 @@ pub(crate) async fn a_delivery_has_one_lease_and_its_result_is_stored(db: &TestD
     assert_eq!((found.status, found.next_attempt_at), (DeliveryStatus::Delivered, None));
     assert_eq!(found.ended_at, Some(at(99)));
     assert_eq!(store.list_due_webhook_deliveries(at(9_999), 9).await.unwrap(), []);
-    assert_eq!(store.count_waiting_webhook_deliveries().await.unwrap(), 0);
+    assert_eq!(store.count_waiting_webhook_deliveries().await.unwrap(), crate::WaitingDeliveries::default());
 }
 
 pub(crate) async fn deliveries_are_listed_newest_first_and_filtered(db: &TestDatabase) {

@@ -21,7 +21,7 @@ use crate::sql::statement;
 use crate::webhooks::order_due_deliveries;
 use crate::{
     AfterAttempt, Changed, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, EndpointHealth, Error,
-    LeasedDelivery, StoredMessage, WebhookDeliveries,
+    LeasedDelivery, StoredMessage, WaitingDeliveries, WebhookDeliveries,
 };
 
 const SQL: &str = include_str!("sql/webhook_deliveries.sql");
@@ -113,8 +113,12 @@ impl WebhookDeliveries for Postgres {
         self.writer.write(Redeliver { account, id, event, clock: self.clock }).await
     }
 
-    async fn count_waiting_webhook_deliveries(&self) -> Result<u64, Error> {
-        Ok(self.find(COUNT_WAITING, &[], |row| rows::count(row, "count")).await?.unwrap_or_default())
+    async fn count_waiting_webhook_deliveries(&self) -> Result<WaitingDeliveries, Error> {
+        let read = |row: &Row| {
+            let earliest_due_at = rows::optional_instant(row, "earliest_due_at")?;
+            Ok(WaitingDeliveries { count: rows::count(row, "count")?, earliest_due_at })
+        };
+        Ok(self.find(COUNT_WAITING, &[], read).await?.unwrap_or_default())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::sql::statement;
 use crate::webhooks::{announced_rows, order_due_deliveries};
 use crate::{
     AfterAttempt, Changed, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, Error, LeasedDelivery,
-    NewJobDelivery, StoredMessage, WebhookDeliveries,
+    NewJobDelivery, StoredMessage, WaitingDeliveries, WebhookDeliveries,
 };
 
 const SQL: &str = include_str!("sql/webhook_deliveries.sql");
@@ -105,8 +105,13 @@ impl WebhookDeliveries for Sqlite {
         self.writer.write(move |database| redeliver(database, &account, &id, &event)).await
     }
 
-    async fn count_waiting_webhook_deliveries(&self) -> Result<u64, Error> {
-        self.readers.read(|database| statements::value(database, COUNT_WAITING, &[]))
+    async fn count_waiting_webhook_deliveries(&self) -> Result<WaitingDeliveries, Error> {
+        let read = |row: &Row<'_>| {
+            let earliest_due_at = rows::optional_instant(row, "earliest_due_at")?;
+            Ok(WaitingDeliveries { count: row.get("count")?, earliest_due_at })
+        };
+        let found = self.readers.read(|database| statements::find(database, COUNT_WAITING, &[], read))?;
+        Ok(found.unwrap_or_default())
     }
 }
 

@@ -14,12 +14,16 @@ pub(crate) enum Code {
     ConnectionNotFound,
     JobNotFound,
     ApiKeyNotFound,
+    WebhookEndpointNotFound,
+    WebhookDeliveryNotFound,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
     ConnectionNameExists,
     ConnectionDisabled,
     WebhookSecretMissing,
+    WebhookEndpointDisabled,
+    WebhookNotRedeliverable,
     VersionConflict,
     ApiKeyNotActive,
     LastManagingKey,
@@ -53,7 +57,7 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -63,12 +67,16 @@ impl Code {
         Self::ConnectionNotFound,
         Self::JobNotFound,
         Self::ApiKeyNotFound,
+        Self::WebhookEndpointNotFound,
+        Self::WebhookDeliveryNotFound,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::ConnectionNameExists,
         Self::ConnectionDisabled,
         Self::WebhookSecretMissing,
+        Self::WebhookEndpointDisabled,
+        Self::WebhookNotRedeliverable,
         Self::VersionConflict,
         Self::ApiKeyNotActive,
         Self::LastManagingKey,
@@ -150,6 +158,18 @@ impl Code {
                 "There is no such API key in this account.",
                 "The key never existed or belongs to another account. The path has its ID, not the key itself.",
             ),
+            Self::WebhookEndpointNotFound => spec(
+                StatusCode::NOT_FOUND,
+                "WEBHOOK_ENDPOINT_NOT_FOUND",
+                "There is no such webhook endpoint in this account.",
+                "The endpoint never existed, was deleted, or belongs to another account.",
+            ),
+            Self::WebhookDeliveryNotFound => spec(
+                StatusCode::NOT_FOUND,
+                "WEBHOOK_DELIVERY_NOT_FOUND",
+                "There is no such webhook delivery in this account.",
+                "The delivery never existed, was deleted after its time, or belongs to another account.",
+            ),
             Self::NotFound => spec(
                 StatusCode::NOT_FOUND,
                 "NOT_FOUND",
@@ -185,6 +205,18 @@ impl Code {
                 "WEBHOOK_SECRET_MISSING",
                 "The account has no webhook secret. Create it with POST /v1/webhook-secret, then repeat the request.",
                 "A `webhook` is signed with the account's secret, which is returned once, when it is created. Nothing was started.",
+            ),
+            Self::WebhookEndpointDisabled => spec(
+                StatusCode::CONFLICT,
+                "WEBHOOK_ENDPOINT_DISABLED",
+                "The webhook endpoint is disabled.",
+                "Nothing is sent. Enable the endpoint with PATCH, then repeat the request.",
+            ),
+            Self::WebhookNotRedeliverable => spec(
+                StatusCode::CONFLICT,
+                "WEBHOOK_NOT_REDELIVERABLE",
+                "This webhook can no longer be sent.",
+                "Its endpoint was deleted, or it is the webhook of a job, whose content is wiped when its delivery has ended.",
             ),
             Self::VersionConflict => spec(
                 StatusCode::CONFLICT,

@@ -267,6 +267,6 @@ SELECT EXISTS (SELECT 1 FROM active) AS is_active, count(*) AS written
 FROM updated;
 
 -- name: count_waiting_deliveries
-SELECT count(*) AS count
+SELECT count(*) AS count, min(due_at) AS earliest_due_at
 FROM webhook_deliveries
 WHERE due_at IS NOT NULL;

@@ -188,7 +188,7 @@ WHERE account_id = :account_id
     END;
 
 -- name: count_waiting_deliveries
-SELECT count(*)
+SELECT count(*) AS count, min(due_at) AS earliest_due_at
 FROM webhook_deliveries
 WHERE due_at IS NOT NULL;
 

@@ -28,3 +28,4 @@ pub(crate) mod remote_cli;
 pub(crate) mod tools;
 pub(crate) mod uploads;
 pub(crate) mod verification;
+pub(crate) mod webhooks;

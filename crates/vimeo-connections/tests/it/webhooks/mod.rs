@@ -1,0 +1,6 @@
+//! Webhook endpoints of accounts, and what is delivered to them.
+
+mod deliveries;
+mod disabling;
+mod endpoints;
+mod secrets;
