@@ -10,12 +10,14 @@ use domain::idempotency::Operation;
 use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
+use domain::webhook::EventType;
 use seal::CryptoError;
 use seal::envelope::{AccountKey, AssociatedData};
 use store::{ConnectionUpdate, Counted, NewConnection};
 
 use crate::idempotency::Creation;
 use crate::verification::Verified;
+use crate::webhooks::EventData;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 
 /// The version of a new connection.
@@ -112,6 +114,7 @@ impl App {
         )?;
         let subject = Some(connection.id.to_string());
         let event = self.audit_event(account, caller.actor.clone(), Action::CreateConnection, subject);
+        let event = self.announce(event, EventType::ConnectionCreated, EventData::Connection(&connection));
         let completion = complete(&connection);
         let health = self.new_health(verified, created_at);
         let new = NewConnection { connection: connection.clone(), sealed, health, event, completion };
@@ -217,6 +220,7 @@ impl App {
         }
         let subject = Some(id.to_string());
         let event = self.audit_event(account, caller.actor.clone(), Action::UpdateConnection, subject);
+        let event = self.announce(event, EventType::ConnectionUpdated, EventData::Connection(&connection));
         let update = ConnectionUpdate {
             expected_version: before.version,
             connection: connection.clone(),
@@ -296,7 +300,12 @@ impl App {
     pub async fn delete_connection(&self, caller: &Caller, id: &ConnectionId) -> Result<(), Error> {
         let account = &caller.account_id;
         let subject = Some(id.to_string());
-        let event = self.audit_event(account, caller.actor.clone(), Action::DeleteConnection, subject);
+        let mut event = self.audit_event(account, caller.actor.clone(), Action::DeleteConnection, subject);
+        // One that does not exist is not announced either.
+        if let Some(connection) = self.store.find_connection(account, id).await? {
+            let data = EventData::Connection(&connection);
+            event = self.announce(event, EventType::ConnectionDeleted, data);
+        }
         self.store.delete_connection(account, id, &event).await?;
         Ok(())
     }

@@ -18,6 +18,7 @@ use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
 use crate::health::HealthChecks;
 use crate::rate_limits::RateLimits;
+use crate::webhooks::Announcer;
 use crate::{Clock, Error};
 
 /// What operations and the worker need to act for an account.
@@ -29,6 +30,8 @@ pub struct Context {
     pub(crate) randomness: Randomness,
     pub(crate) ids: Mutex<AscendingIds>,
     pub(crate) accounts: SingleFlightCache<AccountId, Account>,
+    /// How events are announced to webhook endpoints.
+    pub(crate) announcer: Announcer,
     /// Accounts whose audit events are to be linked.
     pub(crate) pending: PendingAccounts,
     /// What checks of connections need; `None` in a process that cannot ask Vimeo.
@@ -66,14 +69,19 @@ impl Context {
             action,
             subject,
             outcome: Outcome::Done,
+            announcement: None,
         }
+    }
+
+    /// The account, which may have been deleted since its API key was verified.
+    pub(crate) async fn account(&self, account: &AccountId) -> Result<Account, Error> {
+        let found = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
+        Ok(found.ok_or(Error::Unauthorized)?.value)
     }
 
     /// The key that seals and decrypts the account's records.
     pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
-        // The account may have been deleted since its API key was verified.
-        let found = self.accounts.find(account, async || Ok(self.store.find_account(account).await?)).await?;
-        let account = found.ok_or(Error::Unauthorized)?.value;
+        let account = self.account(account).await?;
         Ok(self.keyring.open_account_key(&account.id, &account.key)?)
     }
 

@@ -78,6 +78,18 @@ pub enum Error {
     /// Create the webhook secret first.
     #[error("the account has no webhook secret")]
     WebhookSecretMissing,
+    /// Check the ID: the endpoint does not exist, or belongs to another account.
+    #[error("the account has no such webhook endpoint")]
+    WebhookEndpointNotFound,
+    /// Enable the endpoint first.
+    #[error("the webhook endpoint is disabled")]
+    WebhookEndpointDisabled,
+    /// Check the ID: the delivery does not exist, or belongs to another account.
+    #[error("the account has no such webhook delivery")]
+    WebhookDeliveryNotFound,
+    /// It cannot be sent again: its endpoint was deleted, or its content was wiped.
+    #[error("the webhook delivery can no longer be sent")]
+    WebhookNotRedeliverable,
     /// Check the ID: the job does not exist, or belongs to another account.
     #[error("the account has no such job")]
     JobNotFound,
@@ -138,6 +150,10 @@ impl Error {
             Self::ConnectionDisabled => Some("CONNECTION_DISABLED"),
             Self::ConnectionUnhealthy(_) => Some("CONNECTION_UNHEALTHY"),
             Self::WebhookSecretMissing => Some("WEBHOOK_SECRET_MISSING"),
+            Self::WebhookEndpointNotFound => Some("WEBHOOK_ENDPOINT_NOT_FOUND"),
+            Self::WebhookEndpointDisabled => Some("WEBHOOK_ENDPOINT_DISABLED"),
+            Self::WebhookDeliveryNotFound => Some("WEBHOOK_DELIVERY_NOT_FOUND"),
+            Self::WebhookNotRedeliverable => Some("WEBHOOK_NOT_REDELIVERABLE"),
             Self::JobNotFound => Some("JOB_NOT_FOUND"),
             Self::JobNotRetryable(NotRetryable::NotFailed) => Some("JOB_NOT_FAILED"),
             Self::JobNotRetryable(NotRetryable::ClientUpload | NotRetryable::NotKept) => {

@@ -98,6 +98,7 @@ impl App {
                 let action = match operation {
                     Operation::CreateConnection => Action::CreateConnection,
                     Operation::CreateUpload => Action::CreateUpload,
+                    Operation::CreateWebhookEndpoint => Action::CreateWebhookEndpoint,
                 };
                 let subject = connection.map(|id| id.to_string());
                 let context = AuditContext { action, subject, guard };
@@ -140,7 +141,7 @@ impl App {
         });
         let claim = claiming.await.map_err(|error| Error::Internal(Box::new(error)))??;
         match (claim, operation) {
-            (Claim::Replay(response), Operation::CreateUpload) => {
+            (Claim::Replay(response), Operation::CreateUpload | Operation::CreateWebhookEndpoint) => {
                 self.open_answer(&caller.account_id, key, &response).await.map(Claim::Replay)
             }
             (claim, _) => Ok(claim),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::job::WaitingFor;
 use domain::time::Timestamp;
 use metrics::JobGroup;
-use store::JobCount;
+use store::{JobCount, WaitingDeliveries};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
@@ -92,14 +92,26 @@ impl App {
 
     async fn read_jobs(&self) -> Option<Vec<JobGroup>> {
         let now = self.clock.now();
-        match self.store.count_open_jobs(now).await {
-            Ok(counts) => Some(counts.iter().map(|count| group(count, now)).collect()),
+        let counted = async {
+            let jobs = self.store.count_open_jobs(now).await?;
+            let deliveries = self.store.count_waiting_webhook_deliveries().await?;
+            let groups = jobs.iter().map(|count| group(count, now));
+            Ok::<_, Error>(groups.chain(webhooks(&deliveries, now)).collect())
+        };
+        match counted.await {
+            Ok(groups) => Some(groups),
             Err(error) => {
                 tracing::warn!(%error, "the jobs could not be counted for metrics");
                 None
             }
         }
     }
+}
+
+/// The deliveries that wait, if there are any.
+fn webhooks(waiting: &WaitingDeliveries, now: Timestamp) -> Option<JobGroup> {
+    let due_since = waiting.earliest_due_at.filter(|due_at| *due_at <= now).map(Timestamp::as_micros);
+    (waiting.count > 0).then_some(JobGroup::Webhooks { count: waiting.count, due_since })
 }
 
 /// A group as it is exported. A job that no worker holds and that has no other reason waits for a worker.

@@ -28,6 +28,7 @@ mod start;
 mod uploads;
 mod verification;
 mod webhook_secrets;
+mod webhooks;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -80,17 +81,22 @@ pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{
-    AuditPage, BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, EngineMigrationError,
-    EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState, IdempotencyRecord,
-    IdempotencyRecordId, Inspection, JobFilter, Migrations, OpenError, PostgresOptions, PreparedStatements,
-    SourceMark, WebhookSecretDates, find_source_mark, find_target_state, roll_back_engine_migration,
-    rollback_command,
+    AuditPage, BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, DeliveryFilter,
+    EngineMigrationError, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState,
+    IdempotencyRecord, IdempotencyRecordId, Inspection, JobFilter, Migrations, OpenError, PostgresOptions,
+    PreparedStatements, SourceMark, WebhookSecretDates, find_source_mark, find_target_state,
+    roll_back_engine_migration, rollback_command,
 };
 pub use uploads::{
-    CREATE_TIMEOUT_MAX, ClientUpload, FileRun, JobPage, LocalFile, LocalFileFailed, Presenter,
-    RequestedSource, UploadOptions, UploadRequest, UploadSetup, WebhookTarget,
+    CREATE_TIMEOUT_MAX, ClientUpload, FileRun, JobPage, LocalFile, LocalFileFailed, RequestedSource,
+    UploadOptions, UploadRequest, UploadSetup, WebhookTarget,
 };
 pub use vimeo::{Credential, CredentialProblem};
+pub use webhooks::{
+    CreatedEndpoint, DEFAULT_RETRY_DELAYS, DeliveryPage, EndpointChange, EndpointDescription,
+    EndpointDescriptionError, EndpointDraft, EndpointPage, EventData, OperatorEndpoint, PresentedEvent,
+    Presenter, ShownEndpoint, WebhookOptions, WebhookSetup,
+};
 
 /// Whether credentials are verified before they are stored: `vimeo.verification`.
 #[derive(Debug, Clone)]
@@ -171,6 +177,8 @@ pub struct App {
     job_readings: JobReadings,
     /// `None` in a process that does not execute uploads.
     uploads: Option<Arc<uploads::Uploads>>,
+    /// `None` in a process that delivers no webhooks.
+    webhooks: Option<Arc<webhooks::Webhooks>>,
 }
 
 impl Deref for App {

@@ -21,6 +21,8 @@ pub struct RetentionOptions {
     pub jobs: Option<Duration>,
     /// The request of a failed job after its end, for a retry.
     pub failed_requests: Duration,
+    /// Deliveries of webhooks after their end.
+    pub webhook_deliveries: Duration,
     /// How often expired records are deleted.
     pub interval: Duration,
 }
@@ -31,6 +33,7 @@ enum Sweep {
     IdempotencyRecords,
     FailedRequests { kept: Duration },
     Jobs { kept: Duration },
+    WebhookDeliveries { kept: Duration },
 }
 
 impl Sweep {
@@ -40,13 +43,18 @@ impl Sweep {
             Self::IdempotencyRecords => "idempotency_records",
             Self::FailedRequests { .. } => "failed_requests",
             Self::Jobs { .. } => "jobs",
+            Self::WebhookDeliveries { .. } => "webhook_deliveries",
         }
     }
 }
 
 impl RetentionOptions {
     fn sweeps(&self) -> Vec<Sweep> {
-        let always = [Sweep::IdempotencyRecords, Sweep::FailedRequests { kept: self.failed_requests }];
+        let always = [
+            Sweep::IdempotencyRecords,
+            Sweep::FailedRequests { kept: self.failed_requests },
+            Sweep::WebhookDeliveries { kept: self.webhook_deliveries },
+        ];
         always.into_iter().chain(self.jobs.map(|kept| Sweep::Jobs { kept })).collect()
     }
 }
@@ -110,6 +118,9 @@ impl App {
             Sweep::IdempotencyRecords => self.store.delete_idempotency_records(now, PIECE).await?,
             Sweep::FailedRequests { kept } => self.store.wipe_kept_requests(&expired(kept)).await?,
             Sweep::Jobs { kept } => self.store.delete_ended_jobs(&expired(kept)).await?,
+            Sweep::WebhookDeliveries { kept } => {
+                self.store.delete_ended_webhook_deliveries(&expired(kept)).await?
+            }
         })
     }
 }
@@ -121,15 +132,24 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
 
     fn options(jobs: Option<Duration>) -> RetentionOptions {
-        RetentionOptions { jobs, failed_requests: 7 * DAY, interval: Duration::from_mins(10) }
+        RetentionOptions {
+            jobs,
+            failed_requests: 7 * DAY,
+            webhook_deliveries: 30 * DAY,
+            interval: Duration::from_mins(10),
+        }
     }
 
     #[test]
     fn what_is_kept_for_ever_is_not_swept() {
-        let always = [Sweep::IdempotencyRecords, Sweep::FailedRequests { kept: 7 * DAY }];
+        let always = [
+            Sweep::IdempotencyRecords,
+            Sweep::FailedRequests { kept: 7 * DAY },
+            Sweep::WebhookDeliveries { kept: 30 * DAY },
+        ];
         assert_eq!(options(None).sweeps(), always);
         let jobs = Sweep::Jobs { kept: 90 * DAY };
-        assert_eq!(options(Some(90 * DAY)).sweeps(), [always[0], always[1], jobs]);
+        assert_eq!(options(Some(90 * DAY)).sweeps(), [always[0], always[1], always[2], jobs]);
     }
 
     #[test]

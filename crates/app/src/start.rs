@@ -25,6 +25,7 @@ use crate::limits::usage::Usage;
 use crate::limits::waiting::Waiting;
 use crate::readiness::Readiness;
 use crate::uploads::{UploadSetup, Uploads};
+use crate::webhooks::{Announcer, OperatorEndpoint, Presenter, WebhookSetup, Webhooks};
 use crate::{App, Clock, LimitSettings, Verification, WeakKeys};
 
 /// A warning is logged if the clock is behind the newest stored ID by more than this.
@@ -59,6 +60,12 @@ pub struct Setup {
     pub health: Option<HealthSetup>,
     /// The parts of the upload worker; `None` in a process that does not execute uploads.
     pub uploads: Option<UploadSetup>,
+    /// Renders the bodies of webhooks.
+    pub presenter: Presenter,
+    /// The operator's endpoint, if there is one.
+    pub operator_endpoint: Option<OperatorEndpoint>,
+    /// The parts of the webhook worker; `None` in a process that delivers no webhooks.
+    pub webhooks: Option<WebhookSetup>,
 }
 
 /// Why the service cannot start. The messages are for the operator.
@@ -176,6 +183,7 @@ impl App {
             randomness: setup.randomness,
             ids: Mutex::new(last.map_or_else(AscendingIds::default, AscendingIds::after)),
             accounts: SingleFlightCache::new(),
+            announcer: Announcer::new(setup.presenter, setup.operator_endpoint),
             pending: PendingAccounts::default(),
             health: setup.health.map(|health| Arc::new(HealthChecks::new(health))),
             rate_limits: Arc::default(),
@@ -199,6 +207,7 @@ impl App {
             readiness: Readiness::default(),
             job_readings: JobReadings::default(),
             uploads,
+            webhooks: setup.webhooks.map(|webhooks| Arc::new(Webhooks::new(webhooks))),
         })
     }
 }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use crate::account::Label;
 use crate::id::{AccountId, ApiKeyId, AuditEventId};
 use crate::time::Timestamp;
+use crate::webhook::Announcement;
 
 /// Who performed an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,11 +136,25 @@ pub enum Action {
     EndUpload,
     /// Created or replaced the account's webhook secret.
     CreateWebhookSecret,
+    /// Created a webhook endpoint.
+    CreateWebhookEndpoint,
+    /// Changed a webhook endpoint.
+    UpdateWebhookEndpoint,
+    /// Deleted a webhook endpoint.
+    DeleteWebhookEndpoint,
+    /// Replaced the secret of a webhook endpoint.
+    RotateWebhookEndpointSecret,
+    /// Sent a test event to a webhook endpoint.
+    TestWebhookEndpoint,
+    /// The service disabled a webhook endpoint.
+    DisableWebhookEndpoint,
+    /// Sent a webhook again.
+    RedeliverWebhook,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 28] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -161,6 +176,13 @@ impl Action {
         Self::CancelUpload,
         Self::EndUpload,
         Self::CreateWebhookSecret,
+        Self::CreateWebhookEndpoint,
+        Self::UpdateWebhookEndpoint,
+        Self::DeleteWebhookEndpoint,
+        Self::RotateWebhookEndpointSecret,
+        Self::TestWebhookEndpoint,
+        Self::DisableWebhookEndpoint,
+        Self::RedeliverWebhook,
     ];
 
     /// The name in the store and in the audit log.
@@ -187,6 +209,13 @@ impl Action {
             Self::CancelUpload => "cancel_upload",
             Self::EndUpload => "end_upload",
             Self::CreateWebhookSecret => "create_webhook_secret",
+            Self::CreateWebhookEndpoint => "create_webhook_endpoint",
+            Self::UpdateWebhookEndpoint => "update_webhook_endpoint",
+            Self::DeleteWebhookEndpoint => "delete_webhook_endpoint",
+            Self::RotateWebhookEndpointSecret => "rotate_webhook_endpoint_secret",
+            Self::TestWebhookEndpoint => "test_webhook_endpoint",
+            Self::DisableWebhookEndpoint => "disable_webhook_endpoint",
+            Self::RedeliverWebhook => "redeliver_webhook",
         }
     }
 
@@ -242,6 +271,8 @@ pub struct AuditEvent {
     pub subject: Option<String>,
     /// The outcome.
     pub outcome: Outcome,
+    /// What webhooks report of it. Not part of the audit log: it becomes deliveries in the transaction of the event.
+    pub announcement: Option<Announcement>,
 }
 
 #[cfg(test)]

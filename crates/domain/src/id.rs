@@ -54,6 +54,14 @@ text_id! {
     /// Identifies an audit event, in the same format as a connection's identifier.
     AuditEventId
 }
+text_id! {
+    /// Identifies a webhook endpoint: `whe_`, and an identifier in the format of a connection's.
+    EndpointId
+}
+text_id! {
+    /// Identifies a delivery of a webhook: the identifier of its audit event, `-`, and what receives it. Increases with time.
+    DeliveryId
+}
 
 impl AccountId {
     /// A new identifier from 16 random bytes.
@@ -72,6 +80,28 @@ impl ApiKeyId {
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("key_")?;
         let is_well_formed = digits.len() == 20 && digits.bytes().all(|byte| BASE36.contains(&byte));
+        is_well_formed.then(|| Self(text.to_owned()))
+    }
+}
+
+impl EndpointId {
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix("whe_").is_some_and(is_time_ordered).then(|| Self(text.to_owned()))
+    }
+}
+
+impl DeliveryId {
+    /// The delivery of a job's own webhook.
+    pub fn of_job(id: AscendingId) -> Self {
+        Self(format!("{}-job", id.text))
+    }
+
+    /// Parses an identifier from a client; `None` if no account can have such a delivery.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (event, receiver) = text.split_once('-')?;
+        let is_well_formed =
+            is_time_ordered(event) && (receiver == "job" || EndpointId::parse(receiver).is_some());
         is_well_formed.then(|| Self(text.to_owned()))
     }
 }
@@ -166,6 +196,11 @@ impl AscendingId {
         ConnectionId(self.text)
     }
 
+    /// As an endpoint's identifier.
+    pub fn into_endpoint_id(self) -> EndpointId {
+        EndpointId(format!("whe_{}", self.text))
+    }
+
     /// As an audit event's identifier.
     pub fn into_audit_event_id(self) -> AuditEventId {
         AuditEventId(self.text)
@@ -224,6 +259,19 @@ mod tests {
         let mut ids = AscendingIds { last_millis: 41, last_tail: TAILS - 1 };
         let next = ids.make(Timestamp::from_millis(41), [1; 16]);
         assert_eq!(next.at(), Timestamp::from_millis(42));
+    }
+
+    #[test]
+    fn a_delivery_is_named_by_its_event_and_its_receiver() {
+        let id = AscendingIds::default().make(Timestamp::from_millis(5), [1; 16]);
+        let (event, endpoint) = (id.text.clone(), id.clone().into_endpoint_id());
+        assert_eq!(EndpointId::parse(endpoint.as_str()), Some(endpoint.clone()));
+        for text in [DeliveryId::of_job(id).to_string(), format!("{event}-{endpoint}")] {
+            assert_eq!(DeliveryId::parse(&text).map(|id| id.to_string()), Some(text));
+        }
+        for text in [format!("{event}-operator"), format!("x-{endpoint}"), event] {
+            assert_eq!(DeliveryId::parse(&text), None, "{text}");
+        }
     }
 
     #[test]

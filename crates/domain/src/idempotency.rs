@@ -42,6 +42,8 @@ pub enum Operation {
     CreateConnection,
     /// Creating an upload.
     CreateUpload,
+    /// Creating a webhook endpoint.
+    CreateWebhookEndpoint,
 }
 
 impl Operation {
@@ -50,6 +52,7 @@ impl Operation {
         match self {
             Self::CreateConnection => "create_connection",
             Self::CreateUpload => "create_upload",
+            Self::CreateWebhookEndpoint => "create_webhook_endpoint",
         }
     }
 }

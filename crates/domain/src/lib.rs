@@ -22,3 +22,4 @@ pub mod time;
 pub mod upload;
 pub mod validation;
 pub mod video;
+pub mod webhook;

@@ -23,6 +23,8 @@ pub enum Limit {
     IdempotencyRecords,
     /// Open event streams on one node.
     EventStreams,
+    /// Webhook endpoints.
+    WebhookEndpoints,
 }
 
 /// A value for each limit.
@@ -40,6 +42,8 @@ pub struct PerLimit<T> {
     pub idempotency_records: T,
     /// For [`Limit::EventStreams`].
     pub event_streams: T,
+    /// For [`Limit::WebhookEndpoints`].
+    pub webhook_endpoints: T,
 }
 
 /// The limits that apply to an account; zero: no limit.
@@ -70,13 +74,14 @@ pub struct UnknownLimit;
 
 impl Limit {
     /// All limits.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RequestsPerMinute,
         Self::KeyRequestsPerMinute,
         Self::Connections,
         Self::JobsInProgress,
         Self::IdempotencyRecords,
         Self::EventStreams,
+        Self::WebhookEndpoints,
     ];
 
     /// The name, for operators and clients.
@@ -88,6 +93,7 @@ impl Limit {
             Self::JobsInProgress => "jobs-in-progress",
             Self::IdempotencyRecords => "idempotency-records",
             Self::EventStreams => "event-streams",
+            Self::WebhookEndpoints => "webhook-endpoints",
         }
     }
 }
@@ -118,6 +124,7 @@ impl<T> PerLimit<T> {
             Limit::JobsInProgress => &self.jobs_in_progress,
             Limit::IdempotencyRecords => &self.idempotency_records,
             Limit::EventStreams => &self.event_streams,
+            Limit::WebhookEndpoints => &self.webhook_endpoints,
         }
     }
 
@@ -130,6 +137,7 @@ impl<T> PerLimit<T> {
             Limit::JobsInProgress => &mut self.jobs_in_progress,
             Limit::IdempotencyRecords => &mut self.idempotency_records,
             Limit::EventStreams => &mut self.event_streams,
+            Limit::WebhookEndpoints => &mut self.webhook_endpoints,
         };
         std::mem::replace(place, value)
     }
@@ -143,6 +151,7 @@ impl<T> PerLimit<T> {
             jobs_in_progress: value(Limit::JobsInProgress),
             idempotency_records: value(Limit::IdempotencyRecords),
             event_streams: value(Limit::EventStreams),
+            webhook_endpoints: value(Limit::WebhookEndpoints),
         }
     }
 }
@@ -156,6 +165,7 @@ impl AccountLimits {
         jobs_in_progress: 0,
         idempotency_records: 0,
         event_streams: 0,
+        webhook_endpoints: 0,
     };
 }
 

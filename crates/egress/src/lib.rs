@@ -48,7 +48,7 @@ pub use spool_space::SpoolSpace;
 pub use stream::SourceStream;
 pub use url::{EgressUrl, UrlError};
 pub use validators::Validators;
-pub use webhook_client::PostError;
+pub use webhook_client::{PostError, Posted, RetryAfter};
 
 /// A client for user-supplied URLs. Cheap to clone. Connections are not pooled, so requests never share one.
 #[derive(Clone)]

@@ -1,6 +1,9 @@
 //! Posts webhooks.
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use std::time::UNIX_EPOCH;
+
+use domain::time::Timestamp;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, Response};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
@@ -11,6 +14,36 @@ use super::url::EgressUrl;
 
 /// How much of a response body is read, so that the receiver does not see a reset connection. The body is ignored.
 const RESPONSE_MAX_BYTES: usize = 64 * 1024;
+
+/// The head of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// Its status.
+    pub status: u16,
+    /// `Retry-After`, if it is there and well-formed.
+    pub retry_after: Option<RetryAfter>,
+}
+
+/// When a receiver wants the next attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// After so many seconds.
+    Seconds(u64),
+    /// At this instant.
+    At(Timestamp),
+}
+
+impl RetryAfter {
+    /// Decimal digits, or an HTTP date.
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return text.parse().ok().map(Self::Seconds);
+        }
+        let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self::At(Timestamp::from_micros(i64::try_from(since.as_micros()).ok()?)))
+    }
+}
 
 /// Why a request got no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -36,13 +69,13 @@ impl From<RequestError> for PostError {
 }
 
 impl Egress {
-    /// Sends `body` by `POST` and returns the status of the response. Redirects are not followed.
+    /// Sends `body` by `POST` and returns the head of the response. Redirects are not followed.
     pub async fn post(
         &self,
         url: &EgressUrl,
         headers: Vec<(String, String)>,
         body: Vec<u8>,
-    ) -> Result<u16, PostError> {
+    ) -> Result<Posted, PostError> {
         let headers = parse_headers(headers)?;
         let deadline = Instant::now() + self.0.timeouts.post;
         let url = url.to_url().map_err(|_| PostError::Unreachable)?;
@@ -53,10 +86,14 @@ impl Egress {
         *request.body_mut() = Some(body.into());
         let answered = timeout_at(deadline, self.0.send(&client, request, Purpose::Webhook)).await;
         let response = answered.map_err(|_| PostError::NoResponse)??;
-        let status = response.status().as_u16();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let posted = Posted {
+            status: response.status().as_u16(),
+            retry_after: retry_after.and_then(RetryAfter::parse),
+        };
         // Only the status matters: an incomplete or slow body is not an error.
         let _ = timeout_at(deadline, drain(response)).await;
-        Ok(status)
+        Ok(posted)
     }
 }
 
@@ -77,4 +114,19 @@ fn parse_headers(headers: Vec<(String, String)>) -> Result<HeaderMap, PostError>
         Ok((name, value))
     };
     headers.into_iter().map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_after_is_seconds_or_a_date() {
+        assert_eq!(RetryAfter::parse(" 120 "), Some(RetryAfter::Seconds(120)));
+        let at = Timestamp::from_millis(784_111_777_000);
+        assert_eq!(RetryAfter::parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(RetryAfter::At(at)));
+        for text in ["", "-1", "1.5", "soon", "99999999999999999999999"] {
+            assert_eq!(RetryAfter::parse(text), None, "{text}");
+        }
+    }
 }

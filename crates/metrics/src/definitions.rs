@@ -84,6 +84,8 @@ definitions! {
         "Connections whose status changed, by the new status."
     NOT_HEALTHY: Gauge "connections_not_healthy"
         "Connections in the database that are unhealthy or unverified, by status; at most 100000 of each are counted."
+    WEBHOOKS_DISABLED: Counter "webhook_endpoints_disabled_total"
+        "Webhook endpoints that this process disabled, by reason: gone (the receiver answered 410) or failing."
     CERTIFICATE: Gauge "certificate_not_after_timestamp_seconds"
         "When the certificate of the listener expires. Absent without TLS."
     BUILD_INFO: Gauge "build_info"

@@ -15,7 +15,9 @@ pub use exposition::{BuildInfo, CONTENT_TYPE, JobGroup, NotHealthy, PointInTime,
 pub use health::{CheckOutcome, ConnectionStatus, record_health_change, record_health_check};
 pub use http::{RequestInFlight, RequestLabels, record_request};
 pub use store::{record_rejected_write, record_write_batch};
-pub use uploads::{WebhookOutcome, record_ended_job, record_relayed_bytes, record_webhook_delivery};
+pub use uploads::{
+    WebhookOutcome, record_disabled_endpoint, record_ended_job, record_relayed_bytes, record_webhook_delivery,
+};
 pub use vimeo::{
     VimeoEndpoint, VimeoOutcome, record_rate_limit, record_vimeo_duration, record_vimeo_request,
 };

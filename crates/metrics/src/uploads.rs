@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use prometheus::{IntCounter, IntCounterVec};
 
-use crate::definitions::{JOBS_ENDED, RELAYED_BYTES, WEBHOOK_DELIVERIES};
+use crate::definitions::{JOBS_ENDED, RELAYED_BYTES, WEBHOOK_DELIVERIES, WEBHOOKS_DISABLED};
 
 /// The outcome of an attempt to deliver a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +43,19 @@ static DELIVERIES: LazyLock<[IntCounter; 3]> = LazyLock::new(|| {
     WebhookOutcome::ALL.map(|outcome| counters.with_label_values(&[outcome.as_str()]))
 });
 
+static DISABLED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let counters = WEBHOOKS_DISABLED.counters(&["reason"]);
+    for reason in ["gone", "failing"] {
+        counters.with_label_values(&[reason]);
+    }
+    counters
+});
+
 pub(crate) fn start() {
     LazyLock::force(&RELAYED);
     LazyLock::force(&ENDED);
     LazyLock::force(&DELIVERIES);
+    LazyLock::force(&DISABLED);
 }
 
 /// This many bytes of a source were passed on to Vimeo.
@@ -64,4 +73,9 @@ pub fn record_webhook_delivery(outcome: WebhookOutcome) {
     if let Some(counter) = DELIVERIES.get(outcome as usize) {
         counter.inc();
     }
+}
+
+/// A webhook endpoint was disabled.
+pub fn record_disabled_endpoint(reason: &'static str) {
+    DISABLED.with_label_values(&[reason]).inc();
 }

@@ -34,6 +34,10 @@ pub enum Purpose {
     StoredResponse,
     /// A secret that signs webhooks: the record is its identifier.
     WebhookSecret,
+    /// The URL, the description and the secrets of a webhook endpoint: the record is the endpoint.
+    WebhookEndpoint,
+    /// The URL and the body of a job's own webhook: the record is the delivery.
+    WebhookDelivery,
 }
 
 impl Purpose {
@@ -46,6 +50,8 @@ impl Purpose {
             Self::JobLink => ("job-link", "job-link-key"),
             Self::StoredResponse => ("kept-answer", "kept-answer-key"),
             Self::WebhookSecret => ("webhook-secret", "webhook-secret-key"),
+            Self::WebhookEndpoint => ("webhook-endpoint", "webhook-endpoint-key"),
+            Self::WebhookDelivery => ("webhook-delivery", "webhook-delivery-key"),
         }
     }
 }

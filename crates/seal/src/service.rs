@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
 use domain::audit::{AuditChain, AuditHead, Link};
-use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
+use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId, DeliveryId, EndpointId};
 use domain::idempotency::{Operation, RequestMac};
 use domain::job::JobId;
 use domain::time::Timestamp;
@@ -30,6 +30,10 @@ pub struct ServiceKeys {
     audit_chain_row: hmac::Key,
     audit_head: hmac::Key,
     audit_page_key: hmac::Key,
+    webhook_message: hmac::Key,
+    webhook_origin: hmac::Key,
+    endpoint_page_key: hmac::Key,
+    delivery_page_key: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -47,6 +51,10 @@ impl ServiceKeys {
             audit_chain_row: hmac_key("audit-chain-row/1"),
             audit_head: hmac_key("audit-head/1"),
             audit_page_key: hmac_key("audit-page-key/1"),
+            webhook_message: hmac_key("webhook-message/1"),
+            webhook_origin: hmac_key("webhook-origin/1"),
+            endpoint_page_key: hmac_key("webhook-endpoint-page-key/1"),
+            delivery_page_key: hmac_key("webhook-delivery-page-key/1"),
         }
     }
 
@@ -124,6 +132,47 @@ impl ServiceKeys {
     /// Decodes the result of [`Self::encode_audit_page_key`] for the same account; `None` for anything else.
     pub fn decode_audit_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<AuditEventId> {
         decode_page_key(&self.audit_page_key, account, bytes).and_then(AuditEventId::parse)
+    }
+
+    /// The same for a position in an account's list of webhook endpoints.
+    pub fn encode_endpoint_page_key(&self, account: &AccountId, after: &EndpointId) -> Vec<u8> {
+        encode_page_key(&self.endpoint_page_key, account, after.as_str())
+    }
+
+    /// Decodes the result of [`Self::encode_endpoint_page_key`] for the same account; `None` for anything else.
+    pub fn decode_endpoint_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<EndpointId> {
+        decode_page_key(&self.endpoint_page_key, account, bytes).and_then(EndpointId::parse)
+    }
+
+    /// The same for a position in an account's list of deliveries.
+    pub fn encode_delivery_page_key(&self, account: &AccountId, before: &DeliveryId) -> Vec<u8> {
+        encode_page_key(&self.delivery_page_key, account, before.as_str())
+    }
+
+    /// Decodes the result of [`Self::encode_delivery_page_key`] for the same account; `None` for anything else.
+    pub fn decode_delivery_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<DeliveryId> {
+        decode_page_key(&self.delivery_page_key, account, bytes).and_then(DeliveryId::parse)
+    }
+
+    /// The MAC of an event's message to webhook endpoints: its `webhook-id`, its type and its body.
+    pub fn mac_webhook_message(&self, account: &AccountId, message: [&str; 3]) -> [u8; 32] {
+        let [event_id, event_type, body] = message.map(str::as_bytes);
+        sign(
+            &self.webhook_message,
+            &length_prefixed(&[account.as_str().as_bytes(), event_id, event_type, body]),
+        )
+    }
+
+    /// Whether this service wrote the message.
+    pub fn verify_webhook_message(&self, account: &AccountId, message: [&str; 3], mac: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(&self.mac_webhook_message(account, message), mac).is_ok()
+    }
+
+    /// A keyed hash of the origin of a job's own webhook, in hexadecimal digits: it groups deliveries and reveals nothing.
+    pub fn hash_webhook_origin(&self, account: &AccountId, origin: &str) -> String {
+        let hash =
+            sign(&self.webhook_origin, &length_prefixed(&[account.as_str().as_bytes(), origin.as_bytes()]));
+        hash.iter().take(PAGE_KEY_MAC_LEN).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The link of the event with these canonical bytes at a position of an account's chain.
@@ -276,6 +325,25 @@ mod tests {
         assert!(!keys(2).verify_job(b"a row", &mac), "of another service");
         assert!(!keys(1).verify_job(b"a row", &mac[..31]));
         assert!(!keys(1).verify_job(b"a row", &[]));
+    }
+
+    #[test]
+    fn a_webhook_message_verifies_unaltered_and_for_its_account() {
+        let (mine, theirs) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
+        let message = ["msg_1", "upload.failed", "{}"];
+        let mac = keys(1).mac_webhook_message(&mine, message);
+        assert!(keys(1).verify_webhook_message(&mine, message, &mac));
+        assert!(!keys(1).verify_webhook_message(&theirs, message, &mac));
+        assert!(!keys(2).verify_webhook_message(&mine, message, &mac));
+        for altered in
+            [["msg_2", "upload.failed", "{}"], ["msg_1", "upload.x", "{}"], ["msg_1", "upload.failed", "[]"]]
+        {
+            assert!(!keys(1).verify_webhook_message(&mine, altered, &mac), "{altered:?}");
+        }
+        let hash = |account, origin| keys(1).hash_webhook_origin(account, origin);
+        assert_eq!(hash(&mine, "https://a.example"), hash(&mine, "https://a.example"));
+        assert_ne!(hash(&mine, "https://a.example"), hash(&theirs, "https://a.example"));
+        assert_eq!(hash(&mine, "https://a.example").len(), 32);
     }
 
     #[test]

@@ -40,6 +40,12 @@ impl WebhookSecret {
         Secret::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(self.0.as_slice())))
     }
 
+    /// Reads the text form; `None` if it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = Zeroizing::new(STANDARD.decode(text.strip_prefix(SECRET_PREFIX)?).ok()?);
+        Self::from_bytes(&bytes)
+    }
+
     /// The signature of a message: `v1,` and base64.
     pub fn sign(&self, id: &str, seconds: i64, body: &[u8]) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
@@ -79,5 +85,10 @@ mod tests {
         assert_ne!(secret.sign("a", 1, b"x"), secret.sign("a", 2, b"x"));
         assert_eq!(format!("{secret:?}"), "<secret>");
         assert!(WebhookSecret::from_bytes(&[1; 23]).is_none());
+        let parsed = WebhookSecret::parse(secret.to_text().expose()).unwrap();
+        assert_eq!(parsed.as_bytes(), secret.as_bytes());
+        for text in ["", "whsec_", "whsec_AAAA", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_!"] {
+            assert!(WebhookSecret::parse(text).is_none(), "{text}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use domain::job::{Job, JobId, JobPhase, JobStatus, WaitingFor};
 use domain::secret::Sealed;
 use domain::time::Timestamp;
 
-use crate::Completion;
+use crate::{Completion, NewJobDelivery};
 
 /// A job to be added, with everything that is written together with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,6 +161,8 @@ pub struct JobUpdate {
     pub link: SealedPart,
     /// The stored response with the link, sealed; `None`: it stays as it is, with the link.
     pub answer: Option<Sealed>,
+    /// The webhook of the job, which ended, as a delivery to add.
+    pub delivery: Option<NewJobDelivery>,
     /// The audit event.
     pub event: Option<AuditEvent>,
     /// The completion of the idempotent request, if this ends one.

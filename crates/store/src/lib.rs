@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod backup;
 mod connection_health;
+mod delivery_rows;
 mod due_order;
 mod engine_migration;
 mod engine_migration_error;
@@ -26,6 +27,7 @@ mod sqlite;
 mod tables;
 mod traits;
 mod url;
+mod webhooks;
 
 #[cfg(test)]
 mod contract;
@@ -65,9 +67,14 @@ pub use traits::{
 };
 pub use url::DatabaseUrl;
 use url::Location;
+pub use webhooks::{
+    AfterAttempt, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, EndpointHealth, EndpointRow,
+    EndpointUpdate, LeasedDelivery, NewEndpoint, NewJobDelivery, StoredMessage, WaitingDeliveries,
+    WebhookDeliveries, WebhookEndpoints,
+};
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 14;
+pub const APPLICATION_SCHEMA: u32 = 15;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

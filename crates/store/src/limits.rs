@@ -42,6 +42,8 @@ pub enum Counted {
     JobsInProgress,
     /// Its idempotency records, also those that have ended and are not deleted yet.
     IdempotencyRecords,
+    /// Its webhook endpoints.
+    WebhookEndpoints,
 }
 
 /// An API key that was found by its hash.

@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 14] = [
+pub(crate) const MIGRATIONS: [Migration; 15] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -38,7 +38,8 @@ pub(crate) const MIGRATIONS: [Migration; 14] = [
     migration!(11, "retention", 9, "0011_retention.sql"),
     migration!(12, "account_limits", 9, "0012_account_limits.sql"),
     migration!(13, "audit_chains", 9, "0013_audit_chains.sql"),
-    migration!(14, "connection_health", 9, "0014_connection_health.sql"),
+    migration!(14, "webhooks", 9, "0014_webhooks.sql"),
+    migration!(15, "connection_health", 9, "0015_connection_health.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

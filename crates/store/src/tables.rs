@@ -54,13 +54,14 @@ macro_rules! table {
 
 /// All tables but those about the database itself, each after those that it refers to. A sealing key is a column here,
 /// wherever the engine keeps it.
-pub(crate) const TABLES: [Table; 13] = [
+pub(crate) const TABLES: [Table; 16] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
     account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes,
     max_requests_per_minute Integer, max_key_requests_per_minute Integer, max_connections Integer,
-    max_jobs_in_progress Integer, max_idempotency_records Integer, max_event_streams Integer, },
+    max_jobs_in_progress Integer, max_idempotency_records Integer, max_event_streams Integer,
+    max_webhook_endpoints Integer, },
     table! { api_keys by 1:
     api_key_id Text, account_id Text, name Text, key_hash Bytes, last_four Text, created_at Integer,
     expires_at Integer, revoked_at Integer, row_mac Bytes, scopes Text, created_by Text, rotated_from Text,
@@ -91,6 +92,16 @@ pub(crate) const TABLES: [Table; 13] = [
     table! { connection_health by 2:
     account_id Text, connection_id Text, status Text, since Integer, checked_at Integer, next_check_at Integer,
     unanswered Integer, revision Integer, lease_until Integer, details Text, },
+    table! { webhook_endpoints by 2:
+    account_id Text, endpoint_id Text, created_at Integer, updated_at Integer, version Integer, events Integer,
+    is_enabled Boolean, disabled_reason Text, failing_since Integer, wrapped_key Bytes, envelope Bytes, },
+    table! { webhook_deliveries by 2:
+    account_id Text, delivery_id Text, endpoint_id Text, job_id Text, event_id Text, event_type Text,
+    created_at Integer, body Text, body_mac Bytes, receiver Text, status Text, attempts Integer,
+    last_attempt_at Integer, last_result Text, last_status Integer, last_duration_ms Integer, due_at Integer,
+    ended_at Integer, fence Integer, lease_until Integer, },
+    table! { webhook_delivery_secrets by 2:
+    account_id Text, delivery_id Text, wrapped_key Bytes, envelope Bytes, },
     table! { audit_links by 2: account_id Text, audit_event_id Text, position Integer, link Bytes, },
     table! { audit_chains by 1:
     account_id Text, version Integer, position Integer, link Bytes, linked_event_id Text, checked_event_id Text,

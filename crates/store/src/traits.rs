@@ -19,7 +19,7 @@ use domain::time::Timestamp;
 use crate::{
     ApiKeyUpdate, ApiKeyUse, Audit, ConnectionHealth, Deferral, DueJob, DueLimits, Error, Exports,
     FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits,
-    NewHealth, NewJob, Retention, StoredJob, WebhookSecretRow, Work,
+    NewHealth, NewJob, Retention, StoredJob, WebhookDeliveries, WebhookEndpoints, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -35,6 +35,8 @@ pub trait Store:
     + Jobs
     + JobCounts
     + WebhookSecrets
+    + WebhookEndpoints
+    + WebhookDeliveries
     + Audit
     + Retention
     + Exports
@@ -53,6 +55,8 @@ impl<S> Store for S where
         + Jobs
         + JobCounts
         + WebhookSecrets
+        + WebhookEndpoints
+        + WebhookDeliveries
         + Audit
         + Retention
         + Exports
@@ -105,8 +109,8 @@ pub trait Accounts: Send + Sync {
     /// The account with this name.
     async fn find_account_by_name(&self, name: &Label) -> Result<Option<Account>, Error>;
     /// Deletes one part of an account and everything it has: its API keys, and up to `limit` each of its connections, jobs,
-    /// webhook secrets and idempotency records, whose sealing keys are wiped. The last part deletes the account itself and
-    /// adds the event. Audit events stay.
+    /// webhook secrets, endpoints, deliveries and idempotency records, whose sealing keys are wiped. The last part deletes the
+    /// account itself and adds the event. Audit events stay.
     async fn delete_account_part(
         &self,
         account: &AccountId,

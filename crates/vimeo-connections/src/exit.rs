@@ -139,6 +139,9 @@ impl HasExitStatus for WiringError {
             | Self::NoKeyringToRestoreWith(_)
             | Self::KeyringDamaged(_)
             | Self::KeyringFile(_)
+            | Self::OperatorUrl(_)
+            | Self::OperatorSecretFile { .. }
+            | Self::OperatorSecret { .. }
             | Self::Vimeo(_)
             | Self::Egress(_) => ExitStatus::Misconfigured,
             Self::Start(error) => error.exit_status(),

@@ -19,7 +19,7 @@ const ROOT: u32 = 0;
 enum PathKind {
     /// The keyring, whose mode is checked when it is read.
     Keyring,
-    /// The bootstrap API key or the TLS key. Groups may read them, as is usual for TLS keys.
+    /// The bootstrap API key, the TLS key or the secret of the operator's webhooks. Groups may read them, as is usual for TLS keys.
     Secret,
     /// The database. Its secrets are encrypted; names and addresses are not.
     Database,
@@ -79,6 +79,9 @@ pub(crate) fn check(config: &Config) -> Result<(), ExposedFile> {
     }
     if let Some(Bootstrap { api_key_file: Some(path), .. }) = &config.bootstrap {
         check_path(PathKind::Secret, "bootstrap.api_key_file", path)?;
+    }
+    if let Some(operator) = &config.webhooks.operator {
+        check_path(PathKind::Secret, "webhooks.operator_secret_file", &operator.secret_file)?;
     }
     if let Some(path) = config.database_url.file() {
         check_path(PathKind::Database, "database_url", path)?;

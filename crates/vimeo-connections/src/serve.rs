@@ -74,6 +74,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     if config.uploads.is_working {
         watchers.spawn(app.clone().run_worker(worker_shutdown.clone()));
         watchers.spawn(app.clone().run_health_worker(worker_shutdown.clone()));
+        watchers.spawn(app.clone().run_webhook_worker(worker_shutdown.clone()));
     }
     let (stop, stopping) = watch::channel(None);
     let streams = CancellationToken::new();

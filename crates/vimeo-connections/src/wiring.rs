@@ -1,19 +1,21 @@
 //! Builds an [`App`] from the configuration: reads the keyring, creates the Vimeo client, opens the database.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use app::{
     AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
-    EgressTimeouts, HealthSetup, Migrations, OwnAddresses, Setup, UploadOptions, UploadSetup, Verification,
+    EgressTimeouts, HealthSetup, Migrations, OperatorEndpoint, OwnAddresses, Setup, UploadOptions,
+    UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
 };
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
 use seal::service::ServiceKeys;
+use seal::webhook::WebhookSecret;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use vimeo::{ClientError, ClientOptions, Requirements};
+use zeroize::Zeroizing;
 
 use crate::config::{Config, KeyringSource, VerificationMode, VimeoConfig};
 
@@ -47,6 +49,16 @@ pub(crate) enum WiringError {
     KeyringDamaged(KeyringFileError),
     #[error("{0}. Nothing was changed")]
     KeyringFile(KeyringFileError),
+    #[error("webhooks.operator_url: {0}")]
+    OperatorUrl(#[source] UrlError),
+    #[error("webhooks.operator_secret_file {} cannot be read: {source}", path.display())]
+    OperatorSecretFile { path: PathBuf, source: std::io::Error },
+    #[error(
+        "webhooks.operator_secret_file {} has no secret: it must be whsec_ and the base64 of 24 to 64 bytes, as \
+         `echo \"whsec_$(openssl rand -base64 32)\"` prints it",
+        path.display()
+    )]
+    OperatorSecret { path: PathBuf },
     #[error(transparent)]
     Vimeo(#[from] ClientError),
     #[error(transparent)]
@@ -76,17 +88,22 @@ async fn open_for_uploads(
     tasks: TaskTracker,
 ) -> Result<App, WiringError> {
     let client = client(config, tasks.clone())?;
-    let uploads = Some(uploads(config, client.clone())?);
+    let egress = egress(config)?;
+    let operator_endpoint = operator_endpoint(config, &egress)?;
+    let webhooks = Some(WebhookSetup { egress: egress.clone(), options: webhook_options(config) });
+    let uploads = Some(uploads(config, client.clone(), egress));
     let health = Some(health(config, client.clone()));
     let keyring = read_keyring(config).await?;
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
-    Ok(Box::pin(App::open(Setup { migrations, uploads, health, ..setup })).await?)
+    let setup = Setup { migrations, uploads, health, webhooks, operator_endpoint, ..setup };
+    Ok(Box::pin(App::open(setup)).await?)
 }
 
 /// Checks everything that [`open_for_serving`] needs, without creating or changing anything. Returns the service's
 /// keys, if they exist.
 pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Option<ServiceKeys>, WiringError> {
-    uploads(config, client(config, tasks)?)?;
+    client(config, tasks)?;
+    operator_endpoint(config, &egress(config)?)?;
     let keyring = read_keyring(config).await?;
     Ok(app::check_database(&config.database_url, &keyring).await?)
 }
@@ -153,6 +170,9 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         tasks,
         health: None,
         uploads: None,
+        presenter: web::PRESENTER,
+        operator_endpoint: None,
+        webhooks: None,
     }
 }
 
@@ -214,14 +234,15 @@ fn health(config: &Config, client: vimeo::Client) -> HealthSetup {
     HealthSetup { client, requirements: requirements(&config.vimeo), options: config.health }
 }
 
-fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, EgressSetupError> {
+/// The client of addresses that users and the operator give.
+fn egress(config: &Config) -> Result<Egress, EgressSetupError> {
     let uploads = &config.uploads;
     if config.tls_client.is_none() && uploads.insecure == AllowHttp::No {
         return Err(EgressSetupError::NoRoots);
     }
     let listen = config.listen.ip();
     let own = if listen.is_unspecified() { Vec::new() } else { vec![listen] };
-    let egress = Egress::new(EgressOptions {
+    Egress::new(EgressOptions {
         policy: EgressPolicy {
             allow: uploads.allow.clone(),
             insecure: uploads.insecure,
@@ -233,10 +254,34 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Egress
         user_agent: USER_AGENT.to_owned(),
         timeouts: EgressTimeouts::default(),
         minimum_rate: uploads.minimum_rate,
-    })?;
+    })
+}
+
+fn webhook_options(config: &Config) -> WebhookOptions {
+    WebhookOptions {
+        concurrency: config.uploads.webhook_concurrency,
+        retry_delays: config.webhooks.retry_delays.clone(),
+        disable_after: config.webhooks.disable_after,
+    }
+}
+
+/// The operator's endpoint, whose URL must be allowed and whose secret must be in its file.
+fn operator_endpoint(config: &Config, egress: &Egress) -> Result<Option<OperatorEndpoint>, WiringError> {
+    let Some(operator) = &config.webhooks.operator else { return Ok(None) };
+    egress.validate(operator.url.expose()).map_err(WiringError::OperatorUrl)?;
+    let path = &operator.secret_file;
+    let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|source| WiringError::OperatorSecretFile { path: path.clone(), source })?;
+    let secret = WebhookSecret::parse(text.trim());
+    let secret = secret.ok_or_else(|| WiringError::OperatorSecret { path: path.clone() })?;
+    Ok(Some(OperatorEndpoint { url: operator.url.clone(), secret }))
+}
+
+fn uploads(config: &Config, client: vimeo::Client, egress: Egress) -> UploadSetup {
+    let uploads = &config.uploads;
     let options = UploadOptions {
         concurrency: uploads.concurrency,
-        webhook_concurrency: uploads.webhook_concurrency,
         per_account: uploads.per_account,
         per_connection: uploads.per_connection,
         chunk_bytes: uploads.chunk_bytes,
@@ -249,7 +294,6 @@ fn uploads(config: &Config, client: vimeo::Client) -> Result<UploadSetup, Egress
         retry_deadline: uploads.retry_deadline,
         confirm: uploads.confirm,
         client_deadline: uploads.client_deadline,
-        present: Arc::new(web::job_object),
     };
-    Ok(UploadSetup { client, egress, options })
+    UploadSetup { client, egress, options }
 }

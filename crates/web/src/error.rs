@@ -219,6 +219,10 @@ impl From<Error> for Problem {
             },
             Error::WebhookSecretMissing => Code::WebhookSecretMissing.into(),
             Error::JobNotFound => Code::JobNotFound.into(),
+            Error::WebhookEndpointNotFound => Code::WebhookEndpointNotFound.into(),
+            Error::WebhookEndpointDisabled => Code::WebhookEndpointDisabled.into(),
+            Error::WebhookDeliveryNotFound => Code::WebhookDeliveryNotFound.into(),
+            Error::WebhookNotRedeliverable => Code::WebhookNotRedeliverable.into(),
             Error::JobNotRetryable(reason) => not_retryable(reason),
             Error::JobAlreadyRetried { job_id } => {
                 Self { details: Some(Box::new(Details::Job(job_id))), ..Code::JobAlreadyRetried.into() }

@@ -53,6 +53,8 @@ pub use metrics_page::{MetricsPage, make_metrics_service};
 pub use v1::api_key::api_key_object;
 pub use v1::audit::audit_event_object;
 pub use v1::job::job_object;
+pub use v1::webhook_deliveries::webhook_delivery_object;
+pub use v1::webhook_event::PRESENTER;
 
 /// Settings of the HTTP API.
 #[derive(Debug, Clone)]
@@ -202,6 +204,20 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
         .routes(routes!(v1::audit::list_audit_events))
         .routes(routes!(v1::audit::export_audit_events))
         .routes(routes!(v1::webhook_secrets::create_webhook_secret))
+        .routes(routes!(
+            v1::webhook_endpoints::list_webhook_endpoints,
+            v1::webhook_endpoints::create_webhook_endpoint
+        ))
+        .routes(routes!(
+            v1::webhook_endpoints::get_webhook_endpoint,
+            v1::webhook_endpoints::update_webhook_endpoint,
+            v1::webhook_endpoints::delete_webhook_endpoint
+        ))
+        .routes(routes!(v1::webhook_endpoints::rotate_webhook_endpoint_secret))
+        .routes(routes!(v1::webhook_endpoints::test_webhook_endpoint))
+        .routes(routes!(v1::webhook_deliveries::list_webhook_endpoint_deliveries))
+        .routes(routes!(v1::webhook_deliveries::list_webhook_deliveries))
+        .routes(routes!(v1::webhook_deliveries::redeliver_webhook))
         .routes(routes!(v1::whoami::whoami))
         .routes(routes!(v1::api_keys::list_api_keys, v1::api_keys::create_api_key))
         .routes(routes!(

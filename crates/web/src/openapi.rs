@@ -10,6 +10,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::audit::Action;
 use domain::scope::Scope;
+use domain::webhook::EventType;
 use serde_json::{Map, Value, json};
 use utoipa::IntoResponses;
 use utoipa::openapi::content::ContentBuilder;
@@ -106,6 +107,33 @@ error_responses! {
         ApiKeyNotActive, BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of revoking an API key.
     RevokeKeyErrors: InvalidQuery, Unauthorized, Forbidden, ApiKeyNotFound, LastManagingKey, RateLimited, InternalError,
+        StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of creating a webhook endpoint.
+    CreateEndpointErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, Forbidden, RequestTimeout,
+        IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType, IdempotencyKeyReused, LimitReached, RateLimited,
+        InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of getting a webhook endpoint.
+    GetEndpointErrors: InvalidQuery, Unauthorized, Forbidden, WebhookEndpointNotFound, RateLimited, InternalError,
+        StoreUnavailable, Overloaded;
+    /// Errors of listing the deliveries of a webhook endpoint.
+    ListEndpointErrors: InvalidQuery, InvalidPageKey, Unauthorized, Forbidden, WebhookEndpointNotFound, RateLimited,
+        InternalError, StoreUnavailable, Overloaded;
+    /// Errors of updating a webhook endpoint.
+    UpdateEndpointErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, WebhookEndpointNotFound, RequestTimeout,
+        BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of deleting a webhook endpoint.
+    DeleteEndpointErrors: InvalidQuery, Unauthorized, Forbidden, WebhookEndpointNotFound, RateLimited, InternalError,
+        StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of rotating the secret of a webhook endpoint.
+    RotateEndpointErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, WebhookEndpointNotFound, RequestTimeout,
+        BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of testing a webhook endpoint.
+    TestEndpointErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, WebhookEndpointNotFound, RequestTimeout,
+        WebhookEndpointDisabled, BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded,
+        OutcomeUnknown;
+    /// Errors of sending a webhook again.
+    RedeliverErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, WebhookDeliveryNotFound, RequestTimeout,
+        WebhookEndpointDisabled, WebhookNotRedeliverable, BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError,
         StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of the readiness check.
     ReadyErrors: InternalError, NotReady;
@@ -219,6 +247,7 @@ fn forbid_additional_properties(document: &mut Value) {
         "LinkedJob",
         "NewApiKey",
         "NewUpload",
+        "NewWebhookEndpoint",
         "Readiness",
         "ReadinessCheck",
         "RenamedApiKey",
@@ -226,6 +255,10 @@ fn forbid_additional_properties(document: &mut Value) {
         "UploadLink",
         "UploadPrivacy",
         "UploadSource",
+        "WebhookDelivery",
+        "WebhookDeliveryPage",
+        "WebhookEndpointChange",
+        "WebhookEndpointPage",
         "WebhookSecret",
     ];
     for (name, schema) in schemas.into_iter().flatten() {
@@ -235,10 +268,16 @@ fn forbid_additional_properties(document: &mut Value) {
     }
 }
 
-/// Lists the values of what is a name of ours: those of scopes in requests, and of audited actions.
+/// Lists the values of what is a name of ours: scopes and types of events in requests, and audited actions.
 fn list_values(document: &mut Value) {
     if let Some(scopes) = document.pointer_mut("/components/schemas/NewApiKey/properties/scopes/items") {
         scopes["enum"] = json!(Scope::ALL.map(Scope::as_str));
+    }
+    for name in ["NewWebhookEndpoint", "WebhookEndpointChange"] {
+        let events = format!("/components/schemas/{name}/properties/events/items");
+        if let Some(events) = document.pointer_mut(&events) {
+            events["enum"] = json!(EventType::ALL.map(EventType::as_str));
+        }
     }
     for operation in operations_mut(document) {
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
@@ -261,6 +300,7 @@ fn tags() -> Value {
     json!([
         { "name": "Connections", "description": "Customers' Vimeo app credentials, under a name." },
         { "name": "Uploads", "description": "Uploads of videos to the Vimeo account of a connection." },
+        { "name": "Webhooks", "description": "Where the events of the account are sent, and what was sent." },
         { "name": "Keys", "description": "API keys." },
         { "name": "Audit", "description": "Who did what to which record, and when." },
         { "name": "Service", "description": "The service itself; no API key is needed." },

@@ -1,6 +1,6 @@
 //! Responses that can be stored, so that a repeated request gets the same response byte for byte.
 
-use app::{ClientUpload, Outcome};
+use app::{ClientUpload, CreatedEndpoint, Outcome};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use crate::fields::{IGNORED_FIELDS, IgnoredFields};
 use crate::headers::IDEMPOTENT_REPLAYED;
 use crate::v1::connection::CreatedOut;
 use crate::v1::upload::{AcceptedUploadOut, UploadLinkOut};
+use crate::v1::webhook_endpoint::CreatedEndpointOut;
 
 /// Status, location and body of a response. The store keeps its JSON form: earlier and later versions must be able to
 /// read it, so unknown fields are accepted. No `Debug`: the body may contain an upload link, which is a secret.
@@ -55,6 +56,12 @@ impl ReplayableResponse {
     pub(crate) fn upload_link(base_path: &str, upload: &ClientUpload) -> Self {
         let location = format!("{base_path}/v1/jobs/{}", upload.job_id);
         Self::new(StatusCode::CREATED, location, &UploadLinkOut::from(upload), None)
+    }
+
+    /// The response to the creation of a webhook endpoint, with the secret that is returned only once.
+    pub(crate) fn endpoint_created(base_path: &str, created: &CreatedEndpoint) -> Self {
+        let location = format!("{base_path}/v1/webhook-endpoints/{}", created.shown.endpoint.id);
+        Self::new(StatusCode::CREATED, location, &CreatedEndpointOut::from(created), None)
     }
 
     fn new(

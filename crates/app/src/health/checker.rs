@@ -7,6 +7,7 @@ use domain::connection::{Connection, Credentials as ConnectionCredentials};
 use domain::health::{Credentials, Health, HealthStatus, Observation, Transition};
 use domain::id::{AccountId, ConnectionId};
 use domain::job::WaitingFor;
+use domain::webhook::EventType;
 use metrics::{CheckOutcome, ConnectionStatus};
 use store::{Changed, HealthLease, HealthRow, HealthUpdate, JobFilter};
 use tokio::time::{Instant, sleep};
@@ -17,6 +18,7 @@ use super::{HealthChecks, findings, stored};
 use crate::Error;
 use crate::connections::open_credentials;
 use crate::context::Context;
+use crate::webhooks::EventData;
 
 /// How long the lease of a check lasts beyond the time that it may take.
 const LEASE_BEYOND: Duration = Duration::from_secs(25);
@@ -206,7 +208,10 @@ impl Context {
         let HealthWrite { row, before, health, request } = write;
         let account = &connection.account_id;
         let transition = health.transition_from(&before);
-        let changed = transition.map(|transition| self.transition_event(connection, &health, transition));
+        let changed = match transition {
+            Some(transition) => Some(self.transition_event(connection, &health, transition).await?),
+            None => None,
+        };
         let update = HealthUpdate {
             connection_id: connection.id.clone(),
             sealed_version: connection.sealed_version,
@@ -230,6 +235,7 @@ impl Context {
                 "the health of a connection has changed"
             );
             metrics::record_health_change(metric_of(to));
+            self.announcer.wakeup.notify_one();
         }
         if health.status != HealthStatus::Unhealthy {
             self.wake_paused_uploads(connection).await;
@@ -237,19 +243,27 @@ impl Context {
         Ok(Some(transition))
     }
 
-    fn transition_event(
+    /// The audit event of a change of status, with the webhook event that announces it.
+    async fn transition_event(
         &self,
         connection: &Connection,
         health: &Health,
         transition: Transition,
-    ) -> AuditEvent {
-        let action = match transition.to {
-            HealthStatus::Healthy => Action::MarkConnectionHealthy,
-            HealthStatus::Unhealthy => Action::MarkConnectionUnhealthy,
-            HealthStatus::Unverified => Action::MarkConnectionUnverified,
+    ) -> Result<AuditEvent, Error> {
+        let (action, event_type) = match transition.to {
+            HealthStatus::Healthy => (Action::MarkConnectionHealthy, Some(EventType::ConnectionRecovered)),
+            HealthStatus::Unhealthy => {
+                (Action::MarkConnectionUnhealthy, Some(EventType::ConnectionUnhealthy))
+            }
+            // Its update is announced.
+            HealthStatus::Unverified => (Action::MarkConnectionUnverified, None),
         };
-        let _ = health;
-        self.audit_event(&connection.account_id, Actor::Service, action, Some(connection.id.to_string()))
+        let account = &connection.account_id;
+        let event = self.audit_event(account, Actor::Service, action, Some(connection.id.to_string()));
+        let Some(event_type) = event_type else { return Ok(event) };
+        let account = self.account(account).await?;
+        let data = EventData::Health { connection, health, before: transition.from };
+        Ok(self.announce_to_operator(event, (event_type, data), &account))
     }
 
     /// Makes the uploads due that wait for the connection to recover. If that fails, they look again later.

@@ -24,6 +24,7 @@ struct AccountUsage {
     connections: Thing,
     jobs: Thing,
     records: Thing,
+    endpoints: Thing,
 }
 
 /// The number of things of one kind.
@@ -86,6 +87,7 @@ fn limit_of(counted: Counted) -> Limit {
         Counted::Connections => Limit::Connections,
         Counted::JobsInProgress => Limit::JobsInProgress,
         Counted::IdempotencyRecords => Limit::IdempotencyRecords,
+        Counted::WebhookEndpoints => Limit::WebhookEndpoints,
     }
 }
 
@@ -99,6 +101,7 @@ impl AccountUsage {
             Counted::Connections => &self.connections,
             Counted::JobsInProgress => &self.jobs,
             Counted::IdempotencyRecords => &self.records,
+            Counted::WebhookEndpoints => &self.endpoints,
         }
     }
 }

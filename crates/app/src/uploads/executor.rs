@@ -65,7 +65,7 @@ pub(super) async fn execute(
     let verified = prepare::verify(context, &lease.job, row_mac.as_deref(), sealed.as_ref()).await;
     if lease.job.state.has_ended() {
         let delivered = match verified {
-            Ok(request) => super::webhook_delivery::deliver(context, uploads, &mut lease, request).await,
+            Ok(request) => super::webhook_handover::hand_over(context, &mut lease, request).await,
             Err(error) => refuse(context, &mut lease, error).await,
         };
         return report(&id, delivered);
@@ -102,6 +102,7 @@ pub(super) fn end_commit(context: &Context, mut job: Job) -> Commit {
         _ => Outcome::Done,
     };
     job.waiting_for = None;
+    let event = context.announce_end(event, &job);
     let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
     let next_run = if is_webhook_due { NextRun::In(Duration::ZERO) } else { NextRun::Never };
     let request = if is_webhook_due { SealedPart::Kept } else { request_after(&job) };

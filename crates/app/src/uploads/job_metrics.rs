@@ -1,7 +1,6 @@
-//! Metrics of jobs and webhooks.
+//! Metrics of jobs.
 
-use domain::job::{JobState, Webhook};
-use metrics::WebhookOutcome;
+use domain::job::JobState;
 
 /// Records the end of a job.
 pub(super) fn record_end(state: &JobState) {
@@ -11,14 +10,4 @@ pub(super) fn record_end(state: &JobState) {
         _ => return,
     };
     metrics::record_ended_job(state.as_str(), code);
-}
-
-/// Records an attempt to deliver a webhook, by what the job says afterwards.
-pub(super) fn record_delivery(webhook: Webhook) {
-    metrics::record_webhook_delivery(match webhook {
-        Webhook::Delivered => WebhookOutcome::Delivered,
-        Webhook::Waiting { .. } => WebhookOutcome::Retried,
-        Webhook::Exhausted => WebhookOutcome::Exhausted,
-        Webhook::None => return,
-    });
 }

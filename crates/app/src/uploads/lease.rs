@@ -10,8 +10,8 @@ use domain::id::AccountId;
 use domain::job::{Job, JobState, Uploading, WaitingFor};
 use domain::secret::Sealed;
 use store::{
-    Changed, Completion, JobGuard, JobUpdate, LeaseAfter, LeaseRelease, LeaseRenewal, LeasedJob, SealedPart,
-    SentBytes,
+    Changed, Completion, JobGuard, JobUpdate, LeaseAfter, LeaseRelease, LeaseRenewal, LeasedJob,
+    NewJobDelivery, SealedPart, SentBytes,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +115,8 @@ pub(super) struct Commit {
     pub(super) link: SealedPart,
     /// The stored response with the link, if there is one now.
     pub(super) answer: Option<Sealed>,
+    /// The webhook of a job that has ended, as a delivery.
+    pub(super) delivery: Option<NewJobDelivery>,
     pub(super) event: Option<AuditEvent>,
     pub(super) completion: Option<Completion>,
 }
@@ -139,6 +141,7 @@ impl Commit {
             request: SealedPart::Kept,
             link: SealedPart::Kept,
             answer: None,
+            delivery: None,
             event: None,
             completion: None,
         }
@@ -180,7 +183,7 @@ impl JobLease {
     /// Writes the job, and keeps or releases the lease.
     pub(super) async fn commit(&mut self, commit: Commit) -> Result<(), AbortReason> {
         let now = self.context.clock.now();
-        let Commit { mut job, next_run, request, link, answer, event, completion } = commit;
+        let Commit { mut job, next_run, request, link, answer, delivery, event, completion } = commit;
         job.version = self.job.version + 1;
         if is_visible_change(&self.job.state, &job.state) {
             job.updated_at = now;
@@ -213,6 +216,7 @@ impl JobLease {
             request,
             link,
             answer,
+            delivery,
             event,
             completion,
             now,

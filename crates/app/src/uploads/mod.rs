@@ -15,7 +15,6 @@ mod local_file;
 mod outcome;
 mod postpone;
 mod prepare;
-mod receivers;
 mod request;
 mod resubmission;
 mod retry;
@@ -24,7 +23,7 @@ mod slots;
 mod sources;
 mod steps;
 mod stored_responses;
-mod webhook_delivery;
+mod webhook_handover;
 mod worker;
 
 use std::sync::Arc;
@@ -54,7 +53,9 @@ use prepare::PrepareError;
 pub use local_file::{FileRun, LocalFile, LocalFileFailed};
 pub use request::{RequestedSource, UploadRequest, WebhookTarget};
 pub(crate) use setup::Uploads;
-pub use setup::{CREATE_TIMEOUT_MAX, Presenter, UploadOptions, UploadSetup};
+pub use setup::{CREATE_TIMEOUT_MAX, UploadOptions, UploadSetup};
+pub(crate) use slots::Slots;
+pub(crate) use webhook_handover::record as record_webhook;
 
 /// Attempts of a cancellation that meets another write of the job each time.
 const CANCEL_ATTEMPTS: u32 = 20;
@@ -222,26 +223,28 @@ impl App {
             let now = self.clock.now();
             let event =
                 self.audit_event(account, caller.actor.clone(), Action::CancelUpload, Some(id.to_string()));
+            let job = Job {
+                version: job.version + 1,
+                updated_at: now,
+                bytes_per_second: None,
+                waiting_for: None,
+                retry: RetryState::progressed(now),
+                state,
+                ..job
+            };
             let update = JobUpdate {
-                guard: JobGuard::Version(job.version),
+                guard: JobGuard::Version(job.version - 1),
                 due_in: (!has_ended || is_webhook_due).then_some(Duration::ZERO),
                 lease: LeaseAfter::Released,
                 request: if has_ended && !is_webhook_due { SealedPart::Wiped } else { SealedPart::Kept },
                 link: SealedPart::Wiped,
                 answer: None,
-                event: Some(event),
+                delivery: None,
+                event: Some(self.announce_end(event, &job)),
                 completion: None,
                 row_mac: Vec::new(),
                 now,
-                job: Job {
-                    version: job.version + 1,
-                    updated_at: now,
-                    bytes_per_second: None,
-                    waiting_for: None,
-                    retry: RetryState::progressed(now),
-                    state,
-                    ..job
-                },
+                job,
             };
             let connection = update.job.connection_id.clone();
             if lease::write(self, account, update).await? == Changed::Yes {

@@ -6,14 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::id::ConnectionId;
-use domain::job::Job;
-use domain::secret::Secret;
 use egress::{Egress, SpoolOptions, SpoolSpace};
 use tokio::sync::Notify;
 
 use super::lease::LEASE;
 use super::listings::Listings;
-use super::receivers::Receivers;
 use super::retry::RetryPolicy;
 use super::slots::Slots;
 use super::sources::SourceProgresses;
@@ -27,16 +24,14 @@ pub const CREATE_TIMEOUT_MAX: Duration = Duration::from_secs(25);
 /// No create may outlast its lease.
 const _: () = assert!(CREATE_TIMEOUT_MAX.as_secs() < LEASE.as_secs());
 
-/// Renders a job for a webhook: the job, and the data that the client asked to have returned.
-pub type Presenter = Arc<dyn Fn(&Job, Option<&Secret>) -> Vec<u8> + Send + Sync>;
+/// Webhooks of ended jobs that are handed over at once. None of them waits for a receiver.
+const HAND_OVER_SLOTS: usize = 4;
 
 /// The options of uploads.
 #[derive(Clone)]
 pub struct UploadOptions {
     /// Uploads that this node runs at once.
     pub concurrency: usize,
-    /// Webhooks that this node sends at once.
-    pub webhook_concurrency: usize,
     /// Uploads of one account that run at once, on all nodes.
     pub per_account: u32,
     /// Uploads of one connection that run at once, on all nodes.
@@ -61,8 +56,6 @@ pub struct UploadOptions {
     pub confirm: Duration,
     /// How long a client may send nothing to its link.
     pub client_deadline: Duration,
-    /// Renders jobs for webhooks.
-    pub present: Presenter,
 }
 
 impl fmt::Debug for UploadOptions {
@@ -104,11 +97,9 @@ pub(crate) struct Uploads {
     /// Wakes the worker: a job may be due.
     pub(crate) wakeup: Arc<Notify>,
     rate_limits: Arc<RateLimits>,
-    /// Slots for uploads, and for webhooks: neither waits for the other.
+    /// Slots for uploads, and for handing over webhooks: neither waits for the other.
     pub(super) slots: Arc<Slots>,
     pub(super) webhook_slots: Arc<Slots>,
-    /// The receivers that webhooks are being sent to.
-    pub(super) receivers: Arc<Receivers>,
 }
 
 impl Uploads {
@@ -117,8 +108,7 @@ impl Uploads {
         Self {
             spool: SpoolSpace::new(options.spool.clone()),
             slots: Slots::new(options.concurrency),
-            webhook_slots: Slots::new(options.webhook_concurrency),
-            receivers: Arc::default(),
+            webhook_slots: Slots::new(HAND_OVER_SLOTS),
             client,
             egress,
             options,

@@ -7,31 +7,31 @@ use domain::id::AccountId;
 
 /// Slots for one kind of work.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     total: usize,
     taken: Mutex<HashMap<AccountId, usize>>,
 }
 
 /// A slot that is taken, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     slots: Arc<Slots>,
     account: AccountId,
 }
 
 impl Slots {
-    pub(super) fn new(total: usize) -> Arc<Self> {
+    pub(crate) fn new(total: usize) -> Arc<Self> {
         Arc::new(Self { total, taken: Mutex::default() })
     }
 
     /// How many are free.
-    pub(super) fn free(&self) -> usize {
+    pub(crate) fn free(&self) -> usize {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         self.total.saturating_sub(taken.values().sum())
     }
 
     /// A slot for this account, if it may have one more.
-    pub(super) fn take(self: &Arc<Self>, account: &AccountId) -> Option<Slot> {
+    pub(crate) fn take(self: &Arc<Self>, account: &AccountId) -> Option<Slot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let free = self.total.saturating_sub(taken.values().sum());
         let running = taken.get(account).copied().unwrap_or(0);

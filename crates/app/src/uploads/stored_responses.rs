@@ -30,7 +30,7 @@ impl App {
     }
 
     /// The answer to an upload that the service does itself: it is kept sealed where the request is remembered.
-    pub(super) async fn seal_answer(
+    pub(crate) async fn seal_answer(
         &self,
         account: &AccountId,
         key: &IdempotencyKey,

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use domain::account::{Account, Label};
-use domain::api_key::{ApiKeyRow, RowMac};
+use domain::api_key::ApiKeyRow;
 use domain::audit::{Actor, AuditEvent};
 use domain::connection::{Connection, ConnectionName};
 use domain::id::{AccountId, ConnectionId};
@@ -13,15 +13,17 @@ use domain::idempotency::{
 };
 use domain::limits::{Limit, LimitChange, LimitChanges};
 use domain::secret::{SealedCredentials, WrappedKey};
+use domain::webhook::{Audience, EventType};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::differential_audit::{self, AuditOp};
 use super::differential_jobs::{self, JobOp, Known};
+use super::differential_keys::{self, KeyOp};
+use super::differential_webhooks::{self, WebhookOp};
+use super::webhook_samples::announcement;
 use super::{TestDatabase, samples, test_database};
-use crate::{
-    ApiKeyUpdate, Completion, ConnectionUpdate, Counted, Error, JobFilter, NewConnection, Store, Work,
-};
+use crate::{Completion, ConnectionUpdate, Counted, Error, JobFilter, NewConnection, Store, Work};
 
 /// The number of sequences, and the most operations in one.
 const SEQUENCES: u32 = 48;
@@ -34,8 +36,7 @@ const NAMES: [&str; 6] = ["a", "A", " a ", "b", "\u{e9}", "e\u{301}"];
 enum Op {
     InsertAccount { account: u8, name: u8 },
     DeleteAccountPart { account: u8, limit: u32 },
-    InsertKey { account: u8, is_known_hash: bool, expires_in: Option<i64> },
-    RevokeKey { account: u8, key: usize, is_right_proof: bool },
+    Key(KeyOp),
     Insert { account: u8, name: u8, actor: Option<usize>, completes: Option<(u8, u64)> },
     Update { account: u8, nth: usize, behind: u64, name: u8, actor: Option<usize>, resealed: bool },
     Delete { account: u8, nth: usize, actor: Option<usize> },
@@ -48,6 +49,7 @@ enum Op {
     Count { account: u8, most: u64 },
     Job(JobOp),
     Audit(AuditOp),
+    Webhook(WebhookOp),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -58,10 +60,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         1 => (account.clone(), account.clone()).prop_map(|(account, name)| Op::InsertAccount { account, name }),
         1 => (account.clone(), 1..4_u32).prop_map(|(account, limit)| Op::DeleteAccountPart { account, limit }),
-        2 => (account.clone(), prop::bool::weighted(0.1), prop::option::of(1..200_i64)).prop_map(
-            |(account, is_known_hash, expires_in)| Op::InsertKey { account, is_known_hash, expires_in }),
-        1 => (account.clone(), 0..8_usize, any::<bool>()).prop_map(
-            |(account, key, is_right_proof)| Op::RevokeKey { account, key, is_right_proof }),
+        3 => differential_keys::op().prop_map(Op::Key),
         8 => (account.clone(), name.clone(), actor(), prop::option::weighted(0.3, (0..3_u8, 1..4_u64))).prop_map(
             |(account, name, actor, completes)| Op::Insert { account, name, actor, completes }),
         6 => (account.clone(), nth(), prop::sample::select(vec![0, 0, 0, 1]), name, actor(), any::<bool>()).prop_map(
@@ -80,17 +79,18 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (account, 0..9_u64).prop_map(|(account, most)| Op::Count { account, most }),
         24 => differential_jobs::op().prop_map(Op::Job),
         6 => differential_audit::op().prop_map(Op::Audit),
+        12 => differential_webhooks::op().prop_map(Op::Webhook),
     ]
 }
 
 /// The state of one sequence on one store, as far as the next operations need it.
 pub(super) struct Run {
     /// Unique to the sequence.
-    round: u32,
+    pub(super) round: u32,
     pub(super) second: i64,
     pub(super) number: u32,
     connections: Vec<(ConnectionId, u64)>,
-    keys: Vec<ApiKeyRow>,
+    pub(super) keys: Vec<ApiKeyRow>,
     pub(super) jobs: Vec<Known>,
 }
 
@@ -106,7 +106,7 @@ impl Run {
         AccountId::from_random(random)
     }
 
-    fn next(&mut self) -> u32 {
+    pub(super) fn next(&mut self) -> u32 {
         self.number += 1;
         self.number
     }
@@ -116,6 +116,11 @@ impl Run {
         let key = actor.and_then(|at| self.keys.get(at % self.keys.len().max(1)));
         let actor = key.map_or(Actor::Operator, samples::actor);
         AuditEvent { at: samples::at(self.second), ..samples::event(account, number, actor, "subject") }
+    }
+
+    fn announcing(&mut self, account: &AccountId, actor: Option<usize>, event_type: EventType) -> AuditEvent {
+        let announcement = Some(announcement(event_type, Audience::Subscribers));
+        AuditEvent { announcement, ..self.event(account, actor) }
     }
 
     pub(super) fn reservation(key: u8, attempt: u64) -> Reservation {
@@ -154,7 +159,7 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             let id = run.account(account);
             describe(store.delete_account_part(&id, limit, &run.event(&id, None)).await)
         }
-        Op::InsertKey { .. } | Op::RevokeKey { .. } => write_key(store, run, op).await,
+        Op::Key(ref op) => differential_keys::step(store, run, op).await,
         Op::Reserve { account, key, body } => {
             let number = run.next();
             let request = ReserveRequest {
@@ -193,7 +198,12 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
         }
         Op::Count { account, most } => {
             let account = run.account(account);
-            let counted = [Counted::Connections, Counted::JobsInProgress, Counted::IdempotencyRecords];
+            let counted = [
+                Counted::Connections,
+                Counted::JobsInProgress,
+                Counted::IdempotencyRecords,
+                Counted::WebhookEndpoints,
+            ];
             let mut counts = Vec::new();
             for counted in counted {
                 counts.push(describe(store.count_of_account(&account, counted, most).await));
@@ -202,49 +212,8 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
         }
         Op::Job(ref op) => differential_jobs::step(store, run, op).await,
         Op::Audit(ref op) => differential_audit::step(store, run, op).await,
+        Op::Webhook(ref op) => differential_webhooks::step(store, run, op).await,
         Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, run, op).await,
-    }
-}
-
-async fn write_key(store: &dyn Store, run: &mut Run, op: &Op) -> String {
-    match *op {
-        Op::InsertKey { account, is_known_hash, expires_in } => {
-            let id = run.account(account);
-            let number = run.next();
-            let mut row = samples::key_row(&id, 1);
-            let mut random = [0; 32];
-            random[..4].copy_from_slice(&run.round.to_be_bytes());
-            random[4..8].copy_from_slice(&number.to_be_bytes());
-            (row.hash.0, row.mac.0) = (random, random);
-            row.key.id = domain::id::ApiKeyId::from_stored(format!("key_{}_{number}", run.round));
-            row.key.created_at = samples::at(run.second);
-            row.key.expires_at = expires_in.map(|seconds| samples::at(run.second + seconds));
-            if let Some(known) = run.keys.first().filter(|_| is_known_hash) {
-                row.hash = known.hash.clone();
-            }
-            // Only for an account that exists: the error of a broken reference differs between the engines.
-            if store.find_account(&id).await.unwrap().is_none() {
-                return "no account".to_owned();
-            }
-            let answer = describe(store.insert_api_key(&id, &row, &run.event(&id, None)).await);
-            if is_done(&answer) {
-                run.keys.push(row);
-            }
-            answer
-        }
-        Op::RevokeKey { account, key, is_right_proof } => {
-            let id = run.account(account);
-            let event = run.event(&id, None);
-            let Some(row) = run.keys.get(key % run.keys.len().max(1)).cloned() else {
-                return "no key".to_owned();
-            };
-            let expected = if is_right_proof { row.mac.clone() } else { RowMac([1; 32]) };
-            let mut revoked = row;
-            revoked.key.revoked_at = Some(samples::at(run.second));
-            let update = ApiKeyUpdate { expected, ..samples::key_update(&revoked, revoked.clone()) };
-            describe(store.update_api_key(&id, update, &event).await)
-        }
-        _ => String::new(),
     }
 }
 
@@ -260,7 +229,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
                 answer: StoredResponse(number.to_be_bytes().to_vec()),
                 at,
             });
-            let event = run.event(&account, actor);
+            let event = run.announcing(&account, actor, EventType::ConnectionCreated);
             let known = (row.id.clone(), row.version);
             let new = NewConnection {
                 connection: row,
@@ -278,7 +247,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
         Op::Update { account, nth, behind, name, actor, resealed } => {
             let account = run.account(account);
             let (id, version) = run.nth(nth);
-            let event = run.event(&account, actor);
+            let event = run.announcing(&account, actor, EventType::ConnectionUpdated);
             let fill = u8::try_from(run.number % 250).unwrap();
             let connection = Connection {
                 id: id.clone(),
@@ -302,7 +271,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
         }
         Op::Delete { account, nth, actor } => {
             let account = run.account(account);
-            let event = run.event(&account, actor);
+            let event = run.announcing(&account, actor, EventType::ConnectionDeleted);
             describe(store.delete_connection(&account, &run.nth(nth).0, &event).await)
         }
         _ => String::new(),
@@ -321,6 +290,7 @@ async fn observe(store: &dyn Store, run: &Run) -> Vec<String> {
         seen.push(describe(store.list_connection_ids(&account, None, 1_000).await));
         seen.push(describe(store.list_api_keys(&account).await));
         seen.extend(differential_audit::observe(store, &account).await);
+        seen.extend(differential_webhooks::observe(store, run, &account).await);
         seen.push(describe(store.list_jobs(&account, &JobFilter::default(), 1_000).await));
         seen.push(describe(store.list_webhook_secrets(&account, samples::at(run.second)).await));
         for name in NAMES {

@@ -345,6 +345,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
         ..job
     };
     let update = JobUpdate {
+        delivery: None,
         guard,
         row_mac: job_samples::mac(&after),
         job: after.clone(),

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use domain::audit::{Actor, AuditChain, AuditLink, Link};
-use domain::id::AccountId;
+use domain::id::{AccountId, DeliveryId};
+use domain::webhook::{EventFilter, EventType};
 use rusqlite::Connection;
 
 use super::job_samples;
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
 use super::test_database::TestDatabase;
+use super::webhook_samples;
 use crate::{
     AuditChainWrite, Changed, EngineMigrationError, EngineMigrationOutcome, EngineMigrationRequest, Error,
-    OpenError, Options, SealedPart, Store, WebhookSecretRow, migrate_engine,
+    NewJobDelivery, OpenError, Options, SealedPart, Store, WebhookSecretRow, migrate_engine,
 };
 
 /// Runs each case with a file and an empty database of each version.
@@ -62,6 +64,7 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
         insert_connection(&*store, &account, number, &format!("name {number}")).await.unwrap();
     }
     insert_jobs(&*store, &account).await;
+    insert_webhooks(&*store, &account).await;
     link_events(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();
@@ -71,6 +74,24 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     )
     .unwrap();
     Box::new(file)
+}
+
+/// An endpoint, a delivery to it, and a job's own with its secret.
+async fn insert_webhooks(store: &dyn Store, account: &AccountId) {
+    webhook_samples::insert_endpoint(store, account, 1, EventFilter::All).await;
+    let announced = webhook_samples::announcing(account, 30, EventType::UploadFailed);
+    store.insert_audit_event(account, &announced).await.unwrap();
+    let job = job_samples::insert_job(store, account, 3, 1).await;
+    job_samples::lease(store, account, 3, &job_samples::terms(0, 3)).await;
+    let mut handing = job_samples::update(job, 1, job_samples::uploading(8, 5), 4);
+    handing.delivery = Some(NewJobDelivery {
+        id: DeliveryId::from_stored("20260131090500043000000000000000-job".to_owned()),
+        event_id: "msg_1".to_owned(),
+        event_type: EventType::UploadFailed.as_str(),
+        receiver: "origin".to_owned(),
+        sealed: job_samples::sealed(11),
+    });
+    job_samples::write(store, handing).await;
 }
 
 /// The chain of an account, with two events.

@@ -115,6 +115,7 @@ pub(crate) fn update(mut job: Job, fence: u64, state: JobState, second: i64) -> 
     job.updated_at = at(second);
     job.state = state;
     JobUpdate {
+        delivery: None,
         guard: JobGuard::Fence(fence),
         row_mac: mac(&job),
         due_in: (!job.state.has_ended()).then_some(Duration::from_secs(1)),

@@ -11,6 +11,8 @@ mod connection_cases;
 mod differential;
 mod differential_audit;
 mod differential_jobs;
+mod differential_keys;
+mod differential_webhooks;
 mod engine_migration_copy_cases;
 mod engine_migration_mark_cases;
 mod engine_migration_samples;
@@ -28,6 +30,9 @@ mod node_cases;
 mod retention_cases;
 pub(crate) mod samples;
 pub(crate) mod test_database;
+mod webhook_cases;
+mod webhook_endpoint_cases;
+pub(crate) mod webhook_samples;
 
 pub(crate) use test_database::TestDatabase;
 
@@ -168,6 +173,23 @@ contract_suite! {
         the_deletion_of_an_account_runs_in_parts_and_can_be_resumed,
         an_account_that_is_being_deleted_accepts_no_connections,
         the_deletion_of_an_account_affects_no_other,
+    }
+    webhook_endpoint_cases {
+        an_endpoint_is_found_by_its_account_and_listed_in_order,
+        an_endpoint_is_replaced_in_the_expected_version_alone,
+        a_revoked_key_changes_no_endpoint,
+        an_idempotent_request_is_completed_with_its_endpoint,
+        deleting_an_account_deletes_its_endpoints_and_deliveries,
+    }
+    webhook_cases {
+        an_event_is_delivered_to_each_endpoint_that_receives_its_type,
+        an_announcement_reaches_its_audience_and_the_operator,
+        due_deliveries_alternate_between_receivers,
+        a_delivery_has_one_lease_and_its_result_is_stored,
+        deliveries_are_listed_newest_first_and_filtered,
+        a_delivery_is_made_again_while_its_endpoint_is_enabled,
+        the_webhook_of_a_job_becomes_a_delivery_whose_secrets_are_wiped,
+        ended_deliveries_are_deleted_when_they_are_old_enough,
     }
     limit_cases {
         the_limits_of_an_account_are_set_and_reset_one_by_one,

@@ -50,6 +50,7 @@ pub(crate) fn event(account: &AccountId, number: u32, actor: Actor, subject: &st
         action: Action::CreateConnection,
         subject: Some(subject.to_owned()),
         outcome: Outcome::Done,
+        announcement: None,
     }
 }
 

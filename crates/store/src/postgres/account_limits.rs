@@ -23,6 +23,7 @@ const UPDATE: &str = statement(SQL, "update_account_limits");
 const COUNT_CONNECTIONS: &str = statement(SQL, "count_connections");
 const COUNT_JOBS: &str = statement(SQL, "count_jobs_in_progress");
 const COUNT_RECORDS: &str = statement(SQL, "count_idempotency_records");
+const COUNT_ENDPOINTS: &str = statement(SQL, "count_webhook_endpoints");
 const RECORD_EXISTS: &str = statement(SQL, "record_exists");
 
 #[async_trait]
@@ -46,6 +47,7 @@ impl Limits for Postgres {
             Counted::Connections => COUNT_CONNECTIONS,
             Counted::JobsInProgress => COUNT_JOBS,
             Counted::IdempotencyRecords => COUNT_RECORDS,
+            Counted::WebhookEndpoints => COUNT_ENDPOINTS,
         };
         let most = rows::stored_count(most);
         let parameters: Parameters<'_> = &[("account_id", &account.as_str()), ("most", &most)];
@@ -99,6 +101,8 @@ impl SingleWrite for UpdateAccountLimits {
             ("idempotency_records", &set.idempotency_records.1),
             ("set_event_streams", &set.event_streams.0),
             ("event_streams", &set.event_streams.1),
+            ("set_webhook_endpoints", &set.webhook_endpoints.0),
+            ("webhook_endpoints", &set.webhook_endpoints.1),
         ];
         let is_written = run_logged(session, UPDATE, &self.event, own).await?;
         Ok(Ok(if is_written { Changed::Yes } else { Changed::No }))
@@ -118,5 +122,6 @@ pub(super) fn overrides_from(row: &Row) -> Result<LimitOverrides, PgError> {
         jobs_in_progress: limit("max_jobs_in_progress")?,
         idempotency_records: limit("max_idempotency_records")?,
         event_streams: limit("max_event_streams")?,
+        webhook_endpoints: limit("max_webhook_endpoints")?,
     })
 }

@@ -28,6 +28,9 @@ pub(super) const DELETE_CONNECTIONS: &str = statement(SQL, "delete_connections_o
 pub(super) const DELETE_JOBS: &str = statement(SQL, "delete_jobs_of_account");
 pub(super) const DELETE_JOB_SECRETS: &str = statement(SQL, "delete_job_secrets");
 pub(super) const DELETE_WEBHOOK_SECRETS: &str = statement(SQL, "delete_webhook_secrets_of_account");
+pub(super) const DELETE_ENDPOINTS: &str = statement(SQL, "delete_webhook_endpoints_of_account");
+pub(super) const DELETE_DELIVERIES: &str = statement(SQL, "delete_webhook_deliveries_of_account");
+pub(super) const DELETE_DELIVERY_SECRETS: &str = statement(SQL, "delete_webhook_delivery_secrets_of_account");
 pub(super) const DELETE_RECORDS: &str = statement(SQL, "delete_records_of_account");
 const DELETE: &str = statement(SQL, "delete_account");
 
@@ -134,11 +137,18 @@ impl DeleteAccountPart {
             return Ok(AccountDeletion::NoAccount);
         }
         session.query_named(DELETE_API_KEYS, of_account).await?;
-        let connections = delete_connections(session, account, limit).await?;
-        let jobs = delete_jobs(session, account, limit).await?;
-        let secrets = session.query_named(DELETE_WEBHOOK_SECRETS, some_of_account).await?.len();
-        let records = session.query_named(DELETE_RECORDS, some_of_account).await?.len();
-        if connections.max(jobs).max(secrets).max(records) >= self.limit as usize {
+        let mut most = delete_jobs(session, account, limit).await?;
+        most = most.max(delete_connections(session, account, limit).await?);
+        for statement in [
+            DELETE_WEBHOOK_SECRETS,
+            DELETE_ENDPOINTS,
+            DELETE_DELIVERIES,
+            DELETE_DELIVERY_SECRETS,
+            DELETE_RECORDS,
+        ] {
+            most = most.max(session.query_named(statement, some_of_account).await?.len());
+        }
+        if most >= self.limit as usize {
             return Ok(AccountDeletion::More);
         }
         run_logged(session, DELETE, &self.event, of_account).await?;

@@ -6,6 +6,7 @@ use domain::audit::{Action, AuditEvent, AuditFilter, AuditRecord, FilterActor};
 use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use tokio_postgres::Row;
 
+use super::announcements::Announcements;
 use super::parameters::{Named, Parameters};
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
@@ -96,6 +97,7 @@ pub(super) struct EventParameters<'a> {
     at: Option<i64>,
     action: Option<&'a str>,
     columns: Columns<'a>,
+    announcements: Announcements<'a>,
 }
 
 impl<'a> EventParameters<'a> {
@@ -110,11 +112,22 @@ impl<'a> EventParameters<'a> {
             at: event.map(|event| event.at.as_micros()),
             action: columns.as_ref().map(|columns| columns.action),
             columns: columns.unwrap_or_default(),
+            announcements: Announcements::of(event.into_iter()),
         }
     }
 
-    /// These, and the statement's own.
+    /// These, and the statement's own, which does not announce.
     pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+        debug_assert!(self.announcements.is_empty(), "the statement announces nothing");
+        self.event_and(own)
+    }
+
+    /// The same for a statement with a CTE `announced`.
+    pub(super) fn announcing<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+        self.event_and(&[&self.announcements.parameters()[..], own].concat())
+    }
+
+    fn event_and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let Columns { api_key_id, actor_kind, actor_name, remote, subject, refusal, .. } = &self.columns;
         let event: [Named<'p>; 9] = [
             ("event_id", &self.id),
@@ -144,11 +157,12 @@ pub(super) struct EventArrays<'a> {
     actions: Vec<&'a str>,
     subjects: Vec<Option<&'a str>>,
     refusals: Vec<Option<&'a str>>,
+    announcements: Announcements<'a>,
 }
 
 impl<'a> EventArrays<'a> {
-    pub(super) fn of(events: impl Iterator<Item = &'a AuditEvent>) -> Self {
-        let mut arrays = Self::default();
+    pub(super) fn of(events: impl Iterator<Item = &'a AuditEvent> + Clone) -> Self {
+        let mut arrays = Self { announcements: Announcements::of(events.clone()), ..Self::default() };
         for event in events {
             let columns = Columns::of(event);
             arrays.account_ids.push(event.account_id.as_str());
@@ -165,14 +179,14 @@ impl<'a> EventArrays<'a> {
         arrays
     }
 
-    /// These, with the accounts, and the statement's own.
-    pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+    /// These, with the accounts and what they announce, and the statement's own.
+    pub(super) fn announcing<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let accounts: [Named<'p>; 1] = [("account_id", &self.account_ids)];
-        self.without_accounts(&[&accounts, own].concat())
+        self.announcing_in_account(&[&accounts, own].concat())
     }
 
-    /// These of one account, and the statement's own, which name it.
-    pub(super) fn without_accounts<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+    /// The same for events of one account, which the statement's own parameters name.
+    pub(super) fn announcing_in_account<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let events: [Named<'p>; 9] = [
             ("event_id", &self.ids),
             ("event_at", &self.at),
@@ -184,7 +198,7 @@ impl<'a> EventArrays<'a> {
             ("event_subject", &self.subjects),
             ("event_refusal", &self.refusals),
         ];
-        [&events, own].concat()
+        [&events[..], &self.announcements.parameters(), own].concat()
     }
 }
 
@@ -200,8 +214,11 @@ pub(super) async fn run_logged(
     Ok(written > 0)
 }
 
-async fn insert(session: &Session, events: impl Iterator<Item = &AuditEvent>) -> Result<usize, PgError> {
-    Ok(session.query_named(INSERT, &EventArrays::of(events).and(&[])).await?.len())
+async fn insert<'a>(
+    session: &Session,
+    events: impl Iterator<Item = &'a AuditEvent> + Clone,
+) -> Result<usize, PgError> {
+    Ok(session.query_named(INSERT, &EventArrays::of(events).announcing(&[])).await?.len())
 }
 
 /// Whether the operation of an event was committed. If it is being committed, this waits for its end: no other transaction

@@ -178,7 +178,8 @@ impl SingleWrite for WriteHealth {
             ("expected_revision", &rows::stored_count(row.revision)),
             ("details", &row.details),
         ];
-        let found = session.query_named(WRITE, &EventArrays::of(events.iter()).without_accounts(own)).await?;
+        let found =
+            session.query_named(WRITE, &EventArrays::of(events.iter()).announcing_in_account(own)).await?;
         let written = found.first().map_or(Ok(0), |row| rows::count(row, "written"))?;
         Ok(Ok(if written == 0 { Changed::No } else { Changed::Yes }))
     }

@@ -48,7 +48,7 @@ impl<'a> BatchInput<'a> {
     /// These, and the statement's own.
     fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let shared: [Named<'p>; 2] = [("now", &self.now), ("connection_id", &self.connection_ids)];
-        self.events.and(&[&shared, own].concat())
+        self.events.announcing(&[&shared, own].concat())
     }
 
     /// The filter on the accounts of rows that are stored already.

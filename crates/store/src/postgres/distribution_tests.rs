@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::sql::statements;
 
 /// The tables that are distributed by account. The others are on every server.
-const TENANT_TABLES: [&str; 9] = [
+const TENANT_TABLES: [&str; 12] = [
     "connections",
     "connection_health",
     "audit_events",
@@ -21,10 +21,13 @@ const TENANT_TABLES: [&str; 9] = [
     "jobs",
     "job_secrets",
     "webhook_secrets",
+    "webhook_endpoints",
+    "webhook_deliveries",
+    "webhook_delivery_secrets",
 ];
 
 /// Statements that break rules, and why. Each must still break exactly these.
-const EXCEPTIONS: [(&str, &[u32], &str); 8] = [
+const EXCEPTIONS: [(&str, &[u32], &str); 10] = [
     (
         "find_last_connection_time",
         &[1],
@@ -36,6 +39,8 @@ const EXCEPTIONS: [(&str, &[u32], &str); 8] = [
     ("count_not_healthy_connections", &[1], "across accounts: metrics count all of them"),
     ("list_due_jobs", &[1], "across accounts: the worker polls all of them"),
     ("count_running_jobs", &[1], "across accounts: the worker polls all of them"),
+    ("list_due_deliveries", &[1], "across accounts: the worker polls all of them"),
+    ("count_waiting_deliveries", &[1], "across accounts: metrics count all of them"),
     ("count_open_jobs", &[1], "across accounts: metrics count all of them"),
 ];
 

@@ -13,7 +13,8 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     accounts, api_keys, audit_events, connection_health, connection_writes, connections, connector, exports,
-    idempotency_records, job_leases, job_writes, jobs, parameters, retention, webhook_secrets,
+    idempotency_records, job_leases, job_writes, jobs, parameters, retention, webhook_deliveries,
+    webhook_endpoints, webhook_secrets,
 };
 use crate::contract::{TestDatabase, job_samples, samples, test_database};
 use crate::{DatabaseUrl, Error, OpenError, Options};
@@ -99,6 +100,15 @@ async fn no_plan_that_was_made_on_empty_tables_is_a_scan() {
         job_writes::MARK,
         job_writes::WIPE,
         webhook_secrets::LIST,
+        webhook_endpoints::FIND,
+        webhook_endpoints::LIST,
+        webhook_deliveries::LIST_DUE,
+        webhook_deliveries::LEASE,
+        webhook_deliveries::FINISH,
+        webhook_deliveries::FIND,
+        webhook_deliveries::LIST,
+        webhook_deliveries::LIST_OF_ENDPOINT,
+        webhook_deliveries::LIST_OF_JOB,
     ];
     let settings = connector::settings(Duration::from_secs(5));
     for statement in statements {

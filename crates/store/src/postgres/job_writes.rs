@@ -23,7 +23,7 @@ pub(super) const MARK: &str = statement(jobs::SQL, "mark_jobs_of_deleted_connect
 pub(super) const WIPE: &str = statement(jobs::SQL, "wipe_secrets_of_marked_jobs");
 
 /// The idempotency record that a write completes, in columns. All are NULL if there is none.
-struct CompletionParameters<'a> {
+pub(super) struct CompletionParameters<'a> {
     operation: Option<&'a str>,
     key: Option<&'a str>,
     attempt: Option<i64>,
@@ -32,7 +32,7 @@ struct CompletionParameters<'a> {
 }
 
 impl<'a> CompletionParameters<'a> {
-    fn of(completion: Option<&'a Completion>, clock: Clock) -> Self {
+    pub(super) fn of(completion: Option<&'a Completion>, clock: Clock) -> Self {
         let reservation = completion.map(|completion| &completion.reservation);
         Self {
             operation: reservation.map(|reservation| reservation.operation.as_str()),
@@ -44,7 +44,7 @@ impl<'a> CompletionParameters<'a> {
     }
 
     /// These, and the statement's own.
-    fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
+    pub(super) fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let completion: [Named<'p>; 5] = [
             ("operation", &self.operation),
             ("idempotency_key", &self.key),
@@ -148,9 +148,19 @@ impl SingleWrite for UpdateJob {
             ("job", &json(&row)),
             ("row_mac", &update.row_mac.as_slice()),
         ];
+        let delivery = update.delivery.as_ref();
+        let delivery: Parameters<'_> = &[
+            ("delivery_id", &delivery.map(|new| new.id.as_str())),
+            ("delivery_event_id", &delivery.map(|new| new.event_id.as_str())),
+            ("delivery_type", &delivery.map(|new| new.event_type)),
+            ("delivery_receiver", &delivery.map(|new| new.receiver.as_str())),
+            ("delivery_wrapped_key", &delivery.map(|new| new.sealed.sealing_key.0.as_slice())),
+            ("delivery_envelope", &delivery.map(|new| new.sealed.envelope.as_slice())),
+        ];
         let event = EventParameters::of_any(update.event.as_ref());
         let completion = CompletionParameters::of(update.completion.as_ref(), *clock);
-        let found = session.query_named(UPDATE, &event.and(&completion.and(own))).await?;
+        let own = [own, delivery].concat();
+        let found = session.query_named(UPDATE, &event.announcing(&completion.and(&own))).await?;
         let Some(row) = found.first() else { return Err(rows::impossible("is_updated")) };
         // An update without an event may have been committed before its session was lost: then the job has the new content
         // and the same fence. Without a fence, another caller may have written that content.

@@ -5,6 +5,7 @@
 
 mod account_limits;
 mod accounts;
+mod announcements;
 mod api_keys;
 mod audit_chains;
 mod audit_events;
@@ -31,6 +32,8 @@ mod schema;
 mod servers;
 mod session_slots;
 mod sessions;
+mod webhook_deliveries;
+mod webhook_endpoints;
 mod webhook_secrets;
 mod write_queues;
 mod write_runner;

@@ -19,6 +19,7 @@ const LEASE: &str = statement(SQL, "lease_sweep");
 const RENEW: &str = statement(SQL, "renew_sweep_lease");
 pub(super) const DELETE_ENDED: &str = statement(SQL, "delete_ended_jobs");
 pub(super) const DELETE_SECRETS: &str = statement(SQL, "delete_secrets_of_ended_jobs");
+pub(super) const DELETE_DELIVERIES: &str = statement(SQL, "delete_ended_deliveries");
 pub(super) const DELETE_KEPT: &str = statement(SQL, "delete_kept_secrets");
 
 #[async_trait]
@@ -36,7 +37,13 @@ impl Retention for Postgres {
     }
 
     async fn wipe_kept_requests(&self, expired: &Expired) -> Result<usize, Error> {
-        self.writer.write(WipeKeptRequests { expired: *expired, clock: self.clock }).await
+        let write = DeleteExpired { statement: DELETE_KEPT, expired: *expired, clock: self.clock };
+        self.writer.write(write).await
+    }
+
+    async fn delete_ended_webhook_deliveries(&self, expired: &Expired) -> Result<usize, Error> {
+        let write = DeleteExpired { statement: DELETE_DELIVERIES, expired: *expired, clock: self.clock };
+        self.writer.write(write).await
     }
 }
 
@@ -122,22 +129,24 @@ impl DeleteEndedJobs {
     }
 }
 
-struct WipeKeptRequests {
+/// Runs a statement that deletes some expired rows and returns each.
+struct DeleteExpired {
+    statement: &'static str,
     expired: Expired,
     clock: Clock,
 }
 
 #[async_trait]
-impl SingleWrite for WipeKeptRequests {
+impl SingleWrite for DeleteExpired {
     type Answer = usize;
 
     async fn run(&self, session: &Session) -> Result<Result<usize, Error>, PgError> {
-        let Self { expired, clock } = self;
+        let Self { statement, expired, clock } = self;
         let parameters: Parameters<'_> = &[
             ("now", &clock.or_the_servers(expired.now)),
             ("kept_micros", &micros(expired.kept)),
             ("limit", &i64::from(expired.limit)),
         ];
-        Ok(Ok(session.query_named(DELETE_KEPT, parameters).await?.len()))
+        Ok(Ok(session.query_named(statement, parameters).await?.len()))
     }
 }

@@ -20,6 +20,7 @@ const UPDATE: &str = statement(SQL, "update_account_limits");
 const COUNT_CONNECTIONS: &str = statement(SQL, "count_connections");
 const COUNT_JOBS: &str = statement(SQL, "count_jobs_in_progress");
 const COUNT_RECORDS: &str = statement(SQL, "count_idempotency_records");
+const COUNT_ENDPOINTS: &str = statement(SQL, "count_webhook_endpoints");
 const RECORD_EXISTS: &str = statement(SQL, "record_exists");
 
 #[async_trait]
@@ -44,6 +45,7 @@ impl Limits for Sqlite {
             Counted::Connections => COUNT_CONNECTIONS,
             Counted::JobsInProgress => COUNT_JOBS,
             Counted::IdempotencyRecords => COUNT_RECORDS,
+            Counted::WebhookEndpoints => COUNT_ENDPOINTS,
         };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let parameters = named_params! { ":account_id": account.as_str(), ":most": most };
@@ -89,6 +91,8 @@ fn update(
             ":idempotency_records": parameters.idempotency_records.1,
             ":set_event_streams": parameters.event_streams.0,
             ":event_streams": parameters.event_streams.1,
+            ":set_webhook_endpoints": parameters.webhook_endpoints.0,
+            ":webhook_endpoints": parameters.webhook_endpoints.1,
         },
     )?;
     if updated == 0 {
@@ -111,5 +115,6 @@ pub(super) fn overrides_from(row: &Row<'_>) -> rusqlite::Result<LimitOverrides> 
         jobs_in_progress: limit("max_jobs_in_progress")?,
         idempotency_records: limit("max_idempotency_records")?,
         event_streams: limit("max_event_streams")?,
+        webhook_endpoints: limit("max_webhook_endpoints")?,
     })
 }

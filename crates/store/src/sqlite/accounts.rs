@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, named_params};
 use super::writer::WriteResult;
 use super::{
     Sqlite, api_keys, audit_events, connection_health, connections, idempotency_records, jobs, keyring, rows,
-    sealing_keys, statements, webhook_secrets,
+    sealing_keys, statements, webhook_deliveries, webhook_endpoints, webhook_secrets,
 };
 use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
@@ -100,8 +100,13 @@ fn delete_part(
     let connections = connections::delete_of_account(database, account, limit)?;
     let jobs = jobs::delete_of_account(database, account, limit)?;
     let secrets = webhook_secrets::delete_of_account(database, account, limit)?;
+    let endpoints = webhook_endpoints::delete_of_account(database, account, limit)?;
+    let deliveries = webhook_deliveries::delete_of_account(database, account, limit)?;
     let records = idempotency_records::delete_of_account(database, account, limit)?;
-    if connections.max(jobs).max(secrets).max(records) >= limit as usize {
+    if [connections, jobs, secrets, endpoints, deliveries, records]
+        .iter()
+        .any(|count| *count >= limit as usize)
+    {
         return Ok(Ok(AccountDeletion::More));
     }
     // The key is overwritten in place before its row is deleted.

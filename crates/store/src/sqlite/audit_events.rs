@@ -6,7 +6,7 @@ use domain::id::{AccountId, ApiKeyId, AuditEventId};
 use rusqlite::{Connection, Row, named_params};
 
 use super::rows::Columns;
-use super::statements;
+use super::{statements, webhook_deliveries};
 use crate::AuditPage;
 use crate::audit::SCAN_MAX;
 use crate::sql::statement;
@@ -19,6 +19,7 @@ const LIST_UNLINKED: &str = statement(SQL, "list_unlinked_audit_events");
 const LIST_IDS: &str = statement(SQL, "list_audit_event_ids");
 const DELETE: &str = statement(SQL, "delete_audit_event");
 
+/// Adds an event, and the deliveries that it announces.
 pub(super) fn insert(database: &Connection, account: &AccountId, event: &AuditEvent) -> rusqlite::Result<()> {
     let actor = &event.actor;
     statements::execute(
@@ -36,8 +37,8 @@ pub(super) fn insert(database: &Connection, account: &AccountId, event: &AuditEv
             ":subject": event.subject,
             ":refusal": event.outcome.refusal(),
         },
-    )
-    .map(drop)
+    )?;
+    webhook_deliveries::announce(database, account, event)
 }
 
 pub(super) fn list(

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, ToSql, named_params};
 use super::rows::{self, Columns};
 use super::statements;
 use super::writer::WriteResult;
-use super::{api_keys, audit_events, connections, idempotency_records, job_secrets};
+use super::{api_keys, audit_events, connections, idempotency_records, job_secrets, webhook_deliveries};
 use crate::job_rows::{JobRow, job_columns, named_parameters, take_job_row};
 use crate::jobs::Part;
 use crate::sql::statement;
@@ -213,6 +213,9 @@ pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpd
     statements::execute(database, UPDATE, &[&columns[..], &others[..]].concat())?;
     for part in update.parts() {
         job_secrets::update(database, account, job, part)?;
+    }
+    if let Some(delivery) = &update.delivery {
+        webhook_deliveries::insert_of_job(database, account, &job.id, (delivery, *now))?;
     }
     if let Some(completion) = completion {
         idempotency_records::complete(database, account, completion)?;

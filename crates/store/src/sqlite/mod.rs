@@ -32,6 +32,8 @@ mod schema;
 mod sealing_keys;
 mod statements;
 mod temp_database;
+mod webhook_deliveries;
+mod webhook_endpoints;
 mod webhook_secrets;
 mod writer;
 

@@ -19,6 +19,7 @@ const DELETE_SECRETS_OF_ENDED: &str = statement(SQL, "delete_secrets_of_ended_jo
 const DELETE_ENDED: &str = statement(SQL, "delete_ended_jobs");
 const WIPE_KEPT_KEYS: &str = statement(SQL, "wipe_kept_sealing_keys");
 const DELETE_KEPT: &str = statement(SQL, "delete_kept_secrets");
+const DELETE_DELIVERIES: &str = statement(SQL, "delete_ended_deliveries");
 
 #[async_trait]
 impl Retention for Sqlite {
@@ -53,6 +54,10 @@ impl Retention for Sqlite {
 
     async fn wipe_kept_requests(&self, expired: &Expired) -> Result<usize, Error> {
         self.delete([WIPE_KEPT_KEYS, DELETE_KEPT], *expired).await
+    }
+
+    async fn delete_ended_webhook_deliveries(&self, expired: &Expired) -> Result<usize, Error> {
+        self.delete([DELETE_DELIVERIES], *expired).await
     }
 }
 

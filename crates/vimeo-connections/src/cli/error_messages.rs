@@ -49,6 +49,10 @@ pub(super) fn to_message(error: Error) -> BoxError {
         | Error::LastManagingKey
         | Error::ExpiryBeyondCreator
         | Error::JobNotRetryable(_)
+        | Error::WebhookEndpointNotFound
+        | Error::WebhookEndpointDisabled
+        | Error::WebhookDeliveryNotFound
+        | Error::WebhookNotRedeliverable
         | Error::IdempotencyKeyInUse
         | Error::IdempotencyKeyReused
         | Error::TooManyFailedKeys(_)

@@ -7,10 +7,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use app::{App, Caller, Clock, IdempotencyRecordId, JobFilter};
+use app::{App, Caller, Clock, DeliveryFilter, IdempotencyRecordId, JobFilter};
 use domain::account::Account;
 use domain::audit::AuditFilter;
 use domain::page::PageLimit;
+use domain::webhook::{DisabledReason, EventType};
 use serde::Serialize;
 use serde_json::json;
 
@@ -132,6 +133,7 @@ async fn write_records(
         });
         lines.add_value("webhook_secret", &record)?;
     }
+    write_webhooks(app, account, lines).await?;
     write_idempotency_records(app, account, lines).await?;
     write_audit_events(app, account, lines).await?;
     let summary = json!({
@@ -170,6 +172,44 @@ async fn write_jobs(app: &App, account: &Account, lines: &mut Lines<impl Write>)
         let page = app.list_jobs(&caller, &filter, PageLimit::MAX).await?;
         for job in &page.items {
             lines.add("job", &web::job_object(job, None))?;
+        }
+        filter.before = page.items.last().map(|last| last.id.clone());
+        if page.next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The endpoints without what they keep sealed, and the deliveries without their content.
+async fn write_webhooks(
+    app: &App,
+    account: &Account,
+    lines: &mut Lines<impl Write>,
+) -> Result<(), ExportError> {
+    let mut after = None;
+    loop {
+        let page = app.list_plain_webhook_endpoints(&account.id, after.as_ref(), PageLimit::MAX).await?;
+        for endpoint in &page {
+            let record = json!({
+                "endpointId": endpoint.id.as_str(),
+                "events": endpoint.events.types().map(|types| types.into_iter().map(EventType::as_str).collect::<Vec<_>>()),
+                "enabled": endpoint.state.is_enabled(),
+                "disabledReason": endpoint.state.disabled_reason().map(DisabledReason::as_str),
+                "createdDate": endpoint.created_at.to_string(),
+                "updatedDate": endpoint.updated_at.to_string(),
+            });
+            lines.add_value("webhook_endpoint", &record)?;
+        }
+        match page.last() {
+            Some(last) if page.len() == PageLimit::MAX.as_u32() as usize => after = Some(last.id.clone()),
+            _ => break,
+        }
+    }
+    let (caller, mut filter) = (Caller::operator_for(account), DeliveryFilter::default());
+    loop {
+        let page = app.list_webhook_deliveries(&caller, &filter, PageLimit::MAX).await?;
+        for delivery in &page.items {
+            lines.add_value("webhook_delivery", &web::webhook_delivery_object(delivery))?;
         }
         filter.before = page.items.last().map(|last| last.id.clone());
         if page.next.is_none() {

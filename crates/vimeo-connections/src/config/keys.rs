@@ -18,7 +18,7 @@ pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, m
     Key { name, kind, default, is_secret: false, meaning }
 }
 
-const fn secret(name: &'static str, meaning: &'static str) -> Key {
+pub(super) const fn secret(name: &'static str, meaning: &'static str) -> Key {
     Key { name, kind: Kind::Text, default: "", is_secret: true, meaning }
 }
 

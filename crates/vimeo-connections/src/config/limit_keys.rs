@@ -4,12 +4,13 @@ use domain::limits::LIMIT_MAX;
 
 use super::keys::{KEYS, Key, key};
 use super::kind::Kind;
+use super::webhook_keys::WEBHOOKS;
 
 const COUNT: Kind = Kind::Number { least: 0, most: LIMIT_MAX };
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(super::health::KEYS).chain(LIMITS)
+    KEYS.iter().chain(super::health::KEYS).chain(WEBHOOKS).chain(LIMITS)
 }
 
 const LIMITS: &[Key] = &[
@@ -46,6 +47,7 @@ const LIMITS: &[Key] = &[
         "Values of `Idempotency-Key` that one account has used within 24 hours.",
     ),
     key("limits.event_streams", COUNT, "1000", "Open event streams of one account on this node."),
+    key("limits.webhook_endpoints", COUNT, "20", "Webhook endpoints of one account."),
     key(
         "limits.concurrent_writes",
         COUNT,

@@ -16,6 +16,7 @@ impl Reader<'_> {
                 jobs_in_progress: self.number("limits.jobs_in_progress")?,
                 idempotency_records: self.number("limits.idempotency_records")?,
                 event_streams: self.number("limits.event_streams")?,
+                webhook_endpoints: self.number("limits.webhook_endpoints")?,
             },
             failed_keys_per_minute: self.number("limits.failed_keys_per_minute")?,
             burst_seconds: self.number("limits.burst_seconds")?,

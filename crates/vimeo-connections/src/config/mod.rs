@@ -17,6 +17,8 @@ mod roots;
 mod scopes;
 mod traces;
 mod uploads;
+mod webhook_keys;
+mod webhooks;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -42,6 +44,7 @@ pub(crate) use retention::RetentionConfig;
 pub(crate) use roots::client_tls;
 pub(crate) use traces::TracesConfig;
 pub(crate) use uploads::UploadsConfig;
+pub(crate) use webhooks::WebhooksConfig;
 
 /// The validated configuration.
 #[derive(Debug)]
@@ -70,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
     pub(crate) health: HealthOptions,
+    pub(crate) webhooks: WebhooksConfig,
     pub(crate) retention: RetentionConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
     pub(crate) weak_keys: WeakKeys,
@@ -172,6 +176,8 @@ impl Reader<'_> {
             self.check_exposure(listen, tls.is_some() || is_behind_proxy);
         }
         let client_address = self.client_address();
+        let is_strict = self.flag("strict_fields");
+        let unknown_fields = if is_strict { UnknownFields::Reject } else { UnknownFields::Ignore };
         let base_path = self.parsed("base_path", parse_base_path);
         let cors = self.parsed("cors_origins", |text| Cors::parse(&keys::split_list(text)));
         let tls_client = self.tls_client();
@@ -190,6 +196,7 @@ impl Reader<'_> {
         let keyring = self.keyring();
         let vimeo = self.vimeo();
         let uploads = self.uploads();
+        let webhooks = self.webhooks();
         let bootstrap = self.bootstrap();
         let log_level =
             self.parsed("log.level", |text| text.parse().map_err(|_| "is not a log level".to_owned()));
@@ -202,11 +209,7 @@ impl Reader<'_> {
             base_path: base_path?,
             cors: cors?,
             client_address: client_address?,
-            unknown_fields: if self.flag("strict_fields") {
-                UnknownFields::Reject
-            } else {
-                UnknownFields::Ignore
-            },
+            unknown_fields,
             tls_client,
             database_url: database_url?,
             queue: queue?,
@@ -217,6 +220,7 @@ impl Reader<'_> {
             vimeo: vimeo?,
             uploads: uploads?,
             health: self.health()?,
+            webhooks: webhooks?,
             retention: self.retention()?,
             bootstrap,
             weak_keys: if self.flag("api_keys.allow_weak") { WeakKeys::Accept } else { WeakKeys::Refuse },

@@ -30,6 +30,7 @@ impl Reader<'_> {
         Some(RetentionOptions {
             jobs: Some(days("retention.jobs_days")?).filter(|kept| !kept.is_zero()),
             failed_requests: days("retention.failed_request_days")?,
+            webhook_deliveries: days("retention.webhook_delivery_days")?,
             interval: Duration::from_secs(self.number("retention.sweep_seconds")?),
         })
     }

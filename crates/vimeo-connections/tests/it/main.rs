@@ -17,4 +17,5 @@ mod retention;
 mod security;
 mod support;
 mod uploads;
+mod webhooks;
 mod words;

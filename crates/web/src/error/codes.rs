@@ -14,6 +14,8 @@ pub(crate) enum Code {
     ConnectionNotFound,
     JobNotFound,
     ApiKeyNotFound,
+    WebhookEndpointNotFound,
+    WebhookDeliveryNotFound,
     NotFound,
     MethodNotAllowed,
     RequestTimeout,
@@ -21,6 +23,8 @@ pub(crate) enum Code {
     ConnectionDisabled,
     ConnectionUnhealthy,
     WebhookSecretMissing,
+    WebhookEndpointDisabled,
+    WebhookNotRedeliverable,
     VersionConflict,
     ApiKeyNotActive,
     LastManagingKey,
@@ -54,7 +58,7 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -64,6 +68,8 @@ impl Code {
         Self::ConnectionNotFound,
         Self::JobNotFound,
         Self::ApiKeyNotFound,
+        Self::WebhookEndpointNotFound,
+        Self::WebhookDeliveryNotFound,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
@@ -71,6 +77,8 @@ impl Code {
         Self::ConnectionDisabled,
         Self::ConnectionUnhealthy,
         Self::WebhookSecretMissing,
+        Self::WebhookEndpointDisabled,
+        Self::WebhookNotRedeliverable,
         Self::VersionConflict,
         Self::ApiKeyNotActive,
         Self::LastManagingKey,
@@ -152,6 +160,18 @@ impl Code {
                 "There is no such API key in this account.",
                 "The key never existed or belongs to another account. The path has its ID, not the key itself.",
             ),
+            Self::WebhookEndpointNotFound => spec(
+                StatusCode::NOT_FOUND,
+                "WEBHOOK_ENDPOINT_NOT_FOUND",
+                "There is no such webhook endpoint in this account.",
+                "The endpoint never existed, was deleted, or belongs to another account.",
+            ),
+            Self::WebhookDeliveryNotFound => spec(
+                StatusCode::NOT_FOUND,
+                "WEBHOOK_DELIVERY_NOT_FOUND",
+                "There is no such webhook delivery in this account.",
+                "The delivery never existed, was deleted after its time, or belongs to another account.",
+            ),
             Self::NotFound => spec(
                 StatusCode::NOT_FOUND,
                 "NOT_FOUND",
@@ -193,6 +213,18 @@ impl Code {
                 "WEBHOOK_SECRET_MISSING",
                 "The account has no webhook secret. Create it with POST /v1/webhook-secret, then repeat the request.",
                 "A `webhook` is signed with the account's secret, which is returned once, when it is created. Nothing was started.",
+            ),
+            Self::WebhookEndpointDisabled => spec(
+                StatusCode::CONFLICT,
+                "WEBHOOK_ENDPOINT_DISABLED",
+                "The webhook endpoint is disabled.",
+                "Nothing is sent. Enable the endpoint with PATCH, then repeat the request.",
+            ),
+            Self::WebhookNotRedeliverable => spec(
+                StatusCode::CONFLICT,
+                "WEBHOOK_NOT_REDELIVERABLE",
+                "This webhook can no longer be sent.",
+                "Its endpoint was deleted, or it is the webhook of a job, whose content is wiped when its delivery has ended.",
             ),
             Self::VersionConflict => spec(
                 StatusCode::CONFLICT,

@@ -78,6 +78,7 @@ pub(super) fn limit_message(limit: Limit, value: u64) -> String {
         Limit::JobsInProgress => "jobs in progress",
         Limit::IdempotencyRecords => "idempotency keys within 24 hours",
         Limit::EventStreams => "open event streams",
+        Limit::WebhookEndpoints => "webhook endpoints",
         Limit::RequestsPerMinute | Limit::KeyRequestsPerMinute => "requests per minute",
     };
     format!("The account has reached its limit of {value} {things}.")

@@ -32,6 +32,29 @@ pub(crate) struct ApiKeyIdPath {
     key_id: String,
 }
 
+/// The webhook endpoint in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct EndpointIdPath {
+    /// As returned when it was created. An invalid ID is not found.
+    #[param(rename = "endpointId", example = "whe_20260131090500042k3v9x0q2m7t1b8z")]
+    endpoint_id: String,
+}
+
+/// The webhook delivery in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct DeliveryIdPath {
+    /// As in a list of deliveries. An invalid ID is not found.
+    #[param(
+        rename = "deliveryId",
+        example = "20260131090500042k3v9x0q2m7t1b8z-whe_20260131090500042k3v9x0q2m7t1b8z"
+    )]
+    delivery_id: String,
+}
+
 /// The last event that the client received.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]

@@ -1,7 +1,7 @@
 -- name: find_account_limits
 SELECT
     max_requests_per_minute, max_key_requests_per_minute, max_connections, max_jobs_in_progress,
-    max_idempotency_records, max_event_streams
+    max_idempotency_records, max_event_streams, max_webhook_endpoints
 FROM accounts
 WHERE account_id = :account_id;
 
@@ -13,7 +13,8 @@ WITH updated AS (
         max_connections = CASE WHEN :set_connections::boolean THEN :connections::bigint ELSE max_connections END,
         max_jobs_in_progress = CASE WHEN :set_jobs_in_progress::boolean THEN :jobs_in_progress::bigint ELSE max_jobs_in_progress END,
         max_idempotency_records = CASE WHEN :set_idempotency_records::boolean THEN :idempotency_records::bigint ELSE max_idempotency_records END,
-        max_event_streams = CASE WHEN :set_event_streams::boolean THEN :event_streams::bigint ELSE max_event_streams END
+        max_event_streams = CASE WHEN :set_event_streams::boolean THEN :event_streams::bigint ELSE max_event_streams END,
+        max_webhook_endpoints = CASE WHEN :set_webhook_endpoints::boolean THEN :webhook_endpoints::bigint ELSE max_webhook_endpoints END
     WHERE account_id = :account_id
     RETURNING account_id
 ), logged AS (
@@ -61,3 +62,11 @@ SELECT EXISTS (
     WHERE account_id = :account_id
         AND operation = :operation
         AND idempotency_key = :idempotency_key) AS is_there;
+
+-- name: count_webhook_endpoints
+SELECT count(*) AS count
+FROM (
+    SELECT 1
+    FROM webhook_endpoints
+    WHERE account_id = :account_id
+    LIMIT :most) AS counted;

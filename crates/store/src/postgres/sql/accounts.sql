@@ -85,6 +85,39 @@ WHERE account_id = :account_id
         LIMIT :limit)
 RETURNING secret_id;
 
+-- name: delete_webhook_endpoints_of_account
+DELETE FROM webhook_endpoints
+WHERE account_id = :account_id
+    AND endpoint_id IN (
+        SELECT endpoint_id
+        FROM webhook_endpoints
+        WHERE account_id = :account_id
+        ORDER BY endpoint_id
+        LIMIT :limit)
+RETURNING endpoint_id;
+
+-- name: delete_webhook_deliveries_of_account
+DELETE FROM webhook_deliveries
+WHERE account_id = :account_id
+    AND delivery_id IN (
+        SELECT delivery_id
+        FROM webhook_deliveries
+        WHERE account_id = :account_id
+        ORDER BY delivery_id
+        LIMIT :limit)
+RETURNING delivery_id;
+
+-- name: delete_webhook_delivery_secrets_of_account
+DELETE FROM webhook_delivery_secrets
+WHERE account_id = :account_id
+    AND delivery_id IN (
+        SELECT delivery_id
+        FROM webhook_delivery_secrets
+        WHERE account_id = :account_id
+        ORDER BY delivery_id
+        LIMIT :limit)
+RETURNING delivery_id;
+
 -- name: delete_records_of_account
 DELETE FROM idempotency_records
 WHERE account_id = :account_id

@@ -1,16 +1,69 @@
 -- name: insert_audit_events
--- Each parameter is an array with one element for each event.
-INSERT INTO audit_events (
-    account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
-SELECT account_id, event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal
-FROM unnest(
-    :account_id::text[], :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
-    :event_actor_name::text[], :event_remote::text[],
-    :event_action::text[], :event_subject::text[], :event_refusal::text[])
-    AS input (account_id, event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
-ORDER BY account_id COLLATE "C", event_id COLLATE "C"
-ON CONFLICT (account_id, audit_event_id) DO NOTHING
-RETURNING audit_event_id;
+-- Parameters are arrays: :announced_accounts has each account once, the others that are :announced one element for each message,
+-- and the rest one for each event.
+WITH logged AS (
+    INSERT INTO audit_events (
+        account_id, audit_event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
+    SELECT account_id, event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal
+    FROM unnest(
+        :account_id::text[], :event_id::text[], :event_at::bigint[], :event_api_key_id::text[], :event_actor_kind::text[],
+        :event_actor_name::text[], :event_remote::text[],
+        :event_action::text[], :event_subject::text[], :event_refusal::text[])
+        AS input (account_id, event_id, at, api_key_id, actor_kind, actor_name, remote, action, subject, refusal)
+    ORDER BY account_id COLLATE "C", event_id COLLATE "C"
+    ON CONFLICT (account_id, audit_event_id) DO NOTHING
+    RETURNING account_id, audit_event_id, at
+), announced AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, endpoint_id, job_id, event_id, event_type, created_at, body, body_mac, receiver,
+        status, attempts, due_at, fence)
+    SELECT
+        e.account_id, audit_event_id || '-' || e.endpoint_id, e.endpoint_id, n.job_id, 'msg_' || audit_event_id,
+        n.event_type, logged.at, n.body, n.body_mac, e.endpoint_id, 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    JOIN webhook_endpoints AS e
+        ON e.account_id = logged.account_id
+    WHERE e.account_id = ANY (:announced_accounts::text[])
+        AND e.is_enabled
+        AND NOT n.is_for_operator
+        AND CASE
+            WHEN n.only_id IS NOT NULL THEN e.endpoint_id = n.only_id
+            ELSE
+                e.endpoint_id IS DISTINCT FROM n.except_id
+                AND (e.events IS NULL OR e.events & n.event_bit <> 0)
+            END
+    ORDER BY e.account_id, audit_event_id COLLATE "C", e.endpoint_id
+), announced_to_operator AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, job_id, event_id, event_type, created_at, body, body_mac, receiver, status,
+        attempts, due_at, fence)
+    SELECT
+        logged.account_id, audit_event_id || '-operator', n.job_id, 'msg_' || audit_event_id, n.event_type,
+        logged.at, n.body, n.body_mac, 'operator', 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    WHERE n.is_for_operator
+    ORDER BY logged.account_id COLLATE "C", audit_event_id COLLATE "C"
+)
+SELECT audit_event_id
+FROM logged;
 
 -- name: lock_audit_event
 -- A lock is a write: its commit waits until the standby has everything before it.

@@ -120,6 +120,36 @@ WITH input AS (
     FROM input
     JOIN inserted USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
+    RETURNING account_id, audit_event_id, at
+), announced AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, endpoint_id, job_id, event_id, event_type, created_at, body, body_mac, receiver,
+        status, attempts, due_at, fence)
+    SELECT
+        e.account_id, audit_event_id || '-' || e.endpoint_id, e.endpoint_id, n.job_id, 'msg_' || audit_event_id,
+        n.event_type, logged.at, n.body, n.body_mac, e.endpoint_id, 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    JOIN webhook_endpoints AS e
+        ON e.account_id = logged.account_id
+    WHERE e.account_id = ANY (:announced_accounts::text[])
+        AND e.is_enabled
+        AND NOT n.is_for_operator
+        AND CASE
+            WHEN n.only_id IS NOT NULL THEN e.endpoint_id = n.only_id
+            ELSE
+                e.endpoint_id IS DISTINCT FROM n.except_id
+                AND (e.events IS NULL OR e.events & n.event_bit <> 0)
+            END
+    ORDER BY e.account_id, audit_event_id COLLATE "C", e.endpoint_id
 )
 SELECT
     active.position IS NOT NULL AS is_active,
@@ -228,6 +258,36 @@ WITH input AS (
     FROM input
     JOIN inserted USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
+    RETURNING account_id, audit_event_id, at
+), announced AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, endpoint_id, job_id, event_id, event_type, created_at, body, body_mac, receiver,
+        status, attempts, due_at, fence)
+    SELECT
+        e.account_id, audit_event_id || '-' || e.endpoint_id, e.endpoint_id, n.job_id, 'msg_' || audit_event_id,
+        n.event_type, logged.at, n.body, n.body_mac, e.endpoint_id, 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    JOIN webhook_endpoints AS e
+        ON e.account_id = logged.account_id
+    WHERE e.account_id = ANY (:announced_accounts::text[])
+        AND e.is_enabled
+        AND NOT n.is_for_operator
+        AND CASE
+            WHEN n.only_id IS NOT NULL THEN e.endpoint_id = n.only_id
+            ELSE
+                e.endpoint_id IS DISTINCT FROM n.except_id
+                AND (e.events IS NULL OR e.events & n.event_bit <> 0)
+            END
+    ORDER BY e.account_id, audit_event_id COLLATE "C", e.endpoint_id
 )
 SELECT
     active.position IS NOT NULL AS is_active,
@@ -316,6 +376,36 @@ WITH input AS (
     FROM input
     JOIN updated USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
+    RETURNING account_id, audit_event_id, at
+), announced AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, endpoint_id, job_id, event_id, event_type, created_at, body, body_mac, receiver,
+        status, attempts, due_at, fence)
+    SELECT
+        e.account_id, audit_event_id || '-' || e.endpoint_id, e.endpoint_id, n.job_id, 'msg_' || audit_event_id,
+        n.event_type, logged.at, n.body, n.body_mac, e.endpoint_id, 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    JOIN webhook_endpoints AS e
+        ON e.account_id = logged.account_id
+    WHERE e.account_id = ANY (:announced_accounts::text[])
+        AND e.is_enabled
+        AND NOT n.is_for_operator
+        AND CASE
+            WHEN n.only_id IS NOT NULL THEN e.endpoint_id = n.only_id
+            ELSE
+                e.endpoint_id IS DISTINCT FROM n.except_id
+                AND (e.events IS NULL OR e.events & n.event_bit <> 0)
+            END
+    ORDER BY e.account_id, audit_event_id COLLATE "C", e.endpoint_id
 )
 SELECT
     active.position IS NOT NULL AS is_active,
@@ -383,6 +473,36 @@ WITH input AS (
     FROM input
     JOIN deleted USING (account_id, connection_id)
     ORDER BY account_id COLLATE "C", event_id COLLATE "C"
+    RETURNING account_id, audit_event_id, at
+), announced AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, endpoint_id, job_id, event_id, event_type, created_at, body, body_mac, receiver,
+        status, attempts, due_at, fence)
+    SELECT
+        e.account_id, audit_event_id || '-' || e.endpoint_id, e.endpoint_id, n.job_id, 'msg_' || audit_event_id,
+        n.event_type, logged.at, n.body, n.body_mac, e.endpoint_id, 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    JOIN webhook_endpoints AS e
+        ON e.account_id = logged.account_id
+    WHERE e.account_id = ANY (:announced_accounts::text[])
+        AND e.is_enabled
+        AND NOT n.is_for_operator
+        AND CASE
+            WHEN n.only_id IS NOT NULL THEN e.endpoint_id = n.only_id
+            ELSE
+                e.endpoint_id IS DISTINCT FROM n.except_id
+                AND (e.events IS NULL OR e.events & n.event_bit <> 0)
+            END
+    ORDER BY e.account_id, audit_event_id COLLATE "C", e.endpoint_id
 )
 SELECT
     active.position IS NOT NULL AS is_active,

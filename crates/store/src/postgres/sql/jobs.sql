@@ -245,7 +245,7 @@ FROM checks;
 
 -- name: update_job
 -- With a :fence, the lease must be held. Without, the job must have the :version, and its lease is taken from the worker that
--- has it. :replaced_part, :wrapped_key and :envelope are arrays, :wiped_part and :retained_part too. :event_id is NULL if there is
+-- has it. :delivery_id is NULL unless the webhook of the job becomes a delivery. :replaced_part, :wrapped_key and :envelope are arrays, :wiped_part and :retained_part too. :event_id is NULL if there is
 -- no audit event. A part is retained while the connection exists, which is locked before the job, so that its deletion either
 -- comes first or finds the part.
 -- A write of a secret also writes the job's row, so that concurrent writes conflict.
@@ -360,6 +360,20 @@ WITH clock AS (
         AND s.job_id = updated.job_id
         AND s.part = ANY (:retained_part::text[])
         AND updated.is_connected
+), delivered AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, job_id, event_id, event_type, created_at, receiver, status, attempts, due_at, fence)
+    SELECT
+        updated.account_id, :delivery_id::text, updated.job_id, :delivery_event_id::text, :delivery_type::text,
+        checks.now, :delivery_receiver::text, 'waiting', 0, checks.now, 0
+    FROM updated
+    CROSS JOIN checks
+    WHERE :delivery_id::text IS NOT NULL
+), delivery_sealed AS (
+    INSERT INTO webhook_delivery_secrets (account_id, delivery_id, wrapped_key, envelope)
+    SELECT updated.account_id, :delivery_id::text, :delivery_wrapped_key::bytea, :delivery_envelope::bytea
+    FROM updated
+    WHERE :delivery_id::text IS NOT NULL
 ), completed AS (
     UPDATE idempotency_records AS r SET
         answer = :answer,
@@ -378,6 +392,36 @@ WITH clock AS (
         :event_action::text, :event_subject::text, :event_refusal::text
     FROM updated
     WHERE :event_id::text IS NOT NULL
+    RETURNING account_id, audit_event_id, at
+), announced AS (
+    INSERT INTO webhook_deliveries (
+        account_id, delivery_id, endpoint_id, job_id, event_id, event_type, created_at, body, body_mac, receiver,
+        status, attempts, due_at, fence)
+    SELECT
+        e.account_id, audit_event_id || '-' || e.endpoint_id, e.endpoint_id, n.job_id, 'msg_' || audit_event_id,
+        n.event_type, logged.at, n.body, n.body_mac, e.endpoint_id, 'waiting', 0,
+        least(logged.at, (extract(epoch FROM now()) * 1000000)::bigint), 0
+    FROM logged
+    JOIN unnest(
+        :announced_audit_event_id::text[], :announced_type::text[], :announced_bit::bigint[],
+        :announced_body::text[], :announced_mac::bytea[], :announced_job_id::text[], :announced_only_id::text[],
+        :announced_except_id::text[], :announced_is_for_operator::boolean[])
+        AS n (
+            audit_event_id, event_type, event_bit, body, body_mac, job_id, only_id, except_id,
+            is_for_operator)
+        USING (audit_event_id)
+    JOIN webhook_endpoints AS e
+        ON e.account_id = logged.account_id
+    WHERE e.account_id = ANY (:announced_accounts::text[])
+        AND e.is_enabled
+        AND NOT n.is_for_operator
+        AND CASE
+            WHEN n.only_id IS NOT NULL THEN e.endpoint_id = n.only_id
+            ELSE
+                e.endpoint_id IS DISTINCT FROM n.except_id
+                AND (e.events IS NULL OR e.events & n.event_bit <> 0)
+            END
+    ORDER BY e.account_id, audit_event_id COLLATE "C", e.endpoint_id
 )
 SELECT
     is_active,

@@ -74,3 +74,23 @@ WHERE s.account_id = kept.account_id
     AND s.part = kept.part
     AND s.kept_since <= kept.until
 RETURNING s.job_id;
+
+-- name: delete_ended_deliveries
+-- What they kept sealed was wiped when they ended.
+WITH clock AS (
+    SELECT
+        coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) - :kept_micros::bigint AS until
+), ended AS MATERIALIZED (
+    SELECT d.account_id, d.delivery_id, clock.until
+    FROM webhook_deliveries AS d
+    CROSS JOIN clock
+    WHERE d.ended_at <= clock.until
+    ORDER BY d.ended_at
+    LIMIT :limit
+)
+DELETE FROM webhook_deliveries AS d
+USING ended
+WHERE d.account_id = ended.account_id
+    AND d.delivery_id = ended.delivery_id
+    AND d.ended_at <= ended.until
+RETURNING d.delivery_id;

@@ -1,7 +1,7 @@
 -- name: find_account_limits
 SELECT
     max_requests_per_minute, max_key_requests_per_minute, max_connections, max_jobs_in_progress,
-    max_idempotency_records, max_event_streams
+    max_idempotency_records, max_event_streams, max_webhook_endpoints
 FROM accounts
 WHERE account_id = :account_id;
 
@@ -12,7 +12,8 @@ UPDATE accounts SET
     max_connections = CASE WHEN :set_connections THEN :connections ELSE max_connections END,
     max_jobs_in_progress = CASE WHEN :set_jobs_in_progress THEN :jobs_in_progress ELSE max_jobs_in_progress END,
     max_idempotency_records = CASE WHEN :set_idempotency_records THEN :idempotency_records ELSE max_idempotency_records END,
-    max_event_streams = CASE WHEN :set_event_streams THEN :event_streams ELSE max_event_streams END
+    max_event_streams = CASE WHEN :set_event_streams THEN :event_streams ELSE max_event_streams END,
+    max_webhook_endpoints = CASE WHEN :set_webhook_endpoints THEN :webhook_endpoints ELSE max_webhook_endpoints END
 WHERE account_id = :account_id;
 
 -- name: count_connections
@@ -48,3 +49,11 @@ SELECT EXISTS (
     WHERE account_id = :account_id
         AND operation = :operation
         AND idempotency_key = :idempotency_key);
+
+-- name: count_webhook_endpoints
+SELECT count(*) AS count
+FROM (
+    SELECT 1
+    FROM webhook_endpoints
+    WHERE account_id = :account_id
+    LIMIT :most);

@@ -75,3 +75,13 @@ WHERE rowid IN (
     WHERE kept_since <= :until
     ORDER BY kept_since, rowid
     LIMIT :limit);
+
+-- name: delete_ended_deliveries
+-- What they kept sealed was wiped when they ended.
+DELETE FROM webhook_deliveries
+WHERE rowid IN (
+    SELECT rowid
+    FROM webhook_deliveries
+    WHERE ended_at <= :until
+    ORDER BY ended_at, rowid
+    LIMIT :limit);

@@ -8,21 +8,24 @@ use serde_json::{Value, json};
 use crate::support::audit::AuditEnv;
 use crate::support::connections::create;
 use crate::support::harness::{ACCOUNT, COLLECTION, Response, is_documented_failure, printed};
+use crate::support::webhooks::ENDPOINTS;
 
 /// What mutations change. Claims of idempotency keys change nothing, and the last use of a key is recorded later.
-const QUERIES: [&str; 6] = [
+const QUERIES: [&str; 8] = [
     "SELECT * FROM accounts",
     "SELECT api_key_id, name, expires_at, revoked_at, row_mac FROM api_keys",
     "SELECT * FROM connections",
     "SELECT * FROM jobs",
     "SELECT * FROM job_secrets",
     "SELECT * FROM webhook_secrets",
+    "SELECT * FROM webhook_endpoints",
+    "SELECT * FROM webhook_deliveries",
 ];
 /// Jobs stay where they are.
 const CONFIG: &str = "uploads.work = false\n";
 
 /// Every route that changes something.
-const MUTATIONS: [&str; 12] = [
+const MUTATIONS: [&str; 18] = [
     "POST /v1/vimeo-connections",
     "PUT /v1/vimeo-connections/{connectionId}",
     "POST /v1/vimeo-connections/{connectionId}/verify",
@@ -31,6 +34,12 @@ const MUTATIONS: [&str; 12] = [
     "POST /v1/jobs/{jobId}/retry",
     "DELETE /v1/jobs/{jobId}",
     "POST /v1/webhook-secret",
+    "POST /v1/webhook-endpoints",
+    "PATCH /v1/webhook-endpoints/{endpointId}",
+    "POST /v1/webhook-endpoints/{endpointId}/rotate-secret",
+    "POST /v1/webhook-endpoints/{endpointId}/test",
+    "POST /v1/webhook-deliveries/{deliveryId}/redeliver",
+    "DELETE /v1/webhook-endpoints/{endpointId}",
     "POST /v1/api-keys",
     "PATCH /v1/api-keys/{keyId}",
     "POST /v1/api-keys/{keyId}/rotate",
@@ -83,23 +92,34 @@ fn forbid_events(audit: &AuditEnv) {
     });
 }
 
-async fn request(audit: &AuditEnv, mutation: &str, [connection, job, key]: [&str; 3]) -> Response {
+async fn request(
+    audit: &AuditEnv,
+    mutation: &str,
+    [connection, job, key, endpoint, delivery]: [&str; 5],
+) -> Response {
     let env = &audit.env;
     let (method, path) = mutation.split_once(' ').unwrap();
     let body = match mutation {
         "POST /v1/vimeo-connections" => env.valid_body("another"),
         "PUT /v1/vimeo-connections/{connectionId}" => json!({"version": 1, "description": "changed"}),
         "POST /v1/vimeo-connections/{connectionId}/uploads" => upload(),
+        "POST /v1/webhook-endpoints" => new_endpoint(),
+        "PATCH /v1/webhook-endpoints/{endpointId}" => json!({"description": "changed"}),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => json!({"name": "another"}),
         _ => Value::Null,
     };
     let path = path.replace("{connectionId}", connection).replace("{jobId}", job).replace("{keyId}", key);
+    let path = path.replace("{endpointId}", endpoint).replace("{deliveryId}", delivery);
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let (headers, body) = match body {
         Value::Null => (Vec::new(), Vec::new()),
         body => (vec![("content-type", "application/json")], body.to_string().into_bytes()),
     };
     env.send(method, &format!("/pictoryapis{path}"), &headers, body).await
+}
+
+fn new_endpoint() -> Value {
+    json!({"url": "https://hooks.example.com/"})
 }
 
 fn upload() -> Value {
@@ -117,10 +137,15 @@ async fn nothing_changes(audit: AuditEnv) {
     // A second key, which may be revoked.
     env.make_key(ACCOUNT, &["--name", "second"]);
     let key = audit.value("SELECT api_key_id FROM api_keys WHERE name = 'second'");
+    let created = env.send(Method::POST, ENDPOINTS, &headers, new_endpoint().to_string().into_bytes()).await;
+    let endpoint = created.json()["endpointId"].as_str().unwrap().to_owned();
+    env.send(Method::POST, &format!("{ENDPOINTS}/{endpoint}/test"), &[], Vec::new()).await;
+    let delivery = audit.value("SELECT delivery_id FROM webhook_deliveries");
+    let ids = [&*connection, &job, &key, &endpoint, &delivery];
     forbid_events(&audit);
     let before = stored(&audit);
     for mutation in MUTATIONS {
-        let answer = request(&audit, mutation, [&connection, &job, &key]).await;
+        let answer = request(&audit, mutation, ids).await;
         assert_eq!(answer.status, 503, "{mutation}: {}", answer.text);
         assert_eq!(stored(&audit), before, "{mutation}");
     }
@@ -146,7 +171,7 @@ async fn nothing_changes(audit: AuditEnv) {
         "DROP TRIGGER refuse"
     });
     for mutation in MUTATIONS {
-        let answer = request(&audit, mutation, [&connection, &job, &key]).await;
+        let answer = request(&audit, mutation, ids).await;
         // What the mutation before has deleted, a job that has not failed, or a check that follows another too soon.
         let is_refused = [404, 409, 429].contains(&answer.status.as_u16());
         assert!(answer.status.is_success() || is_refused, "{mutation}: {}", answer.text);

@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 27] = [
+const MATRIX: [(&str, Needs, u16, u16); 37] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -54,6 +54,16 @@ const MATRIX: [(&str, Needs, u16, u16); 27] = [
     // It has not failed.
     ("POST /v1/jobs/{jobId}/retry", Scope("uploads:write"), 409, 404),
     ("POST /v1/webhook-secret", Scope("webhooks:manage"), 201, 201),
+    ("POST /v1/webhook-endpoints", Scope("webhooks:manage"), 201, 201),
+    ("GET /v1/webhook-endpoints", Scope("webhooks:manage"), 200, 200),
+    ("GET /v1/webhook-endpoints/{endpointId}", Scope("webhooks:manage"), 200, 404),
+    ("PATCH /v1/webhook-endpoints/{endpointId}", Scope("webhooks:manage"), 200, 404),
+    ("DELETE /v1/webhook-endpoints/{endpointId}", Scope("webhooks:manage"), 204, 404),
+    ("POST /v1/webhook-endpoints/{endpointId}/rotate-secret", Scope("webhooks:manage"), 200, 404),
+    ("POST /v1/webhook-endpoints/{endpointId}/test", Scope("webhooks:manage"), 202, 404),
+    ("GET /v1/webhook-endpoints/{endpointId}/deliveries", Scope("webhooks:manage"), 200, 404),
+    ("GET /v1/webhook-deliveries", Scope("webhooks:manage"), 200, 200),
+    ("POST /v1/webhook-deliveries/{deliveryId}/redeliver", Scope("webhooks:manage"), 202, 404),
     ("GET /v1/audit-events", Scope("audit:read"), 200, 200),
     ("GET /v1/audit-events/export", Scope("audit:read"), 200, 200),
     ("GET /v1/api-keys", Scope("keys:manage"), 200, 200),
@@ -70,6 +80,9 @@ pub(super) struct Records {
     /// Of a cancelled upload, whose event stream ends.
     pub(super) job: String,
     pub(super) key: String,
+    pub(super) endpoint: String,
+    /// Of a test of the endpoint.
+    pub(super) delivery: String,
 }
 
 impl Records {
@@ -86,7 +99,9 @@ impl Records {
         let body = json!({ "name": format!("key {number}"), "scopes": ["keys:manage"] }).to_string();
         let made = env.send(Method::POST, "/pictoryapis/v1/api-keys", &[], body.into()).await;
         assert_eq!(made.status, 201, "{}", made.text);
-        Self { connection, job, key: made.json()["keyId"].as_str().unwrap().to_owned() }
+        let key = made.json()["keyId"].as_str().unwrap().to_owned();
+        let (endpoint, delivery) = create_endpoint(env).await;
+        Self { connection, job, key, endpoint, delivery }
     }
 
     /// The path of a route for these records.
@@ -94,10 +109,29 @@ impl Records {
         let path = template
             .replace("{connectionId}", &self.connection)
             .replace("{jobId}", &self.job)
-            .replace("{keyId}", &self.key);
+            .replace("{keyId}", &self.key)
+            .replace("{endpointId}", &self.endpoint)
+            .replace("{deliveryId}", &self.delivery);
         assert!(!path.contains('{'), "{template} names a record that the test does not create");
         if path.starts_with("/v1/") { format!("/pictoryapis{path}") } else { path }
     }
+}
+
+/// An endpoint, and its test, which nothing delivers.
+async fn create_endpoint(env: &TestEnv) -> (String, String) {
+    let endpoints = "/pictoryapis/v1/webhook-endpoints";
+    let made = env.send(Method::POST, endpoints, &[], endpoint().into()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let id = made.json()["endpointId"].as_str().unwrap().to_owned();
+    let tested = env.send(Method::POST, &format!("{endpoints}/{id}/test"), &[], Vec::new()).await;
+    assert_eq!(tested.status, 202, "{}", tested.text);
+    let listed = env.get(&format!("{endpoints}/{id}/deliveries")).await.json();
+    (id, listed["items"][0]["deliveryId"].as_str().unwrap().to_owned())
+}
+
+fn endpoint() -> String {
+    // It subscribes to nothing that the test does.
+    json!({ "url": "https://hooks.invalid.example/", "events": ["connection.recovered"] }).to_string()
 }
 
 fn upload() -> String {
@@ -110,6 +144,8 @@ pub(super) fn body(env: &TestEnv, route: &str, number: u32) -> String {
         "POST /v1/vimeo-connections" => env.valid_body(&format!("new {number}")).to_string(),
         "POST /v1/vimeo-connections/{connectionId}/uploads" => upload(),
         "PUT /v1/vimeo-connections/{connectionId}" => json!({ "version": 1, "enabled": false }).to_string(),
+        "POST /v1/webhook-endpoints" => endpoint(),
+        "PATCH /v1/webhook-endpoints/{endpointId}" => json!({ "description": "changed" }).to_string(),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => {
             json!({ "name": format!("new {number}") }).to_string()
         }

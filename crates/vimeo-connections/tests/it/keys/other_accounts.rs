@@ -39,8 +39,13 @@ async fn an_identifier_of_another_account_answers_as_an_unknown_one() {
         let (start, last) = id.split_at(id.len() - 1);
         format!("{start}{}", if last == "0" { "1" } else { "0" })
     };
-    let unknown =
-        Records { connection: flip(&records.connection), job: flip(&records.job), key: flip(&records.key) };
+    let unknown = Records {
+        connection: flip(&records.connection),
+        job: flip(&records.job),
+        key: flip(&records.key),
+        endpoint: flip(&records.endpoint),
+        delivery: flip(&records.delivery),
+    };
     for route in routes() {
         let (method, template) = route.split_once(' ').unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -59,6 +64,7 @@ async fn an_identifier_of_another_account_answers_as_an_unknown_one() {
         records.path("/v1/vimeo-connections/{connectionId}"),
         records.path("/v1/jobs/{jobId}"),
         records.path("/v1/api-keys/{keyId}"),
+        records.path("/v1/webhook-endpoints/{endpointId}"),
     ] {
         assert_eq!(env.get(&path).await.status, 200, "{path}");
     }
@@ -89,7 +95,7 @@ async fn a_page_key_of_another_account_answers_as_an_altered_one() {
     }
     let stranger = env.make_key("another", &[]);
     let headers = [("authorization", &*stranger)];
-    for list in ["vimeo-connections", "jobs", "api-keys"] {
+    for list in ["vimeo-connections", "jobs", "api-keys", "webhook-endpoints", "webhook-deliveries"] {
         let path = format!("/pictoryapis/v1/{list}?limit=1");
         let page = env.get(&path).await.json();
         let page_key = page["nextPageKey"].as_str().unwrap_or_else(|| panic!("{list}: {page}")).to_owned();

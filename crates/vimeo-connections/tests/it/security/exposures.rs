@@ -81,15 +81,31 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "let sealed = key.seal(sealed_as, link.expose().as_bytes(), &self.context.randomness);",
         "it is sealed",
     ),
+    ("app/src/webhooks/content.rs", "url: Zeroizing::new(self.url.expose().to_owned()),", "it is sealed"),
     (
-        "app/src/uploads/webhook_delivery.rs",
-        "let url = uploads.egress.validate(target.url.expose()).map_err(|_| DeliveryError::Forbidden)?;",
+        "app/src/webhooks/content.rs",
+        "let url = Zeroizing::new(self.url.expose().to_owned());",
+        "it is sealed",
+    ),
+    (
+        "app/src/webhooks/job_webhooks.rs",
+        "let (Some(event_type), Ok(url)) = (end_of(&job.state), url::Url::parse(target.url.expose())) else {",
+        "its origin limits concurrent deliveries",
+    ),
+    (
+        "app/src/webhooks/message.rs",
+        "Ok(Message { url: allowed(webhooks, content.url.expose())?, body, secrets })",
         "its form is validated again",
     ),
     (
-        "app/src/uploads/webhook_delivery.rs",
-        "let url = url::Url::parse(target.url.expose()).ok()?;",
-        "its origin limits concurrent deliveries",
+        "app/src/webhooks/message.rs",
+        "Ok(Message { url: allowed(webhooks, operator.url.expose())?, body, secrets })",
+        "its form is validated again",
+    ),
+    (
+        "app/src/webhooks/message.rs",
+        "Ok(Message { url: allowed(webhooks, content.url.expose())?, body: content.body.to_vec(), secrets })",
+        "its form is validated again",
     ),
     ("app/src/uploads/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
     (
@@ -172,6 +188,21 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "sent to the webhook",
     ),
     ("web/src/v1/upload.rs", "upload_link: upload.link.expose(),", "shown once"),
+    (
+        "web/src/v1/webhook_endpoint.rs",
+        "url: shown.url.expose(),",
+        "shown to the account that set it, with webhooks:manage",
+    ),
+    (
+        "web/src/v1/webhook_endpoint.rs",
+        "Self { endpoint: EndpointOut::from(&created.shown), secret: created.secret.expose() }",
+        "shown once",
+    ),
+    (
+        "vimeo-connections/src/wiring.rs",
+        "egress.validate(operator.url.expose()).map_err(WiringError::OperatorUrl)?;",
+        "its form is validated",
+    ),
     (
         "web/src/v1/webhook_secrets.rs",
         "Ok((StatusCode::CREATED, Json(WebhookSecretOut { secret: secret.expose() })).into_response())",

@@ -100,7 +100,7 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
     let revert = "DROP TABLE connection_health;
-        DELETE FROM schema_migrations WHERE number = 14;";
+        DELETE FROM schema_migrations WHERE number = 15;";
     database.execute_batch(revert).unwrap();
 }
 

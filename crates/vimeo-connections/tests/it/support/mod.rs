@@ -29,3 +29,6 @@ pub(crate) mod remote_cli;
 pub(crate) mod tools;
 pub(crate) mod uploads;
 pub(crate) mod verification;
+pub(crate) mod webhook_env;
+pub(crate) mod webhook_receiver;
+pub(crate) mod webhooks;

@@ -1,0 +1,8 @@
+//! Webhook endpoints of accounts, and what is delivered to them.
+
+mod deliveries;
+mod disabling;
+mod endpoints;
+mod schedules;
+mod secrets;
+mod signatures;

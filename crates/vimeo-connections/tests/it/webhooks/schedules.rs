@@ -1,0 +1,178 @@
+//! Deliveries to receivers of every behaviour, while the service is killed: each event is delivered at least once, or visibly
+//! exhausted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::random::next_random;
+use crate::support::uploads::WAIT_LIMIT;
+use crate::support::webhook_env::WebhookEnv;
+use crate::support::webhook_receiver::{Reaction, Received, ScriptedReceiver};
+
+/// Random schedules, one for each endpoint.
+const SCHEDULES: usize = 200;
+/// Events of each endpoint.
+const EVENTS: usize = 4;
+/// Three days, compressed to about 15 seconds: 12 attempts follow the first one.
+const DELAYS: &str = "webhooks.retry_delays_seconds = [\"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"2\", \"2\", \"2\", \"2\"]\n";
+/// Attempts of one delivery without a kill.
+const ATTEMPTS: usize = 13;
+
+/// The reactions of one receiver: some failures, and then what it ends with.
+fn schedule(seed: &mut u64) -> Vec<Reaction> {
+    let failures = [
+        Reaction::Status(400),
+        Reaction::Status(404),
+        Reaction::Status(500),
+        Reaction::Status(502),
+        Reaction::Status(301),
+        Reaction::Redirect,
+        Reaction::Busy(429, 1),
+        Reaction::Busy(503, 2),
+        Reaction::Cut,
+        Reaction::CutHead,
+        Reaction::Garbage,
+        Reaction::Late(500, Duration::from_millis(700)),
+    ];
+    let successes = [
+        Reaction::Status(200),
+        Reaction::Status(204),
+        Reaction::Late(202, Duration::from_millis(900)),
+        Reaction::Endless(200),
+    ];
+    let length = match next_random(seed, 8) {
+        // Gone for two days: most of the attempts of all events fail.
+        0 => EVENTS * 8,
+        1 | 2 => 0,
+        _ => 1 + next_random(seed, 6),
+    };
+    let mut script: Vec<_> = (0..length).map(|_| failures[next_random(seed, failures.len())]).collect();
+    if next_random(seed, 10) == 0 {
+        script.insert(next_random(seed, script.len() + 1), Reaction::Silent);
+    }
+    script.push(match next_random(seed, 12) {
+        0 => Reaction::Status(410),
+        1 => Reaction::Status(500),
+        _ => successes[next_random(seed, successes.len())],
+    });
+    script
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_is_delivered_or_visibly_exhausted_whatever_receivers_do_and_whenever_the_service_dies() {
+    let receiver = ScriptedReceiver::start().await;
+    let config = format!("{DELAYS}limits.webhook_endpoints = 0\nuploads.webhook_concurrency = 64\n");
+    let mut env = WebhookEnv::start(&config).await;
+    let (mut seed, mut endpoints) = (7, Vec::new());
+    for number in 0..SCHEDULES {
+        let path = format!("/{number}");
+        let script = schedule(&mut seed);
+        let created = env.create_endpoint(&receiver.url(&path, &script)).await;
+        endpoints.push((path, script, created));
+    }
+    for number in 0..EVENTS {
+        env.env.connect(&format!("c{number}")).await;
+        tokio::time::sleep(Duration::from_millis(300 + 100 * next_random(&mut seed, 8) as u64)).await;
+        env.env.kill_and_restart();
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(500 + 100 * next_random(&mut seed, 30) as u64)).await;
+        env.env.kill_and_restart();
+    }
+    env.until_no_delivery_waits().await;
+
+    let (mut ids, mut outcomes) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
+    for (path, script, endpoint) in &endpoints {
+        let received = receiver.received(path);
+        let deliveries = env.deliveries(endpoint.id()).await;
+        assert_eq!(deliveries.len(), EVENTS, "{script:?}: {deliveries:?}");
+        for delivery in &deliveries {
+            ids.insert(delivery["eventId"].as_str().unwrap().to_owned());
+            check(delivery, &received, script);
+            *outcomes.entry(delivery["status"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        for webhook in &received {
+            assert!(webhook.message.is_signed_with(&endpoint.secret()), "{script:?}");
+            assert_eq!(webhook.message.json()["type"], "connection.created");
+        }
+    }
+    assert_eq!(ids.len(), EVENTS, "an event has one id at all endpoints");
+    assert!(outcomes["delivered"] > SCHEDULES && outcomes["exhausted"] > 0, "{outcomes:?}");
+    assert!(receiver.received("/elsewhere").is_empty(), "redirects are not followed");
+}
+
+/// Compares a delivery with what its receiver has seen.
+fn check(delivery: &Value, received: &[Received], script: &[Reaction]) {
+    let id = delivery["eventId"].as_str().unwrap();
+    let attempts: Vec<_> = received.iter().filter(|webhook| webhook.message.id() == id).collect();
+    let is_accepted = attempts.iter().any(|webhook| webhook.reaction.accepts());
+    match delivery["status"].as_str().unwrap() {
+        "delivered" => assert!(is_accepted, "{delivery} {script:?}"),
+        "exhausted" => {
+            // A response that the service had no time to store is followed by another attempt, so acceptance may be unknown.
+            let is_disabled = delivery["lastResult"] == "endpoint_disabled" || delivery["lastStatus"] == 410;
+            let is_tried = delivery["attempts"].as_u64().unwrap() as usize >= ATTEMPTS;
+            assert!(is_disabled || is_tried, "{delivery} {script:?}");
+        }
+        other => panic!("{other}: {delivery}"),
+    }
+    let bodies: BTreeSet<_> = attempts.iter().map(|webhook| &webhook.message.body).collect();
+    assert!(bodies.len() <= 1, "a retry has the same body: {bodies:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_never_answers_delays_no_other() {
+    let receiver = ScriptedReceiver::start().await;
+    let env = WebhookEnv::start("limits.webhook_endpoints = 0\n").await;
+    let silent = env.create_endpoint(&receiver.url("/silent", &[Reaction::Silent])).await;
+    let account = env.account_id();
+    // 10,000 deliveries to it, as many events would leave them.
+    let first = env.env.connect("first").await;
+    receiver.wait_for("/silent", 1).await;
+    let copied = env.copy_deliveries(silent.id(), 10_000);
+    assert_eq!(copied, 10_000, "{account} {first}");
+    // It has as many requests as it may have.
+    receiver.wait_for("/silent", 2).await;
+    let _ = env.create_endpoint(&receiver.url("/prompt", &[Reaction::Status(204)])).await;
+    let mut slowest = Duration::ZERO;
+    for number in 0..10 {
+        let started = Instant::now();
+        env.env.connect(&format!("c{number}")).await;
+        receiver.wait_for("/prompt", number + 1).await;
+        slowest = slowest.max(started.elapsed());
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    // What users see; the assertion is wide because the machine of the tests has other work too.
+    println!("slowest delivery beside 10000 that wait: {slowest:?}");
+    assert!(slowest < WAIT_LIMIT / 10, "{slowest:?}");
+    let waiting = env.deliveries_with(silent.id(), "status=waiting&limit=1000").await;
+    assert_eq!(waiting["items"].as_array().unwrap().len(), 1_000);
+    assert!(receiver.received("/silent").len() <= 4 + 4, "it has few requests at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deliveries_to_other_accounts_go_on_beside_many_silent_receivers() {
+    let receiver = ScriptedReceiver::start().await;
+    let env = WebhookEnv::start("limits.webhook_endpoints = 0\nuploads.webhook_concurrency = 16\n").await;
+    for number in 0..40 {
+        env.create_endpoint(&receiver.url(&format!("/silent{number}"), &[Reaction::Silent])).await;
+    }
+    for number in 0..3 {
+        env.env.connect(&format!("c{number}")).await;
+    }
+    let other = env.env.make_key("another", &[]);
+    let url = receiver.url("/theirs", &[Reaction::Status(200)]);
+    let body = json!({"url": url}).to_string();
+    let headers = [("authorization", &*other), ("content-type", "application/json")];
+    let endpoints = "/pictoryapis/v1/webhook-endpoints";
+    let made = env.env.send(reqwest::Method::POST, endpoints, &headers, body.into()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let body = env.env.valid_body("theirs").to_string();
+    let created =
+        env.env.send(reqwest::Method::POST, crate::support::harness::COLLECTION, &headers, body.into()).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let received = receiver.wait_for("/theirs", 1).await;
+    assert_eq!(received[0].message.json()["data"]["name"], "theirs");
+}
