@@ -58,6 +58,10 @@ impl WebhookEnv {
         self.deliveries_with(endpoint, "limit=1000").await["items"].as_array().unwrap().clone()
     }
 
+    pub(crate) async fn is_enabled(&self, endpoint: &str) -> bool {
+        self.env.get(&format!("{ENDPOINTS}/{endpoint}")).await.json()["enabled"] == true
+    }
+
     /// Waits until no delivery of the account waits.
     pub(crate) async fn until_no_delivery_waits(&self) {
         let started = Instant::now();
