@@ -148,6 +148,11 @@ pub async fn check_database(
 impl App {
     /// Opens the database, if the keyring is the right one, and creates the service.
     pub async fn open(setup: Setup) -> Result<Self, StartError> {
+        // Its future is large.
+        Box::pin(Self::open_store(setup)).await
+    }
+
+    async fn open_store(setup: Setup) -> Result<Self, StartError> {
         let found = inspect(&setup.database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
         compare(&setup.keyring, &found)?;
         let store = store::open(store::Options {

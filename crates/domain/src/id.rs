@@ -93,7 +93,7 @@ impl EndpointId {
 
 impl DeliveryId {
     /// The delivery of a job's own webhook.
-    pub fn of_job(id: AscendingId) -> Self {
+    pub fn of_job(id: &AscendingId) -> Self {
         Self(format!("{}-job", id.text))
     }
 
@@ -266,7 +266,7 @@ mod tests {
         let id = AscendingIds::default().make(Timestamp::from_millis(5), [1; 16]);
         let (event, endpoint) = (id.text.clone(), id.clone().into_endpoint_id());
         assert_eq!(EndpointId::parse(endpoint.as_str()), Some(endpoint.clone()));
-        for text in [DeliveryId::of_job(id).to_string(), format!("{event}-{endpoint}")] {
+        for text in [DeliveryId::of_job(&id).to_string(), format!("{event}-{endpoint}")] {
             assert_eq!(DeliveryId::parse(&text).map(|id| id.to_string()), Some(text));
         }
         for text in [format!("{event}-operator"), format!("x-{endpoint}"), event] {

@@ -37,6 +37,7 @@ impl IdempotencyKey {
 
 /// The kind of request that a key belongs to. The same key for two operations is two keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "each has the name of its operation")]
 pub enum Operation {
     /// Creating a connection.
     CreateConnection,

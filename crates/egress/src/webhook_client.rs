@@ -27,7 +27,7 @@ pub struct Posted {
 /// When a receiver wants the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryAfter {
-    /// After so many seconds.
+    /// After this many seconds.
     Seconds(u64),
     /// At this instant.
     At(Timestamp),

@@ -1,6 +1,6 @@
 //! Keyed hashes and MACs. Their keys are derived, one per purpose, from the service secret.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
@@ -172,7 +172,12 @@ impl ServiceKeys {
     pub fn hash_webhook_origin(&self, account: &AccountId, origin: &str) -> String {
         let hash =
             sign(&self.webhook_origin, &length_prefixed(&[account.as_str().as_bytes(), origin.as_bytes()]));
-        hash.iter().take(PAGE_KEY_MAC_LEN).map(|byte| format!("{byte:02x}")).collect()
+        let mut text = String::with_capacity(2 * PAGE_KEY_MAC_LEN);
+        for byte in hash.iter().take(PAGE_KEY_MAC_LEN) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
     }
 
     /// The link of the event with these canonical bytes at a position of an account's chain.

@@ -65,7 +65,7 @@ pub(super) async fn execute(
     let verified = prepare::verify(context, &lease.job, row_mac.as_deref(), sealed.as_ref()).await;
     if lease.job.state.has_ended() {
         let delivered = match verified {
-            Ok(request) => super::webhook_handover::hand_over(context, &mut lease, request).await,
+            Ok(request) => Box::pin(super::webhook_handover::hand_over(context, &mut lease, request)).await,
             Err(error) => refuse(context, &mut lease, error).await,
         };
         return report(&id, delivered);
@@ -82,7 +82,8 @@ pub(super) async fn execute(
             let progress = uploads.progresses.take(&id);
             let memory = Memory { local_file, progress, ..Memory::default() };
             let mut executor = Executor { context, uploads, lease, prepared, memory };
-            report(&id, executor.run(stopping).await);
+            // Its future is large.
+            report(&id, Box::pin(executor.run(stopping)).await);
             if matches!(executor.lease.job.state, JobState::Uploading(_)) {
                 uploads.progresses.put(id, executor.memory.progress);
             }

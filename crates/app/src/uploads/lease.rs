@@ -16,7 +16,7 @@ use store::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::job_metrics::record_end;
+use super::job_metrics::report_end;
 use crate::context::Context;
 
 /// How long a lease lasts unless it is renewed.
@@ -115,7 +115,6 @@ pub(super) struct Commit {
     pub(super) link: SealedPart,
     /// The stored response with the link, if there is one now.
     pub(super) answer: Option<Sealed>,
-    /// The webhook of a job that has ended, as a delivery.
     pub(super) delivery: Option<NewJobDelivery>,
     pub(super) event: Option<AuditEvent>,
     pub(super) completion: Option<Completion>,
@@ -260,10 +259,10 @@ impl JobLease {
 
     /// Releases the lease of a job whose row does not verify, without writing anything of it.
     pub(super) async fn leave_alone(&self) -> Result<(), AbortReason> {
-        let (account, id) = (&self.job.account_id, &self.job.id);
-        let now = self.context.clock.now();
-        let release = LeaseRelease { fence: self.fence, due_in: TAMPERED_DELAY, now };
-        self.context.store.release_job_lease(account, id, &release).await?;
+        let Job { account_id, id, .. } = &self.job;
+        let release =
+            LeaseRelease { fence: self.fence, due_in: TAMPERED_DELAY, now: self.context.clock.now() };
+        self.context.store.release_job_lease(account_id, id, &release).await?;
         Ok(())
     }
 
@@ -316,21 +315,6 @@ fn progress(context: &Context, mut job: Job, sent: u64, bytes_per_second: u64) -
     uploading.sent = sent.min(uploading.size);
     let bytes = uploading.sent;
     Some(SentBytes { version: job.version, bytes, row_mac: context.mac_job(&job), bytes_per_second })
-}
-
-/// One line when an upload has ended, and its metric. The span of the work names the job.
-fn report_end(job: &Job) {
-    record_end(&job.state);
-    match &job.state {
-        JobState::Completed(completed) => {
-            tracing::info!(video = %completed.video, bytes = completed.size, "an upload has completed");
-        }
-        JobState::Failed(failed) => {
-            tracing::info!(code = failed.failure.code.as_str(), "an upload has failed");
-        }
-        JobState::Cancelled(_) => tracing::info!("an upload has been cancelled"),
-        _ => {}
-    }
 }
 
 /// Whether a client that polls the job sees a difference.

@@ -69,10 +69,10 @@ impl App {
             };
             let span = job_span(&leased.job);
             execute(&self.context, uploads, *leased, (None, stopping.clone())).instrument(span).await;
-            self.deliver_of_job(&caller.account_id, id).await?;
+            Box::pin(self.deliver_of_job(&caller.account_id, id)).await?;
             return Ok(true);
         }
-        self.deliver_of_job(&caller.account_id, id).await?;
+        Box::pin(self.deliver_of_job(&caller.account_id, id)).await?;
         Ok(false)
     }
 

@@ -148,7 +148,7 @@ async fn disable(context: &Arc<Context>, row: &EndpointRow, reason: DisabledReas
     let Endpoint { id, account_id, version, .. } = &row.endpoint;
     let key = context.account_key(account_id).await?;
     // One that does not verify is reported where it is used.
-    let Ok(content) = EndpointContent::open(row, &key) else { return Ok(()) };
+    let Ok(opened) = EndpointContent::open(row, &key) else { return Ok(()) };
     let endpoint = Endpoint {
         version: version + 1,
         updated_at: context.clock.now(),
@@ -160,7 +160,7 @@ async fn disable(context: &Arc<Context>, row: &EndpointRow, reason: DisabledReas
     let data = EventData::DisabledEndpoint { id, reason };
     let update = EndpointUpdate {
         expected_version: *version,
-        row: content.seal(endpoint, &key, &context.randomness)?,
+        row: opened.seal(endpoint, &key, &context.randomness)?,
         event: context.announce(event, EventType::EndpointDisabled, data),
     };
     if context.store.update_webhook_endpoint(account_id, update).await? == Changed::Yes {

@@ -64,6 +64,7 @@ pub struct EndpointChange {
     /// The events that it receives.
     pub events: Option<EventFilter>,
     /// Its description; the inner `None` clears it.
+    #[expect(clippy::option_option, reason = "whether it changes, and whether there is one then")]
     pub description: Option<Option<EndpointDescription>>,
     /// Whether it receives events.
     pub state: Option<EndpointState>,

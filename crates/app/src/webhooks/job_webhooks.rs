@@ -21,11 +21,11 @@ pub(crate) async fn new_delivery(
         return Ok(None);
     };
     let account = &job.account_id;
-    let id = DeliveryId::of_job(context.next_id());
+    let id = DeliveryId::of_job(&context.next_id());
     let body = (context.announcer.presenter.job_webhook)(job, target.input.as_ref());
-    let content = JobWebhookContent { url: target.url.clone(), body: Zeroizing::new(body) };
+    let unsealed = JobWebhookContent { url: target.url.clone(), body: Zeroizing::new(body) };
     let key = context.account_key(account).await?;
-    let sealed = content.seal(id.as_str(), &key, &context.randomness)?;
+    let sealed = unsealed.seal(id.as_str(), &key, &context.randomness)?;
     let receiver = context.service_keys.hash_webhook_origin(account, &url.origin().ascii_serialization());
     // One message of the job, as earlier versions named it.
     let event_id = format!("msg_{}", job.id.as_str().replace('-', ""));

@@ -59,10 +59,10 @@ async fn to_endpoint(
     if !is_enabled(row) {
         return Err(Unsendable::Ended(AttemptResult::EndpointDisabled));
     }
-    let content = open_endpoint(context, row).await?;
+    let opened = open_endpoint(context, row).await?;
     let body = verified_body(context, leased)?;
-    let secrets = content.signing_at(context.clock.now());
-    Ok(Message { url: allowed(webhooks, content.url.expose())?, body, secrets })
+    let secrets = opened.signing_at(context.clock.now());
+    Ok(Message { url: allowed(webhooks, opened.url.expose())?, body, secrets })
 }
 
 async fn open_endpoint(context: &Arc<Context>, row: &EndpointRow) -> Result<EndpointContent, Unsendable> {
@@ -117,7 +117,7 @@ async fn of_job(
     let key = context.account_key(&delivery.account_id).await?;
     let opened =
         leased.sealed.as_ref().map(|sealed| JobWebhookContent::open(delivery.id.as_str(), sealed, &key));
-    let Some(Ok(content)) = opened else {
+    let Some(Ok(opened)) = opened else {
         tracing::error!(
             delivery = %delivery.id, account = %delivery.account_id,
             "the stored webhook of a job cannot be decrypted: it was damaged"
@@ -125,7 +125,7 @@ async fn of_job(
         return Err(Unsendable::Ended(AttemptResult::Unreadable));
     };
     let secrets = list_secrets(context, &delivery.account_id).await?;
-    Ok(Message { url: allowed(webhooks, content.url.expose())?, body: content.body.to_vec(), secrets })
+    Ok(Message { url: allowed(webhooks, opened.url.expose())?, body: opened.body.to_vec(), secrets })
 }
 
 fn allowed(webhooks: &Webhooks, url: &str) -> Result<EgressUrl, Unsendable> {

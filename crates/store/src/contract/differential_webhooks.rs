@@ -93,10 +93,8 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &WebhookOp) -> St
             let rows = store.list_webhook_endpoints(&account, None, 100).await.unwrap();
             let mut event = run.event(&account, None);
             let Some(row) = rows.get(nth % rows.len().max(1)) else { return "no endpoint".to_owned() };
-            let state = match is_enabled {
-                true => EndpointState::Enabled,
-                false => EndpointState::Disabled(Some(DisabledReason::Failing)),
-            };
+            let disabled = EndpointState::Disabled(Some(DisabledReason::Failing));
+            let state = if is_enabled { EndpointState::Enabled } else { disabled };
             let audience = Audience::SubscribersExcept(row.endpoint.id.clone());
             event.announcement = Some(announcement(EventType::EndpointDisabled, audience));
             let mut update = update_of(row, run.number, state);

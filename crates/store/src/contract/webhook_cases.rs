@@ -178,7 +178,7 @@ pub(crate) async fn a_delivery_has_one_lease_and_its_result_is_stored(db: &TestD
     let ended = AfterAttempt::Ended(DeliveryStatus::Delivered);
     let late = result(1, 36, 204, ended);
     assert_eq!(store.finish_webhook_delivery(&one, id, &late).await.unwrap(), Changed::No);
-    let failed = result(2, 37, 500, AfterAttempt::RetryIn(Duration::from_secs(60)));
+    let failed = result(2, 37, 500, AfterAttempt::RetryIn(Duration::from_mins(1)));
     assert_eq!(store.finish_webhook_delivery(&one, id, &failed).await.unwrap(), Changed::Yes);
     let found = store.find_webhook_delivery(&one, id).await.unwrap().unwrap();
     assert_eq!((found.status, found.attempts), (DeliveryStatus::Waiting, 2));

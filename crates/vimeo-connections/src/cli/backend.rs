@@ -18,6 +18,7 @@ pub(super) enum Place<'a> {
 }
 
 /// The data of one account.
+#[expect(clippy::large_enum_variant, reason = "a command has one")]
 pub(super) enum Backend<'a> {
     Database {
         app: &'a App,

@@ -225,7 +225,7 @@ async fn call(env: &TestEnv, route: &str, records: &Records, number: u32, key: &
 async fn every_route_follows_the_access_matrix() {
     // No worker may fetch the requested sources.
     let env = TestEnv::with(EnvOptions {
-        config: "uploads.work = false\n".to_owned(),
+        config: "uploads.work = false\nlimits.webhook_endpoints = 0\n".to_owned(),
         verification_off: true,
         ..EnvOptions::default()
     })

@@ -14,6 +14,7 @@ use crate::support::keyring::keyring_key;
 use crate::support::postgres::{SharedPostgres, Version};
 use crate::support::uploads::source::{Behaviour, Source};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
+use crate::support::webhooks::create;
 
 /// An account with a record of each type, and the secrets among them.
 async fn full_account(database_url: Option<String>) -> (UploadEnv, Canaries) {
@@ -24,6 +25,8 @@ async fn full_account(database_url: Option<String>) -> (UploadEnv, Canaries) {
     let env = &uploads.env;
     let made = env.send(Method::POST, "/pictoryapis/v1/webhook-secret", &[], Vec::new()).await;
     let webhook_secret = made.json()["secret"].as_str().unwrap().to_owned();
+    let endpoint = json!({"url": "http://127.0.0.1:9/canary-export-endpoint"});
+    let endpoint_secret = create(env, &endpoint).await["secret"].as_str().unwrap().to_owned();
     let headers = [("content-type", "application/json"), ("idempotency-key", "order-7")];
     let body = env.valid_body("With a key").to_string().into_bytes();
     assert_eq!(env.send(Method::POST, COLLECTION, &headers, body).await.status, 201);
@@ -39,11 +42,13 @@ async fn full_account(database_url: Option<String>) -> (UploadEnv, Canaries) {
     uploads.wait_for_end(&failed).await;
     let link = uploads.post(&json!({"source": {"size": 1_000}})).await.json()["data"]["uploadLink"].clone();
     let keyring = keyring_key(env.path());
-    let secrets: [(&str, &str); 10] = [
+    let secrets: [(&str, &str); 12] = [
         ("client secret", &env.sandbox.client_secret),
         ("access token", &env.sandbox.access_token),
         ("API key", &env.api_key),
         ("webhook secret", webhook_secret.strip_prefix("whsec_").unwrap()),
+        ("webhook endpoint", "canary-export-endpoint"),
+        ("secret of the endpoint", endpoint_secret.strip_prefix("whsec_").unwrap()),
         ("source", "canary-export-source"),
         ("password", "canary-export-password"),
         ("webhook", "canary-export-webhook"),
@@ -78,8 +83,17 @@ fn assert_complete(text: &str, canaries: &Canaries) -> BTreeMap<String, Vec<Valu
         assert!(!text.to_lowercase().contains(&format!("\"{column}")), "{column}: {text}");
     }
     let records = records(text);
-    let kinds =
-        ["account", "api_key", "audit_event", "connection", "idempotency_record", "job", "webhook_secret"];
+    let kinds = [
+        "account",
+        "api_key",
+        "audit_event",
+        "connection",
+        "idempotency_record",
+        "job",
+        "webhook_delivery",
+        "webhook_endpoint",
+        "webhook_secret",
+    ];
     assert_eq!(records.keys().map(String::as_str).collect::<Vec<_>>(), kinds);
     assert_eq!(records["account"][0]["name"], ACCOUNT);
     assert_eq!(records["account"][0]["limits"]["connections"]["source"], "configuration");

@@ -94,7 +94,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "app/src/webhooks/message.rs",
-        "Ok(Message { url: allowed(webhooks, content.url.expose())?, body, secrets })",
+        "Ok(Message { url: allowed(webhooks, opened.url.expose())?, body, secrets })",
         "its form is validated again",
     ),
     (
@@ -104,7 +104,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "app/src/webhooks/message.rs",
-        "Ok(Message { url: allowed(webhooks, content.url.expose())?, body: content.body.to_vec(), secrets })",
+        "Ok(Message { url: allowed(webhooks, opened.url.expose())?, body: opened.body.to_vec(), secrets })",
         "its form is validated again",
     ),
     ("app/src/uploads/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),

