@@ -1,11 +1,12 @@
 //! `connections verify`, `health` and `list --health`, on the database and at a remote service.
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Command, Output, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::harness::{ACCOUNT, COLLECTION, TestEnv, printed};
+use crate::support::harness::{ACCOUNT, COLLECTION, EnvOptions, TestEnv, binary, printed};
 use crate::support::remote_cli::RemoteUser;
 
 const LOCAL: [&str; 2] = ["--account", ACCOUNT];
@@ -311,4 +312,34 @@ async fn a_command_line_without_a_connection_or_with_too_much_is_not_valid() {
     assert_has(&text, &["has no connection with this ID or name"]);
     env.service.kill();
     assert_eq!(remote(&env, &["verify", "--all"]).0, 69);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupted_command_ends_after_the_check_in_progress() {
+    let config = "health.concurrency = 1\n".to_owned();
+    let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
+    for name in ["one", "two", "three", "four"] {
+        env.connect(name).await;
+    }
+    env.inject_fault(json!({"route": "GET /oauth/verify", "kind": "delay", "millis": 1_500, "times": 0}))
+        .await;
+    let mut child = binary(env.path())
+        .args(["connections", "verify", "--all", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!((&first["name"], &first["outcome"]), (&json!("one"), &json!("healthy")));
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let others = lines.count();
+    assert!((1..3).contains(&others), "the check in progress ends, and no other starts: {others}");
+    let mut errors = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_has(&errors, &["Interrupted. Not all connections were checked.\n"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{errors}");
+    assert!(env.stray_tokens().await.is_empty());
 }
