@@ -24,6 +24,8 @@ pub(crate) enum ExitStatus {
     Unavailable,
     /// The state of the database is unknown, or it was migrated away. A restart recovers it or reports where it is.
     DatabaseFailed,
+    /// No connection was found unhealthy, and some could not be verified.
+    NotVerified,
     /// The remote service does not accept the API key, or the key lacks a scope.
     NotPermitted,
     /// The configuration, or a file that it names, must be changed first; a restart does not help.
@@ -39,6 +41,7 @@ impl ExitStatus {
             Self::Usage => 2,
             Self::Unavailable => 69,
             Self::DatabaseFailed => 70,
+            Self::NotVerified => 75,
             Self::NotPermitted => 77,
             Self::Misconfigured => 78,
             Self::Interrupted => 130,
@@ -62,11 +65,12 @@ impl ExitStatus {
 pub(crate) const HELP: &str = "\
 Exit status:
   0    done
-  1    failed for another reason
+  1    failed for another reason; connections verify: a connection is unhealthy
   2    the command line is not valid
   69   the database cannot be used now: unreachable, locked, read-only, full or damaged; or the
        remote service: unreachable, overloaded or limiting requests
   70   serve: the state of the database is unknown, or it was migrated away; restart
+  75   connections verify: no connection is unhealthy, but one could not be verified
   77   the remote service does not accept the API key, or the key lacks a scope
   78   the configuration, or a file that it names, must be changed first
   130  interrupted, or not stopped in time (143 after SIGTERM: upload)";
@@ -271,10 +275,20 @@ mod tests {
     #[test]
     fn the_help_names_every_status() {
         use ExitStatus::{
-            DatabaseFailed, Failure, Interrupted, Misconfigured, NotPermitted, Unavailable, Usage,
+            DatabaseFailed, Failure, Interrupted, Misconfigured, NotPermitted, NotVerified, Unavailable,
+            Usage,
         };
-        for status in [Failure, Usage, Unavailable, DatabaseFailed, NotPermitted, Misconfigured, Interrupted]
-        {
+        let all = [
+            Failure,
+            Usage,
+            Unavailable,
+            DatabaseFailed,
+            NotVerified,
+            NotPermitted,
+            Misconfigured,
+            Interrupted,
+        ];
+        for status in all {
             let line = format!("\n  {:<5}", status.code());
             assert!(HELP.contains(&line), "{status:?}");
         }

@@ -11,6 +11,7 @@ use crate::error::{FieldError, Problem, credential_errors};
 use crate::fields::{Fields, Known};
 use crate::json::{self, Json, Number};
 use crate::v1::connection::{ConnectionOut, KNOWN_FIELDS, read_change, read_draft};
+use crate::v1::connection_health::ConnectionHealthOut;
 
 /// Fields of a credentials file.
 static CREDENTIAL_FIELDS: [&str; 3] = ["clientIdentifier", "clientSecret", "accessToken"];
@@ -23,6 +24,11 @@ const REQUIRED_COLUMNS: [&str; 4] = ["name", "clientIdentifier", "clientSecret",
 /// A connection as the API presents it: nine fields in their order.
 pub fn present(connection: &Connection) -> impl Serialize + '_ {
     ConnectionOut::from(connection)
+}
+
+/// The health of a connection as the API presents it.
+pub fn present_health(report: &app::ConnectionReport) -> impl Serialize + '_ {
+    ConnectionHealthOut::from(report)
 }
 
 /// Vimeo's reasons for rejecting credentials, with the names of the fields.

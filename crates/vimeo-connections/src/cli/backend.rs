@@ -74,6 +74,20 @@ impl AccountArg {
         }
     }
 
+    /// The data of the account; without one, of every account of the database.
+    pub(super) async fn open_all<'a>(&self, place: Place<'a>) -> Result<Vec<Backend<'a>>, BoxError> {
+        match (place, &self.account) {
+            (Place::Database(app), None) => {
+                let accounts = app.list_accounts().await?.into_iter().map(|account| {
+                    let caller = Caller::operator_for(&account);
+                    Backend::Database { app, account: account.name, caller }
+                });
+                Ok(accounts.collect())
+            }
+            _ => Ok(vec![self.open(place).await?]),
+        }
+    }
+
     /// An error if an account is named, for a remote service.
     pub(super) fn reject(&self) -> Result<(), UsageError> {
         if self.account.is_some() { Err(UsageError::AccountUnused) } else { Ok(()) }
@@ -86,6 +100,14 @@ impl Backend<'_> {
         match self {
             Self::Database { account, .. } => format!(" --account {account}"),
             Self::Service(_) => String::new(),
+        }
+    }
+
+    /// The name of the account. That of an API key is not known.
+    pub(super) fn account_name(&self) -> Option<&str> {
+        match self {
+            Self::Database { account, .. } => Some(account.as_str()),
+            Self::Service(_) => None,
         }
     }
 

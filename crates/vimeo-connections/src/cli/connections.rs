@@ -1,6 +1,10 @@
 //! `connections`.
 
+mod health;
+mod health_operations;
+mod health_view;
 mod operations;
+mod verify_all;
 mod view;
 
 use std::process::ExitCode;
@@ -8,6 +12,7 @@ use std::process::ExitCode;
 use app::{App, IntegrityFailure};
 use clap::{Args, Subcommand};
 use domain::connection::Availability;
+use domain::health::HealthStatus;
 use serde_json::json;
 use web::UnknownFields;
 use web::connection_json::ConnectionRecord;
@@ -25,6 +30,9 @@ pub(super) enum Command {
     List {
         #[command(flatten)]
         account: AccountArg,
+        /// Only connections with this health, as the last check found it: healthy, unhealthy or unverified
+        #[arg(long, value_parser = parse_health)]
+        health: Option<HealthStatus>,
         #[command(flatten)]
         format: Format,
     },
@@ -32,6 +40,24 @@ pub(super) enum Command {
     Show {
         #[command(flatten)]
         connection: ConnectionArg,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Show the health of a connection as the last check found it, without asking Vimeo
+    Health {
+        #[command(flatten)]
+        connection: ConnectionArg,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Have Vimeo check a connection now, or with --all every enabled one
+    ///
+    /// --all prints a line for each connection that is not healthy, and a summary; with --json, a line of JSON for each
+    /// connection. The exit status is 0 if all are healthy, 1 if one is unhealthy, and 75 if none is unhealthy but one could
+    /// not be verified, for example because Vimeo did not answer.
+    Verify {
+        #[command(flatten)]
+        what: health::ToVerify,
         #[command(flatten)]
         format: Format,
     },
@@ -97,6 +123,25 @@ impl Command {
     pub(super) fn takes_credentials(&self) -> bool {
         matches!(self, Self::Create { .. } | Self::Update { .. } | Self::Import { .. })
     }
+
+    /// Whether the command asks Vimeo, or shows when it will be asked.
+    pub(super) fn needs_vimeo(&self) -> bool {
+        self.takes_credentials() || matches!(self, Self::Verify { .. } | Self::Health { .. })
+    }
+}
+
+/// The options of commands on connections.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Options {
+    /// How to treat unknown fields of imported files.
+    pub(super) unknown_fields: UnknownFields,
+    /// How many connections `verify --all` checks at the same time.
+    pub(super) checks_at_once: usize,
+}
+
+impl Options {
+    /// At a remote service, which decides about unknown fields: those of a file are ignored.
+    pub(super) const REMOTE: Self = Self { unknown_fields: UnknownFields::Ignore, checks_at_once: 4 };
 }
 
 /// The connection.
@@ -116,30 +161,32 @@ impl ConnectionArg {
     }
 }
 
-/// `unknown`: how to treat unknown fields of imported files.
-pub(super) async fn run(
-    place: Place<'_>,
-    unknown: UnknownFields,
-    command: Command,
-) -> Result<ExitCode, BoxError> {
+fn parse_health(text: &str) -> Result<HealthStatus, &'static str> {
+    HealthStatus::parse(text).ok_or("must be healthy, unhealthy or unverified")
+}
+
+pub(super) async fn run(place: Place<'_>, options: Options, command: Command) -> Result<ExitCode, BoxError> {
     match command {
-        Command::List { account, format } => {
-            let all = account.open(place).await?.list_connections().await?;
-            if format.json {
-                return output::print_json(&all.iter().map(|view| &view.json).collect::<Vec<_>>());
-            }
-            let rows: Vec<_> = all.iter().map(ConnectionView::row).collect();
-            output::print_table(
-                &["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"],
-                &rows,
-            )
+        Command::List { account, health, format } => {
+            let listed = account.open(place).await?.list_connections(health).await?;
+            print_list(&listed, &format)
         }
         Command::Show { connection, format } => {
-            let (_, connection) = connection.find(place).await?;
+            let (backend, connection) = connection.find(place).await?;
             if format.json {
                 return output::print_json(&connection.json);
             }
-            output::print(&output::to_lines(&connection.lines()))
+            let mut lines = connection.lines();
+            lines.push(("health", backend.find_health(&connection).await?.summary()));
+            output::print(&output::to_lines(&lines))
+        }
+        Command::Health { connection, format } => {
+            let (backend, connection) = connection.find(place).await?;
+            let health = backend.find_health(&connection).await?;
+            health::print(&backend, &connection, &health, &format)
+        }
+        Command::Verify { what, format } => {
+            health::verify(place, &what, options.checks_at_once, &format).await
         }
         Command::Create { account, new, format } => {
             let backend = account.open(place).await?;
@@ -168,10 +215,18 @@ pub(super) async fn run(
             output::print(&format!("Deleted the connection {label}."))
         }
         Command::Import { account, import, format } => {
-            imports::run(account.open(place).await?, &import, unknown, &format).await
+            imports::run(account.open(place).await?, &import, options.unknown_fields, &format).await
         }
         Command::Check { format } => check(place.database()?, &format).await,
     }
+}
+
+fn print_list(listed: &[ConnectionView], format: &Format) -> Result<ExitCode, BoxError> {
+    if format.json {
+        return output::print_json(&listed.iter().map(|view| &view.json).collect::<Vec<_>>());
+    }
+    let rows: Vec<_> = listed.iter().map(ConnectionView::row).collect();
+    output::print_table(&["NAME", "CONNECTION", "STATUS", "CLIENT IDENTIFIER", "VERSION", "UPDATED"], &rows)
 }
 
 async fn set_availability(

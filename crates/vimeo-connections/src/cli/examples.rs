@@ -123,7 +123,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "connections list",
         &[
             "vimeo-connections connections list --account acme",
-            "vimeo-connections connections list --profile production --json",
+            "vimeo-connections connections list --profile production --health unhealthy --json",
         ],
     ),
     (
@@ -131,6 +131,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "vimeo-connections connections show films --account acme",
             "vimeo-connections connections show films --profile production",
+        ],
+    ),
+    (
+        "connections health",
+        &[
+            "vimeo-connections connections health films --account acme",
+            "vimeo-connections connections health films --profile production --json",
+        ],
+    ),
+    (
+        "connections verify",
+        &[
+            "vimeo-connections connections verify films --account acme",
+            "vimeo-connections connections verify --all",
+            "vimeo-connections connections verify --all --profile production --json",
         ],
     ),
     (

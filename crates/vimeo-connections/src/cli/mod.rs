@@ -33,7 +33,6 @@ use seal::keyring::Keyring;
 use seal::keyring_file;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
-use web::UnknownFields;
 
 use crate::client::{self, ApiClient, ServiceArguments, Target};
 use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat, VerificationMode};
@@ -104,7 +103,7 @@ enum AccountCommand {
     /// List, export and verify audit events
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Create, import, show, update and delete connections
+    /// Create, import, show, verify, update and delete connections
     #[command(subcommand)]
     Connections(connections::Command),
     /// Upload a file or URL through a connection; rerun to resume
@@ -231,16 +230,21 @@ async fn run_on_account(config: &Config, command: AccountCommand) -> Result<Exit
         }
         AccountCommand::Keys(command) => administer(config, async |app| keys::run(app, command).await).await,
         AccountCommand::Connections(command) => {
-            if command.takes_credentials() {
+            let options = connections::Options {
+                unknown_fields: config.unknown_fields,
+                checks_at_once: config.health.concurrency,
+            };
+            if command.takes_credentials() && config.vimeo.verification == VerificationMode::Off {
+                tracing::warn!("vimeo.verification is off: credentials are not checked at Vimeo");
+            }
+            if command.needs_vimeo() {
                 return administer_with_vimeo(config, async |app| {
-                    connections::run(Place::Database(app), config.unknown_fields, command).await
+                    connections::run(Place::Database(app), options, command).await
                 })
                 .await;
             }
-            administer(config, async |app| {
-                connections::run(Place::Database(app), config.unknown_fields, command).await
-            })
-            .await
+            administer(config, async |app| connections::run(Place::Database(app), options, command).await)
+                .await
         }
         AccountCommand::Upload(arguments) => Box::pin(uploads::run(config, arguments)).await,
         AccountCommand::Jobs(command) => {
@@ -258,8 +262,9 @@ async fn run_on_service(client: &ApiClient, command: AccountCommand) -> Result<E
     match command {
         AccountCommand::Audit(command) => audit::run(place, command).await,
         AccountCommand::Keys(command) => keys::run_remotely(client, command).await,
-        // The service decides about unknown fields; those of a file are ignored.
-        AccountCommand::Connections(command) => connections::run(place, UnknownFields::Ignore, command).await,
+        AccountCommand::Connections(command) => {
+            connections::run(place, connections::Options::REMOTE, command).await
+        }
         AccountCommand::Upload(arguments) => Box::pin(uploads::run_remotely(client, arguments)).await,
         AccountCommand::Jobs(command) => jobs::run(place, command).await,
         AccountCommand::Status(arguments) => status::of_service(client, &arguments).await,
@@ -292,14 +297,11 @@ async fn administer(
     result
 }
 
-/// The same with a Vimeo client, to check credentials as configured.
+/// The same with a Vimeo client, to check new credentials as configured, and stored ones.
 async fn administer_with_vimeo(
     config: &Config,
     command: impl AsyncFnOnce(&App) -> Result<ExitCode, BoxError>,
 ) -> Result<ExitCode, BoxError> {
-    if config.vimeo.verification == VerificationMode::Off {
-        tracing::warn!("vimeo.verification is off: credentials are not checked at Vimeo");
-    }
     let background_tasks = TaskTracker::new();
     let app = Box::pin(wiring::open_for_credentials(config, background_tasks.clone())).await?;
     let result = command(&app).await;

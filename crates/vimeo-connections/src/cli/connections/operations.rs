@@ -2,6 +2,7 @@
 
 use app::Outcome;
 use domain::connection::ConnectionName;
+use domain::health::HealthStatus;
 use domain::id::ConnectionId;
 use domain::page::PageLimit;
 use reqwest::Method;
@@ -18,7 +19,7 @@ use crate::client::{ApiClient, Call};
 
 /// The path of the collection.
 pub(in crate::cli) const COLLECTION: [&str; 2] = ["v1", "vimeo-connections"];
-const NOT_FOUND: &str = "CONNECTION_NOT_FOUND";
+pub(super) const NOT_FOUND: &str = "CONNECTION_NOT_FOUND";
 
 /// A new connection.
 #[derive(Deserialize)]
@@ -28,13 +29,20 @@ struct CreatedIn {
 }
 
 impl Backend<'_> {
-    /// All connections, oldest first.
-    pub(super) async fn list_connections(&self) -> Result<Vec<ConnectionView>, BoxError> {
+    /// All connections, or those with this health, oldest first.
+    pub(super) async fn list_connections(
+        &self,
+        health: Option<HealthStatus>,
+    ) -> Result<Vec<ConnectionView>, BoxError> {
         match self {
             Self::Database { app, caller, .. } => {
                 let (mut all, mut after) = (Vec::new(), None);
                 loop {
-                    let page = app.list_connections(caller, after.as_ref(), PageLimit::MAX).await;
+                    let (from, limit) = (after.as_ref(), PageLimit::MAX);
+                    let page = match health {
+                        Some(health) => app.list_connections_by_health(caller, health, from, limit).await,
+                        None => app.list_connections(caller, from, limit).await,
+                    };
                     let page = page.map_err(to_message)?;
                     after = page.items.last().map(|last| last.id.clone());
                     for connection in &page.items {
@@ -46,7 +54,8 @@ impl Backend<'_> {
                 }
             }
             Self::Service(client) => {
-                let items = client.list(&Call::get(&COLLECTION), None).await?;
+                let health = health.map(|health| health.as_str().to_owned());
+                let items = client.list(&Call::get(&COLLECTION).query("health", health), None).await?;
                 Ok(items.into_iter().map(ConnectionView::parse).collect::<Result<_, _>>()?)
             }
         }

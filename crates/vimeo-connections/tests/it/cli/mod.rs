@@ -6,6 +6,7 @@ pub(crate) mod byte_order_mark;
 pub(crate) mod config_check;
 pub(crate) mod config_check_property;
 pub(crate) mod connections;
+pub(crate) mod connections_health;
 pub(crate) mod exit_status;
 pub(crate) mod generated;
 pub(crate) mod import;
