@@ -85,7 +85,7 @@ fn security_settings_are_explicit_or_rejected() {
         ("listen = \"8080\"", "must be an address and a port"),
         ("[tls]\nkey_file = \"k\"", "go together"),
         ("[vimeo]\nbase_url = \"http://api.vimeo.com\"", "must start with https://"),
-        ("[vimeo]\nverification = \"no\"", "must be one of: required, off"),
+        ("[vimeo]\nverification = \"no\"", "must be one of: required, when-reachable, off"),
         ("[keyring]\nvalue = \"x\"\nfile = \"y\"", "only one can be used"),
         ("[keyring]\nvalue = \"correct horse battery staple\"", "or a passphrase, which is not supported"),
         ("[keyring]\nvalue = \"\"", "keyring.value (line 2 of the file): is empty"),

@@ -315,7 +315,7 @@ async fn a_command_line_without_a_connection_or_with_too_much_is_not_valid() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_interrupted_command_ends_after_the_check_in_progress() {
+async fn an_interrupted_command_starts_no_further_check_and_leaves_no_token() {
     let config = "health.concurrency = 1\n".to_owned();
     let env = TestEnv::with(EnvOptions { config, ..EnvOptions::default() }).await;
     for name in ["one", "two", "three", "four"] {
@@ -335,8 +335,10 @@ async fn an_interrupted_command_ends_after_the_check_in_progress() {
     assert_eq!((&first["name"], &first["outcome"]), (&json!("one"), &json!("healthy")));
     let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
-    let others = lines.count();
-    assert!((1..3).contains(&others), "the check in progress ends, and no other starts: {others}");
+    // One may be in progress; it ends.
+    let others: Vec<Value> = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    assert!(others.len() < 3, "the last one is not checked: {others:?}");
+    assert!(others.iter().all(|line| line["outcome"] == "healthy"), "{others:?}");
     let mut errors = String::new();
     child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     assert_has(&errors, &["Interrupted. Not all connections were checked.\n"]);
