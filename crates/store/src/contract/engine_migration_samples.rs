@@ -81,8 +81,8 @@ async fn insert_webhooks(store: &dyn Store, account: &AccountId) {
     webhook_samples::insert_endpoint(store, account, 1, EventFilter::All).await;
     let announced = webhook_samples::announcing(account, 30, EventType::UploadFailed);
     store.insert_audit_event(account, &announced).await.unwrap();
-    let job = job_samples::insert_job(store, account, 3, 1).await;
-    job_samples::lease(store, account, 3, &job_samples::terms(0, 3)).await;
+    let job = job_samples::insert_job(store, account, 0, 1).await;
+    job_samples::lease(store, account, 0, &job_samples::terms(0, 3)).await;
     let mut handing = job_samples::update(job, 1, job_samples::uploading(8, 5), 4);
     handing.delivery = Some(NewJobDelivery {
         id: DeliveryId::from_stored("20260131090500043000000000000000-job".to_owned()),

@@ -203,7 +203,7 @@ async fn upload_file(
     context.progress.phase("creating the video at Vimeo");
     let name = settings.name.clone().or_else(|| file.video_name());
     let settings = UploadSettings { name, ..settings };
-    let id = match begin_file(context, &file, settings, again).await? {
+    let id = match Box::pin(begin_file(context, &file, settings, again)).await? {
         Started::Completed(job) => return Ok(Ended::Before(Box::new(JobView::of(&job)?))),
         Started::InProgress(id) => id,
     };

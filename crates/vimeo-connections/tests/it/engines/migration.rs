@@ -49,7 +49,8 @@ async fn a_migration_of_100_000_connections_survives_repeated_kills() {
     assert_refused(&run_on(&env, FROM, &["serve"]), "is being moved to postgres://");
 
     let (is_done, printed) = RunningMigration::start(&env, &url).end();
-    assert!(is_done && printed.contains("connections          100001  "), "{printed}");
+    let is_counted = |line: &str| line.split_whitespace().take(2).eq(["connections", "100001"]);
+    assert!(is_done && printed.lines().any(is_counted), "{printed}");
     assert!(all_on_server(&database) == all, "they differ");
     assert!(all_in_file(&env) == all, "the source has changed");
 

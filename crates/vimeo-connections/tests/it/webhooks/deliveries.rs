@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::harness::{COLLECTION, until};
 use crate::support::uploads::UploadEnv;
-use crate::support::webhooks::{CONFIG, DELIVERIES, Receiver, create, env_with, items, path, send};
+use crate::support::webhooks::{CONFIG, DELIVERIES, Message, Receiver, create, env_with, items, path, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_a_connection_reaches_each_endpoint_that_subscribes_to_it() {
@@ -22,7 +22,7 @@ async fn a_change_of_a_connection_reaches_each_endpoint_that_subscribes_to_it() 
     assert_eq!(send(&env, Method::DELETE, &connection, &Value::Null).await.status, 204);
     let mut messages = all.wait_for(3).await;
     messages.sort_by_key(|message| message.id().to_owned());
-    let events: Vec<_> = messages.iter().map(|message| message.event()).collect();
+    let events: Vec<_> = messages.iter().map(Message::event).collect();
     assert_eq!(events, ["connection.created", "connection.updated", "connection.deleted"]);
     assert_eq!(messages[0].json()["data"]["name"], "c");
     assert_eq!(messages[1].json()["data"], shown, "the nine fields of the connection");
