@@ -24,6 +24,8 @@ use crate::webhooks::EventData;
 const LEASE_BEYOND: Duration = Duration::from_secs(25);
 /// How often a check that another worker runs is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+/// When a connection is looked at again that is disabled or whose secrets do not decrypt.
+pub(super) const SKIPPED: Duration = Duration::from_hours(24);
 /// Attempts of a check whose connection changes meanwhile.
 const ATTEMPTS: u32 = 3;
 
@@ -161,7 +163,13 @@ impl Context {
         let (account, id) = (&connection.account_id, &connection.id);
         let found = self.store.find_sealed_connection(account, id).await?.ok_or(CheckError::Gone)?;
         let (connection, sealed) = found;
-        let secrets = open_credentials(&self.account_key(account).await?, &connection, &sealed)?;
+        let secrets = match open_credentials(&self.account_key(account).await?, &connection, &sealed) {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                self.leave_unchecked(&connection, row).await?;
+                return Err(error.into());
+            }
+        };
         let credentials = ConnectionCredentials {
             client_identifier: connection.client_identifier.clone(),
             client_secret: secrets.client_secret,
@@ -196,6 +204,15 @@ impl Context {
             tracing::debug!(connection = %id, status = health.status.as_str(), is_answered, "a connection was checked");
         }
         Ok(written.map(|transition| Checked { health, transition, is_answered }))
+    }
+
+    /// The stored secrets do not decrypt: an operator reads that in the log, and the connection is looked at again tomorrow.
+    async fn leave_unchecked(&self, connection: &Connection, row: HealthRow) -> Result<(), Error> {
+        let before = stored::health(&row);
+        let observed = Observation::unknown("The stored credentials cannot be decrypted.");
+        let health = before.observe(observed, Credentials::Same, self.clock.now());
+        let row = HealthRow { next_check_at: Some(self.clock.now().plus(SKIPPED)), ..row };
+        self.write_health(connection, HealthWrite { row, before, health, request: None }).await.map(drop)
     }
 
     /// Writes a health, with the audit event of a change of status. `None`: the connection or its health has changed
@@ -325,9 +342,4 @@ fn unknown<T>(answer: &Answer<T>) -> Option<&TransportError> {
         Answer::Unknown(error) => Some(error),
         Answer::Known(_) | Answer::Rejected(_) | Answer::NotAsked => None,
     }
-}
-
-/// What is observed of a connection whose secrets do not decrypt.
-pub(super) fn undecryptable() -> Observation {
-    Observation::unknown("The stored credentials cannot be decrypted.")
 }

@@ -4,9 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::audit::Actor;
 use domain::connection::Availability;
-use domain::health::Credentials;
 use domain::id::AccountId;
 use store::{DueHealthCheck, HealthRow};
 use tokio::sync::Semaphore;
@@ -14,9 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::{Allowance, Breaker};
-use super::checker::{CheckError, HealthWrite, undecryptable};
+use super::checker::{CheckError, HealthWrite, SKIPPED};
 use super::{HealthChecks, stored};
-use crate::{App, Error};
+use crate::App;
 
 /// How often the database is polled for due checks.
 const POLL: Duration = Duration::from_secs(1);
@@ -24,8 +22,6 @@ const POLL: Duration = Duration::from_secs(1);
 const PER_ACCOUNT: u32 = 32;
 /// Due checks that are kept at once.
 const QUEUED_MAX: usize = 1_024;
-/// When a connection is looked at again that is disabled or whose secrets do not decrypt.
-const SKIPPED: Duration = Duration::from_hours(24);
 
 impl App {
     /// Checks due connections until `stopping`.
@@ -125,16 +121,7 @@ impl App {
             self.write_health(&connection, write).await?;
             return Ok(None);
         }
-        let checked = match self.check_leased(checks, &connection, row.clone(), None::<&Actor>).await {
-            Err(CheckError::Other(error @ Error::Internal(_))) => {
-                let before = stored::health(&row);
-                let health = before.observe(undecryptable(), Credentials::Same, self.clock.now());
-                let row = HealthRow { next_check_at: Some(self.clock.now().plus(SKIPPED)), ..row };
-                self.write_health(&connection, HealthWrite { row, before, health, request: None }).await?;
-                return Err(CheckError::Other(error));
-            }
-            checked => checked?,
-        };
+        let checked = self.check_leased(checks, &connection, row, None).await?;
         Ok(checked.map(|checked| checked.is_answered))
     }
 }

@@ -3,6 +3,7 @@
 mod deliveries;
 mod disabling;
 mod endpoints;
+mod health;
 mod schedules;
 mod secrets;
 mod signatures;
