@@ -218,8 +218,8 @@ impl App {
             resealed =
                 Some(key.seal_credentials(associated_data(&connection), &secrets, &self.randomness)?);
         }
-        let subject = Some(id.to_string());
-        let event = self.audit_event(account, caller.actor.clone(), Action::UpdateConnection, subject);
+        let actor = caller.actor.clone();
+        let event = self.audit_event(account, actor, Action::UpdateConnection, Some(id.to_string()));
         let event = self.announce(event, EventType::ConnectionUpdated, EventData::Connection(&connection));
         let update = ConnectionUpdate {
             expected_version: before.version,
@@ -227,14 +227,12 @@ impl App {
             resealed,
             event,
         };
-        if verified.is_some() {
+        if verified.is_some() || before.availability != connection.availability {
             self.schedule_check(account, id).await?;
         }
         match self.store.update_connection(account, update).await {
             Ok(()) => {
-                if let Some(verified) = verified {
-                    self.renew_health(&connection, verified).await?;
-                }
+                self.renew_health(&connection, verified).await;
                 if before.availability == Availability::Disabled {
                     self.wake_uploads(&connection).await;
                 }

@@ -1,4 +1,5 @@
-//! Counts of open jobs: for metrics, read when they are requested and at most every ten seconds, and for commands.
+//! Counts of open jobs and of connections that are not healthy: for metrics, read when they are requested and at most
+//! every ten seconds, and for commands.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use domain::job::WaitingFor;
 use domain::time::Timestamp;
-use metrics::JobGroup;
+use metrics::{JobGroup, NotHealthy};
 use store::{JobCount, WaitingDeliveries};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
@@ -19,6 +20,9 @@ const TTL: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(2);
 /// How long the last reading is used while a new one takes longer.
 const STALE_MAX: Duration = Duration::from_mins(1);
+
+/// More connections of one status are not counted.
+const NOT_HEALTHY_MAX: u32 = 100_000;
 
 /// States of unfinished jobs. A name that is not known here was written by a newer version.
 const STATES: [&str; 7] =
@@ -39,12 +43,21 @@ pub(crate) struct JobReadings {
 struct Reading {
     at: Instant,
     /// `None`: the database could not be read.
-    groups: Option<Vec<JobGroup>>,
+    counts: Option<Counts>,
+}
+
+/// What is counted for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// The open jobs, and the webhooks that wait.
+    pub jobs: Vec<JobGroup>,
+    /// The connections that are not healthy.
+    pub not_healthy: NotHealthy,
 }
 
 impl JobReadings {
-    fn put(&self, groups: Option<Vec<JobGroup>>) {
-        let reading = Reading { at: Instant::now(), groups };
+    fn put(&self, counts: Option<Counts>) {
+        let reading = Reading { at: Instant::now(), counts };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
     }
 
@@ -61,22 +74,22 @@ impl App {
         self.store.queued_writes()
     }
 
-    /// The open jobs of all accounts; `None` if the database cannot be read. Takes at most two seconds.
-    pub async fn measure_jobs(self: &Arc<Self>) -> Option<Vec<JobGroup>> {
+    /// The counts of all accounts; `None` if the database cannot be read. Takes at most two seconds.
+    pub async fn measure(self: &Arc<Self>) -> Option<Counts> {
         if let Some(reading) = self.job_readings.within(TTL) {
-            return reading.groups;
+            return reading.counts;
         }
         if let Ok(flight) = self.job_readings.flight.clone().try_lock_owned() {
             let (app, runtime) = (self.clone(), Handle::current());
             // Not on a thread that serves requests: with many jobs, SQLite computes for a while.
             tokio::task::spawn_blocking(move || {
-                app.job_readings.put(runtime.block_on(app.read_jobs()));
+                app.job_readings.put(runtime.block_on(app.read_counts()));
                 drop(flight);
             });
         }
         // A slow reading continues, and is there for the next request.
         let _ = timeout(DEADLINE, self.job_readings.flight.lock()).await;
-        self.job_readings.within(STALE_MAX)?.groups
+        self.job_readings.within(STALE_MAX)?.counts
     }
 
     /// The unfinished jobs of all accounts, by the name of their state.
@@ -90,18 +103,26 @@ impl App {
         Ok(counts)
     }
 
-    async fn read_jobs(&self) -> Option<Vec<JobGroup>> {
+    /// The connections of all accounts that are not healthy.
+    pub async fn count_not_healthy_connections(&self) -> Result<NotHealthy, Error> {
+        let counted = self.store.count_not_healthy_connections(NOT_HEALTHY_MAX).await?;
+        let store::NotHealthy { unhealthy, unverified } = counted;
+        Ok(NotHealthy { unhealthy, unverified })
+    }
+
+    async fn read_counts(&self) -> Option<Counts> {
         let now = self.clock.now();
         let counted = async {
             let jobs = self.store.count_open_jobs(now).await?;
             let deliveries = self.store.count_waiting_webhook_deliveries().await?;
+            let not_healthy = self.count_not_healthy_connections().await?;
             let groups = jobs.iter().map(|count| group(count, now));
-            Ok::<_, Error>(groups.chain(webhooks(&deliveries, now)).collect())
+            Ok::<_, Error>(Counts { jobs: groups.chain(webhooks(&deliveries, now)).collect(), not_healthy })
         };
         match counted.await {
-            Ok(groups) => Some(groups),
+            Ok(counts) => Some(counts),
             Err(error) => {
-                tracing::warn!(%error, "the jobs could not be counted for metrics");
+                tracing::warn!(%error, "jobs and connections could not be counted for metrics");
                 None
             }
         }
@@ -177,14 +198,15 @@ mod tests {
     async fn a_reading_is_used_until_it_is_too_old() {
         let readings = JobReadings::default();
         assert!(readings.within(TTL).is_none());
-        readings.put(Some(Vec::new()));
+        let counts = Counts { jobs: Vec::new(), not_healthy: NotHealthy { unhealthy: 0, unverified: 0 } };
+        readings.put(Some(counts));
         tokio::time::advance(Duration::from_millis(9_999)).await;
         assert!(readings.within(TTL).is_some());
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(readings.within(TTL).is_none() && readings.within(STALE_MAX).is_some());
         readings.put(None);
         assert!(
-            readings.within(STALE_MAX).unwrap().groups.is_none(),
+            readings.within(STALE_MAX).unwrap().counts.is_none(),
             "a failed reading replaces the last one"
         );
     }

@@ -72,6 +72,7 @@ pub use error::Error;
 pub use health::{ConnectionReport, HealthOptions, HealthSetup};
 pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
+pub use job_readings::Counts;
 pub use limits::LimitSettings;
 pub use limits::operations::ShownLimits;
 pub use limits::rates::{CallerRates, RatePolicy, RateReport, RateState};

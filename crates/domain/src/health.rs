@@ -155,6 +155,17 @@ pub struct Health {
     pub facts: AccountFacts,
     /// When Vimeo was last asked.
     pub checked_at: Option<Timestamp>,
+    /// Whether the last report to the account was that the connection is unhealthy.
+    pub is_reported_unhealthy: bool,
+}
+
+/// A report to the account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthReport {
+    /// The connection has become unhealthy.
+    Unhealthy,
+    /// It was unhealthy and has recovered.
+    Recovered,
 }
 
 /// A change of status.
@@ -185,6 +196,7 @@ impl Health {
             checks: Vec::new(),
             facts: AccountFacts::default(),
             checked_at: None,
+            is_reported_unhealthy: false,
         }
     }
 
@@ -195,7 +207,8 @@ impl Health {
         let Observation { findings, facts } = observed;
         let known_before = |name: CheckName| match credentials {
             Credentials::Same => self.checks.iter().find(|check| check.name == name)?.known.clone(),
-            Credentials::Replaced => None,
+            // The app may be the same. The check of everything that follows decides.
+            Credentials::Replaced => self.failed_upload_access().filter(|_| name == CheckName::UploadAccess),
         };
         let checks: Vec<CheckState> = CheckName::ALL
             .into_iter()
@@ -213,7 +226,27 @@ impl Health {
         let problem = problem_of(&checks);
         let status = status_of(&checks);
         let since = if status == self.status { self.since } else { now };
-        Self { status, since, problem, checks, facts, checked_at: Some(now) }
+        let is_reported_unhealthy = match status {
+            HealthStatus::Unhealthy => true,
+            HealthStatus::Healthy => false,
+            HealthStatus::Unverified => self.is_reported_unhealthy,
+        };
+        Self { status, since, problem, checks, facts, checked_at: Some(now), is_reported_unhealthy }
+    }
+
+    fn failed_upload_access(&self) -> Option<Finding> {
+        let check = self.checks.iter().find(|check| check.name == CheckName::UploadAccess)?;
+        check.known.clone().filter(|finding| finding.result == CheckResult::Fail)
+    }
+
+    /// The report to the account after a change from `before` to this. A connection recovers only from a report that it is
+    /// unhealthy, perhaps through being unverified.
+    pub fn report_after(&self, before: &Self) -> Option<HealthReport> {
+        match (before.is_reported_unhealthy, self.is_reported_unhealthy) {
+            (false, true) => Some(HealthReport::Unhealthy),
+            (true, false) => Some(HealthReport::Recovered),
+            _ => None,
+        }
     }
 
     /// The change of status from `before` to this.
@@ -316,6 +349,32 @@ mod tests {
         assert_eq!(after.status, HealthStatus::Unhealthy, "it was not asked");
         let granted = with(Observation::accepted(), CheckName::UploadAccess, Finding::pass("May upload."));
         assert_eq!(after.observe(granted, Credentials::Same, at(3)).status, HealthStatus::Healthy);
+    }
+
+    #[test]
+    fn a_recovery_is_reported_only_after_a_failure() {
+        let new = Health::unverified(at(0));
+        let verified = new.observe(Observation::accepted(), Credentials::Same, at(1));
+        assert_eq!(verified.report_after(&new), None);
+        let broken = verified.observe(rejected(), Credentials::Same, at(2));
+        assert_eq!(broken.report_after(&verified), Some(HealthReport::Unhealthy));
+        let replaced = broken.observe(unknown(), Credentials::Replaced, at(3));
+        assert_eq!((replaced.status, replaced.report_after(&broken)), (HealthStatus::Unverified, None));
+        let still = replaced.observe(rejected(), Credentials::Same, at(4));
+        assert_eq!(still.report_after(&replaced), None, "it was reported");
+        let recovered = replaced.observe(Observation::accepted(), Credentials::Same, at(4));
+        assert_eq!(recovered.report_after(&replaced), Some(HealthReport::Recovered));
+    }
+
+    #[test]
+    fn other_credentials_are_no_proof_of_upload_access() {
+        let missing = Finding::fail(ProblemCode::UploadAccessMissing, "The app may not upload.");
+        let observed = with(Observation::accepted(), CheckName::UploadAccess, missing);
+        let broken = Health::unverified(at(0)).observe(observed, Credentials::Same, at(1));
+        let replaced = broken.observe(Observation::accepted(), Credentials::Replaced, at(2));
+        assert_eq!(replaced.status, HealthStatus::Unhealthy);
+        let granted = with(Observation::accepted(), CheckName::UploadAccess, Finding::pass("May upload."));
+        assert_eq!(replaced.observe(granted, Credentials::Same, at(3)).status, HealthStatus::Healthy);
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub trait ConnectionHealth: Send + Sync {
     ) -> Result<Vec<Connection>, Error>;
     /// How many connections of all accounts are not healthy; at most `most` of each are counted.
     async fn count_not_healthy_connections(&self, most: u32) -> Result<NotHealthy, Error>;
+    /// Deletes the health of a connection that does not exist: an older version has deleted the connection alone.
+    async fn delete_orphaned_health(&self, account: &AccountId, id: &ConnectionId) -> Result<(), Error>;
     /// Adds the health of those of the account's next `limit` connections after `after` that have none, due at once. Returns
     /// the last of these connections, or `None` if there are no more.
     async fn insert_missing_connection_health(
@@ -111,6 +113,8 @@ pub struct HealthUpdate {
     pub client_identifier: ClientIdentifier,
     /// The new row. Its revision is the one that the stored row must have.
     pub row: HealthRow,
+    /// When the next check was due as it was read. If it was made due earlier since, that stays.
+    pub read_next_check_at: Option<Timestamp>,
     /// The audit events.
     pub events: Vec<AuditEvent>,
 }

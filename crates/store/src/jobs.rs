@@ -12,6 +12,7 @@ use domain::job::{Job, JobId, JobPhase, JobStatus, WaitingFor};
 use domain::secret::Sealed;
 use domain::time::Timestamp;
 
+use crate::job_rows::{QUEUED_CLASS, STARTED_CLASS};
 use crate::{Completion, NewJobDelivery};
 
 /// A job to be added, with everything that is written together with it.
@@ -335,9 +336,30 @@ pub struct LeaseRelease {
     pub now: Timestamp,
 }
 
+/// Which uploads of a connection are put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deferred {
+    /// Those that have not started.
+    Queued,
+    /// All that have not ended.
+    Unfinished,
+}
+
+impl Deferred {
+    /// The lowest class of these.
+    pub(crate) fn least_class(self) -> i64 {
+        match self {
+            Self::Queued => QUEUED_CLASS,
+            Self::Unfinished => STARTED_CLASS,
+        }
+    }
+}
+
 /// Defers all waiting jobs of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deferral {
+    /// Which ones.
+    pub deferred: Deferred,
     /// What they wait for.
     pub waiting_for: WaitingFor,
     /// When they run next, from now.

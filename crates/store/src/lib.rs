@@ -56,8 +56,9 @@ pub use inspection::{
 pub use job_counts::{JobCount, JobCounts};
 pub use job_rows::authenticated_bytes;
 pub use jobs::{
-    Deferral, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter, LeaseRelease,
-    LeaseRenewal, LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob, WebhookSecretRow, Work,
+    Deferral, Deferred, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter,
+    LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob,
+    WebhookSecretRow, Work,
 };
 pub use limits::{Counted, FoundApiKey, Limits};
 pub use retention::{Expired, Retention, SweepLease};

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::App;
+use app::{App, Counts};
 use metrics::{BuildInfo, PointInTime, WriteQueue};
 use web::{ClientAddress, MetricsPage};
 
@@ -33,12 +33,14 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, tls: Option<Tls>
     let page = MetricsPage::from_fn(move || {
         let (app, tls) = (app.clone(), tls.clone());
         Box::pin(async move {
+            let (jobs, not_healthy) =
+                app.measure().await.map(|Counts { jobs, not_healthy }| (jobs, not_healthy)).unzip();
             metrics::render(&PointInTime {
                 build: Some(BuildInfo { version: env!("CARGO_PKG_VERSION"), commit: env!("SOURCE_COMMIT") }),
                 certificate_not_after: tls.map(|tls| tls.validity().not_after.as_micros() / 1_000_000),
                 write_queue: Some(WriteQueue { length: app.queued_writes(), capacity: queue }),
-                jobs: app.measure_jobs().await,
-                not_healthy: app.measure_health().await,
+                jobs,
+                not_healthy,
             })
         })
     });

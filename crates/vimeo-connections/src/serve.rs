@@ -71,9 +71,9 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         watchers.spawn(metrics_server::serve(listener, app.clone(), tls.clone(), config.queue));
     }
     let worker_shutdown = CancellationToken::new();
+    watchers.spawn(app.clone().run_health_worker(worker_shutdown.clone()));
     if config.uploads.is_working {
         watchers.spawn(app.clone().run_worker(worker_shutdown.clone()));
-        watchers.spawn(app.clone().run_health_worker(worker_shutdown.clone()));
         watchers.spawn(app.clone().run_webhook_worker(worker_shutdown.clone()));
     }
     let (stop, stopping) = watch::channel(None);

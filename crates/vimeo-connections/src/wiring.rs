@@ -118,9 +118,14 @@ pub(crate) async fn open_for_administration(config: &Config) -> Result<App, Wiri
 pub(crate) async fn open_for_credentials(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
     let client = client(config, tasks.clone())?;
     let health = Some(health(config, client.clone()));
+    // It receives what a check by command finds, too.
+    let operator_endpoint = match &config.webhooks.operator {
+        Some(_) => operator_endpoint(config, &egress(config)?)?,
+        None => None,
+    };
     let keyring = read_keyring(config).await?;
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
-    Ok(App::open(Setup { health, ..setup }).await?)
+    Ok(App::open(Setup { health, operator_endpoint, ..setup }).await?)
 }
 
 /// Opens the service only to run migrations.
@@ -231,7 +236,12 @@ fn requirements(config: &VimeoConfig) -> Requirements {
 }
 
 fn health(config: &Config, client: vimeo::Client) -> HealthSetup {
-    HealthSetup { client, requirements: requirements(&config.vimeo), options: config.health }
+    let mut options = config.health;
+    if config.vimeo.verification == VerificationMode::Off {
+        // Only on request.
+        options.interval = None;
+    }
+    HealthSetup { client, requirements: requirements(&config.vimeo), options }
 }
 
 /// The client of addresses that users and the operator give.

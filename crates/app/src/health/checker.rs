@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use domain::audit::{Action, Actor, AuditEvent};
 use domain::connection::{Connection, Credentials as ConnectionCredentials};
-use domain::health::{Credentials, Health, HealthStatus, Observation, Transition};
+use domain::health::{Credentials, Health, HealthReport, HealthStatus, Observation, Transition};
 use domain::id::{AccountId, ConnectionId};
 use domain::job::WaitingFor;
+use domain::time::Timestamp;
 use domain::webhook::EventType;
 use metrics::{CheckOutcome, ConnectionStatus};
 use store::{Changed, HealthLease, HealthRow, HealthUpdate, JobFilter};
 use tokio::time::{Instant, sleep};
-use vimeo::{Answer, CheckReport, TransportError};
 
 use super::schedule::{Situation, USED_FOR, Usage, is_unanswered, next_check};
 use super::{HealthChecks, findings, stored};
@@ -22,6 +22,8 @@ use crate::webhooks::EventData;
 
 /// How long the lease of a check lasts beyond the time that it may take.
 const LEASE_BEYOND: Duration = Duration::from_secs(25);
+/// When the result of a check is old, if nothing checks in the background.
+const OLD: Duration = Duration::from_mins(5);
 /// How often a check that another worker runs is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 /// When a connection is looked at again that is disabled or whose secrets do not decrypt.
@@ -59,10 +61,20 @@ pub(crate) struct Checked {
     pub(crate) is_answered: bool,
 }
 
+/// The lease of a check, or what another worker found while it was waited for.
+enum Leased {
+    Yes(HealthRow),
+    Done(Health),
+}
+
 /// A write of a health.
 pub(super) struct HealthWrite {
-    /// The stored row, with the next check. Its status and details are replaced.
+    /// The row as it was read.
     pub(super) row: HealthRow,
+    /// When the next check is due.
+    pub(super) next_check_at: Option<Timestamp>,
+    /// Checks in a row that Vimeo did not answer.
+    pub(super) unanswered: u32,
     /// The health before.
     pub(super) before: Health,
     /// The health now.
@@ -79,7 +91,8 @@ impl Context {
             status: HealthStatus::Unverified,
             since: connection.created_at,
             checked_at: None,
-            next_check_at: None,
+            // Like those that a sweep adds.
+            next_check_at: Some(self.clock.now()),
             unanswered: 0,
             revision: 0,
             details: None,
@@ -96,10 +109,27 @@ impl Context {
         Ok(row.is_some_and(|row| row.status == HealthStatus::Unhealthy))
     }
 
+    /// Whether a connection is unhealthy. If nothing checks in the background, and the last check is old, it is checked now.
+    pub(crate) async fn is_unhealthy_now(&self, connection: &Connection) -> Result<bool, Error> {
+        let row = self.health_row(connection).await?;
+        if row.status != HealthStatus::Unhealthy {
+            return Ok(false);
+        }
+        let is_background = self.health.as_ref().is_none_or(|checks| checks.setup.options.interval.is_some());
+        let is_recent = row.checked_at.is_some_and(|at| at.plus(OLD) > self.clock.now());
+        if is_background || is_recent {
+            return Ok(true);
+        }
+        Ok(match self.check_connection(connection, None).await {
+            Ok(checked) => checked.health.status == HealthStatus::Unhealthy,
+            Err(_) => true,
+        })
+    }
+
     /// Wakes the worker of this node: a check may be due.
     pub(crate) fn wake_health_worker(&self) {
         if let Some(health) = &self.health {
-            health.wakeup.notify_one();
+            health.wake();
         }
     }
 
@@ -111,7 +141,14 @@ impl Context {
     ) -> Result<Checked, CheckError> {
         let checks = self.health.as_ref().ok_or(CheckError::NotSetUp)?;
         for _ in 0..ATTEMPTS {
-            let row = self.lease_or_wait(checks, connection).await?;
+            let row = match self.lease_or_wait(checks, connection).await? {
+                Leased::Yes(row) => row,
+                Leased::Done(health) if actor.is_none() => {
+                    let is_answered = !is_unanswered(&health);
+                    return Ok(Checked { health, transition: None, is_answered });
+                }
+                Leased::Done(_) => continue,
+            };
             if let Some(checked) = self.check_leased(checks, connection, row, actor).await? {
                 return Ok(checked);
             }
@@ -124,17 +161,20 @@ impl Context {
         &self,
         checks: &HealthChecks,
         connection: &Connection,
-    ) -> Result<HealthRow, CheckError> {
+    ) -> Result<Leased, CheckError> {
         let budget = checks.setup.requirements.budget;
-        let until = Instant::now() + budget + LEASE_BEYOND;
+        let (until, began_at) = (Instant::now() + budget + LEASE_BEYOND, self.clock.now());
         while Instant::now() < until {
             let row = self.health_row(connection).await?;
+            if row.checked_at.is_some_and(|at| at > began_at) {
+                return Ok(Leased::Done(stored::health(&row)));
+            }
             if row.revision == 0 {
                 // An older version added the connection. The write adds the row.
-                return Ok(row);
+                return Ok(Leased::Yes(row));
             }
             if let Some(row) = self.lease_check(checks, connection, row.revision).await? {
-                return Ok(row);
+                return Ok(Leased::Yes(row));
             }
             sleep(LOOK).await;
         }
@@ -179,21 +219,22 @@ impl Context {
         let rate_limit = self.rate_limits.of(id);
         let report = checks.setup.client.check(&credentials, rate_limit, requirements.budget).await;
         let observed = findings::observe(&report, &requirements.scopes);
-        let not_before = not_before(&report);
+        let not_before = findings::not_before(&report);
         let before = stored::health(&row);
         let health = before.observe(observed, Credentials::Same, self.clock.now());
         let is_answered = !is_unanswered(&health);
         let unanswered = if is_answered { 0 } else { row.unanswered.saturating_add(1) };
         let usage = self.usage_of(&connection).await?;
         let [random] = self.randomness.identifier_bytes::<1>();
-        let situation = Situation { health: &health, unanswered, not_before, usage, now: self.clock.now() };
+        let extent = findings::extent(&report);
+        let situation =
+            Situation { health: &health, unanswered, not_before, usage, extent, now: self.clock.now() };
         let interval = checks.setup.options.interval.unwrap_or(Duration::from_hours(24));
         let next_check_at = Some(next_check(&situation, interval, random));
         let request = actor.map(|actor| {
             self.audit_event(account, actor.clone(), Action::VerifyConnection, Some(id.to_string()))
         });
-        let row = HealthRow { unanswered, next_check_at, ..row };
-        let write = HealthWrite { row, before, health: health.clone(), request };
+        let write = HealthWrite { row, next_check_at, unanswered, before, health: health.clone(), request };
         let written = self.write_health(&connection, write).await?;
         metrics::record_health_check(if is_answered {
             CheckOutcome::Answered(metric_of(health.status))
@@ -211,8 +252,9 @@ impl Context {
         let before = stored::health(&row);
         let observed = Observation::unknown("The stored credentials cannot be decrypted.");
         let health = before.observe(observed, Credentials::Same, self.clock.now());
-        let row = HealthRow { next_check_at: Some(self.clock.now().plus(SKIPPED)), ..row };
-        self.write_health(connection, HealthWrite { row, before, health, request: None }).await.map(drop)
+        let (next_check_at, unanswered) = (Some(self.clock.now().plus(SKIPPED)), row.unanswered);
+        let write = HealthWrite { row, next_check_at, unanswered, before, health, request: None };
+        self.write_health(connection, write).await.map(drop)
     }
 
     /// Writes a health, with the audit event of a change of status. `None`: the connection or its health has changed
@@ -222,23 +264,28 @@ impl Context {
         connection: &Connection,
         write: HealthWrite,
     ) -> Result<Option<Option<Transition>>, Error> {
-        let HealthWrite { row, before, health, request } = write;
+        let HealthWrite { row, next_check_at, unanswered, before, health, request } = write;
         let account = &connection.account_id;
         let transition = health.transition_from(&before);
         let changed = match transition {
-            Some(transition) => Some(self.transition_event(connection, &health, transition).await?),
+            Some(transition) => {
+                Some(self.transition_event(connection, (&before, &health), transition).await?)
+            }
             None => None,
         };
         let update = HealthUpdate {
             connection_id: connection.id.clone(),
             sealed_version: connection.sealed_version,
             client_identifier: connection.client_identifier.clone(),
+            read_next_check_at: row.next_check_at,
             row: HealthRow {
                 status: health.status,
                 since: health.since,
                 checked_at: health.checked_at,
+                next_check_at,
+                unanswered,
+                revision: row.revision,
                 details: Some(stored::details(&health)),
-                ..row
             },
             events: request.into_iter().chain(changed).collect(),
         };
@@ -264,17 +311,18 @@ impl Context {
     async fn transition_event(
         &self,
         connection: &Connection,
-        health: &Health,
+        (before, health): (&Health, &Health),
         transition: Transition,
     ) -> Result<AuditEvent, Error> {
-        let (action, event_type) = match transition.to {
-            HealthStatus::Healthy => (Action::MarkConnectionHealthy, Some(EventType::ConnectionRecovered)),
-            HealthStatus::Unhealthy => {
-                (Action::MarkConnectionUnhealthy, Some(EventType::ConnectionUnhealthy))
-            }
-            // Its update is announced.
-            HealthStatus::Unverified => (Action::MarkConnectionUnverified, None),
+        let action = match transition.to {
+            HealthStatus::Healthy => Action::MarkConnectionHealthy,
+            HealthStatus::Unhealthy => Action::MarkConnectionUnhealthy,
+            HealthStatus::Unverified => Action::MarkConnectionUnverified,
         };
+        let event_type = health.report_after(before).map(|report| match report {
+            HealthReport::Unhealthy => EventType::ConnectionUnhealthy,
+            HealthReport::Recovered => EventType::ConnectionRecovered,
+        });
         let account = &connection.account_id;
         let event = self.audit_event(account, Actor::Service, action, Some(connection.id.to_string()));
         let Some(event_type) = event_type else { return Ok(event) };
@@ -315,7 +363,9 @@ impl Context {
         }
         let mut health = before.clone();
         health.facts.allowed_privacies = Some(allowed);
-        self.write_health(connection, HealthWrite { row, before, health, request: None }).await.map(drop)
+        let (next_check_at, unanswered) = (row.next_check_at, row.unanswered);
+        let write = HealthWrite { row, next_check_at, unanswered, before, health, request: None };
+        self.write_health(connection, write).await.map(drop)
     }
 }
 
@@ -324,22 +374,5 @@ fn metric_of(status: HealthStatus) -> ConnectionStatus {
         HealthStatus::Healthy => ConnectionStatus::Healthy,
         HealthStatus::Unhealthy => ConnectionStatus::Unhealthy,
         HealthStatus::Unverified => ConnectionStatus::Unverified,
-    }
-}
-
-/// The time before which Vimeo's rate limit allows no request.
-fn not_before(report: &CheckReport) -> Option<domain::time::Timestamp> {
-    let of = |error: Option<&TransportError>| match error {
-        Some(TransportError::RateLimited { not_before }) => *not_before,
-        _ => None,
-    };
-    let CheckReport { app, token, user } = report;
-    [of(unknown(app)), of(unknown(token)), of(unknown(user))].into_iter().flatten().max()
-}
-
-fn unknown<T>(answer: &Answer<T>) -> Option<&TransportError> {
-    match answer {
-        Answer::Unknown(error) => Some(error),
-        Answer::Known(_) | Answer::Rejected(_) | Answer::NotAsked => None,
     }
 }

@@ -1,9 +1,13 @@
 //! What the answers of Vimeo mean for each check. Nothing here asks anything.
 
 use domain::health::{AccountFacts, CheckName, Finding, FreeBytes, Observation, ProblemCode, VimeoUser};
+use domain::time::Timestamp;
 use vimeo::{
-    Answer, CheckReport, CredentialProblem, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails, UserDetails,
+    Answer, CheckReport, CredentialProblem, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails,
+    TransportError, UserDetails,
 };
+
+use super::schedule::Extent;
 
 /// Why nothing is known of a check that depends on another one.
 const TOKEN_FIRST: &str = "Depends on the access token.";
@@ -177,4 +181,32 @@ fn facts(report: &CheckReport) -> AccountFacts {
         }
     }
     facts
+}
+
+/// What Vimeo said of a token that it accepts.
+pub(super) fn extent(report: &CheckReport) -> Extent {
+    match (&report.token, &report.user) {
+        (Answer::Known(_), Answer::Unknown(_)) => Extent::WithoutUser,
+        _ => Extent::Whole,
+    }
+}
+
+/// The time before which Vimeo's rate limit allows no request.
+pub(super) fn not_before(report: &CheckReport) -> Option<Timestamp> {
+    let of = |error: Option<&TransportError>| match error {
+        Some(TransportError::RateLimited { not_before }) => *not_before,
+        _ => None,
+    };
+    let CheckReport { app, token, user } = report;
+    [of(transport_error(app)), of(transport_error(token)), of(transport_error(user))]
+        .into_iter()
+        .flatten()
+        .max()
+}
+
+fn transport_error<T>(answer: &Answer<T>) -> Option<&TransportError> {
+    match answer {
+        Answer::Unknown(error) => Some(error),
+        Answer::Known(_) | Answer::Rejected(_) | Answer::NotAsked => None,
+    }
 }

@@ -15,6 +15,7 @@ mod worker;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,12 +27,13 @@ use domain::time::Timestamp;
 use store::NewHealth;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::connections::ConnectionPage;
 use crate::verification::Verified;
 use crate::{App, Caller, Error};
 
-pub(crate) use checker::CheckError;
+pub(crate) use checker::{CheckError, Checked};
 
 /// The shortest time between two checks of a connection on request.
 const REQUEST_PAUSE: Duration = Duration::from_secs(5);
@@ -61,15 +63,23 @@ pub struct HealthSetup {
 /// What checks need on this node.
 pub(crate) struct HealthChecks {
     setup: HealthSetup,
-    /// Wakes the worker: a check may be due.
-    wakeup: Notify,
+    /// Wakes the worker: a check has ended, or was made due.
+    finished: Notify,
+    /// A check was made due at once.
+    is_woken: AtomicBool,
     /// The connections that were checked on request, and when.
     requested: Mutex<HashMap<ConnectionId, Instant>>,
 }
 
 impl HealthChecks {
     pub(crate) fn new(setup: HealthSetup) -> Self {
-        Self { setup, wakeup: Notify::new(), requested: Mutex::default() }
+        Self { setup, finished: Notify::new(), is_woken: AtomicBool::new(false), requested: Mutex::default() }
+    }
+
+    /// Wakes the worker: a check was made due at once.
+    fn wake(&self) {
+        self.is_woken.store(true, Ordering::Relaxed);
+        self.finished.notify_one();
     }
 
     /// Counts a check on request; the seconds to wait if the last one was too recent.
@@ -141,8 +151,12 @@ impl App {
             checks.admit(id).map_err(|retry_after_seconds| Error::CheckedRecently { retry_after_seconds })?;
         }
         let waits = self.waiting.begin(caller);
-        let checked = self.context.check_connection(&connection, Some(&caller.actor)).await;
+        let (context, actor) = (self.context.clone(), caller.actor.clone());
+        // In a task of its own: a client that disconnects does not leave the lease of its check behind.
+        let checking = async move { context.check_connection(&connection, Some(&actor)).await };
+        let checked = self.tasks.spawn(checking.in_current_span()).await;
         drop(waits);
+        let checked = checked.map_err(|error| Error::Internal(Box::new(error)))?;
         match checked {
             Ok(_) => self.report(self.find_connection(caller, id).await?).await,
             Err(CheckError::Gone) => Err(Error::ConnectionNotFound),
@@ -182,6 +196,9 @@ impl App {
 
     /// Refuses an unhealthy connection.
     pub(crate) async fn require_healthy(&self, connection: &Connection) -> Result<(), Error> {
+        if !self.context.is_unhealthy_now(connection).await? {
+            return Ok(());
+        }
         let row = self.store.find_connection_health(&connection.account_id, &connection.id).await?;
         match row.as_ref().filter(|row| row.status == HealthStatus::Unhealthy).map(stored::health) {
             Some(Health { problem: Some(problem), .. }) => Err(Error::ConnectionUnhealthy(problem)),
@@ -189,17 +206,9 @@ impl App {
         }
     }
 
-    /// How many connections are not healthy, for metrics; `None` if the database cannot be read.
-    pub async fn measure_health(&self) -> Option<metrics::NotHealthy> {
-        /// More would make the answer slow.
-        const MOST: u32 = 100_000;
-        let counted = self.store.count_not_healthy_connections(MOST).await.ok()?;
-        Some(metrics::NotHealthy { unhealthy: counted.unhealthy, unverified: counted.unverified })
-    }
-
     /// Whether connections are checked without a request.
     fn checks_in_background(&self) -> bool {
-        self.is_verifying() && self.health_interval().is_some()
+        self.health_interval().is_some()
     }
 
     fn health_interval(&self) -> Option<Duration> {
@@ -225,11 +234,17 @@ impl App {
     }
 
     /// Stores that a connection has other credentials, of which Vimeo has said this. A check of everything follows.
-    pub(crate) async fn renew_health(
-        &self,
-        connection: &Connection,
-        verified: Verified,
-    ) -> Result<(), Error> {
+    /// If that fails, the check shows it later: the update itself is stored.
+    pub(crate) async fn renew_health(&self, connection: &Connection, verified: Option<Verified>) {
+        let Some(verified) = verified else { return };
+        if let Err(error) = self.try_renew_health(connection, verified).await {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, connection = %connection.id, "the health of updated credentials was not stored");
+        }
+        self.wake_health_worker();
+    }
+
+    async fn try_renew_health(&self, connection: &Connection, verified: Verified) -> Result<(), Error> {
         let observed = match verified {
             Verified::Accepted => Observation::accepted(),
             Verified::NotAsked => Observation::unknown("Vimeo could not be asked."),
@@ -239,13 +254,14 @@ impl App {
             let before = stored::health(&row);
             let health = before.observe(observed.clone(), Credentials::Replaced, self.clock.now());
             let write = checker::HealthWrite {
-                row: store::HealthRow { next_check_at: Some(self.clock.now()), unanswered: 0, ..row },
+                row,
+                next_check_at: Some(self.clock.now()),
+                unanswered: 0,
                 before,
                 health,
                 request: None,
             };
             if self.context.write_health(connection, write).await?.is_some() {
-                self.wake_health_worker();
                 return Ok(());
             }
         }

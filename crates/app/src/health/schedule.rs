@@ -15,6 +15,8 @@ const UNANSWERED_PAUSE: Duration = Duration::from_mins(1);
 const UNANSWERED_PAUSE_MAX: Duration = Duration::from_hours(1);
 /// The first pause of an unhealthy connection. Later ones grow with the time that it has been unhealthy.
 const UNHEALTHY_PAUSE: Duration = Duration::from_mins(5);
+/// The longest pause after a check to which Vimeo said nothing of the account.
+const WITHOUT_USER_PAUSE: Duration = Duration::from_mins(15);
 /// How much earlier than the interval a check may be, in percent: so they are spread over the day.
 const SPREAD_PERCENT: u32 = 20;
 /// A connection in use is checked this many times as often.
@@ -33,6 +35,15 @@ pub(super) enum Usage {
     Idle,
 }
 
+/// What Vimeo said of an accepted token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Everything that it says.
+    Whole,
+    /// Nothing of its user: the account and its space are not known.
+    WithoutUser,
+}
+
 /// What the schedule depends on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Situation<'a> {
@@ -44,6 +55,8 @@ pub(super) struct Situation<'a> {
     pub(super) not_before: Option<Timestamp>,
     /// Whether the connection is in use.
     pub(super) usage: Usage,
+    /// What Vimeo said.
+    pub(super) extent: Extent,
     /// Now.
     pub(super) now: Timestamp,
 }
@@ -57,7 +70,7 @@ pub(super) fn is_unanswered(health: &Health) -> bool {
 
 /// When the next check is due. `random` spreads the checks of many connections; `interval` is the longest pause.
 pub(super) fn next_check(situation: &Situation<'_>, interval: Duration, random: u8) -> Timestamp {
-    let Situation { health, unanswered, not_before, usage, now } = *situation;
+    let Situation { health, unanswered, not_before, usage, extent, now } = *situation;
     let pause = match (unanswered, health.status) {
         (1.., HealthStatus::Unverified) => {
             doubled(UNVERIFIED_PAUSE, unanswered - 1).min(UNVERIFIED_PAUSE_MAX)
@@ -70,6 +83,7 @@ pub(super) fn next_check(situation: &Situation<'_>, interval: Duration, random: 
         (0, _) if usage == Usage::Used => interval / USED_FACTOR,
         (0, _) => interval,
     };
+    let pause = if extent == Extent::WithoutUser { pause.min(WITHOUT_USER_PAUSE) } else { pause };
     let at = now.plus(spread(pause.min(interval), random));
     not_before.map_or(at, |not_before| at.max(not_before))
 }
@@ -116,7 +130,8 @@ mod tests {
     }
 
     fn seconds(health: &Health, unanswered: u32, usage: Usage, now: i64) -> i64 {
-        let situation = Situation { health, unanswered, not_before: None, usage, now: at(now) };
+        let situation =
+            Situation { health, unanswered, not_before: None, usage, extent: Extent::Whole, now: at(now) };
         (next_check(&situation, DAY, 0).as_millis() - at(now).as_millis()) / 1_000
     }
 
@@ -151,9 +166,24 @@ mod tests {
             unanswered: 1,
             not_before: Some(at(500)),
             usage: Usage::Idle,
+            extent: Extent::Whole,
             now: at(9),
         };
         assert_eq!(next_check(&situation, DAY, 0), at(500));
+    }
+
+    #[test]
+    fn the_account_is_asked_for_again_soon() {
+        let healthy = health(Observation::accepted());
+        let situation = Situation {
+            health: &healthy,
+            unanswered: 0,
+            not_before: None,
+            usage: Usage::Idle,
+            extent: Extent::WithoutUser,
+            now: at(0),
+        };
+        assert_eq!(next_check(&situation, DAY, 0), at(900));
     }
 
     #[test]
@@ -165,6 +195,7 @@ mod tests {
                 unanswered: 0,
                 not_before: None,
                 usage: Usage::Idle,
+                extent: Extent::Whole,
                 now: at(0),
             };
             next_check(&situation, Duration::from_secs(interval), random)

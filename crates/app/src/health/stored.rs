@@ -16,6 +16,7 @@ struct Kept {
     scopes: Option<Vec<String>>,
     quota: Option<KeptQuota>,
     allowed_privacies: Option<Vec<String>>,
+    is_reported_unhealthy: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +87,7 @@ pub(super) fn details(health: &Health) -> String {
             restricted: free.restricted,
         }),
         allowed_privacies: facts.allowed_privacies.clone(),
+        is_reported_unhealthy: health.is_reported_unhealthy,
     };
     // Texts and numbers always serialise.
     serde_json::to_string(&kept).unwrap_or_default()
@@ -120,6 +122,7 @@ pub(super) fn health(row: &HealthRow) -> Health {
             quota,
             allowed_privacies: kept.allowed_privacies,
         },
+        is_reported_unhealthy: kept.is_reported_unhealthy,
         ..base
     }
 }

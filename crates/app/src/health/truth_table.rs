@@ -4,7 +4,8 @@
 use std::fmt::Write as _;
 
 use domain::health::{
-    CheckName, CheckResult, Credentials, Finding, Health, HealthStatus, Observation, ProblemCode,
+    CheckName, CheckResult, Credentials, Finding, Health, HealthReport, HealthStatus, Observation,
+    ProblemCode,
 };
 use domain::time::Timestamp;
 use vimeo::{
@@ -114,11 +115,11 @@ fn before() -> [(&'static str, Health); 4] {
     ]
 }
 
-fn event(status: HealthStatus) -> &'static str {
-    match status {
-        HealthStatus::Unhealthy => "`connection.unhealthy`",
-        HealthStatus::Healthy => "`connection.recovered`",
-        HealthStatus::Unverified => "none",
+fn event(after: &Health, before: &Health) -> &'static str {
+    match after.report_after(before) {
+        Some(HealthReport::Unhealthy) => ", `connection.unhealthy`",
+        Some(HealthReport::Recovered) => ", `connection.recovered`",
+        None => "",
     }
 }
 
@@ -128,7 +129,7 @@ fn row(page: &mut String, (what, answer): (&str, &str), report: &CheckReport) {
     let statuses = before().map(|(_, before)| {
         let after = before.observe(observed.clone(), Credentials::Same, at(2));
         match after.transition_from(&before) {
-            Some(transition) => format!("**{}**, {}", transition.to.as_str(), event(transition.to)),
+            Some(transition) => format!("**{}**{}", transition.to.as_str(), event(&after, &before)),
             None => after.status.as_str().to_owned(),
         }
     });
@@ -146,8 +147,8 @@ fn page() -> String {
          `crates/app/src/health/`; `UPDATE_GOLDEN=1` writes it.\n\n\
          A check asks three things: the app (a client-credentials grant), the token (`/oauth/verify`), and, if the token is \
          accepted, its user (`/me`). Each row changes one of them; the others answer as in the first row. What is `unknown` \
-         keeps its last known result, so it changes no status. A change of status (bold) is one audit event and one webhook \
-         event. After a check that Vimeo did not answer, the next one follows after 5 seconds to 2 minutes for an unverified \
+         keeps its last known result, so it changes no status. A change of status (bold) is one audit event; the webhook event \
+         beside it is sent once, and a recovery only after a failure that was reported. After a check that Vimeo did not answer, the next one follows after 5 seconds to 2 minutes for an unverified \
          connection, and 1 minute to 1 hour for others.\n\n\
          | asked for | answer | {checks} | {statuses} |\n|{}\n",
         "---|".repeat(2 + CheckName::ALL.len() + before().len())
@@ -230,5 +231,6 @@ fn check_rules(name: &str, before: &Health, observed: &Observation) {
     assert_eq!(has_problem, after.status == HealthStatus::Unhealthy, "{name}: {after:?}");
     assert_eq!(after.transition_from(before).is_some(), after.since == at(2), "{name}: {after:?}");
     let again = after.observe(observed.clone(), Credentials::Same, at(3));
+    assert_eq!(again.report_after(&after), None, "{name}: {observed:?}");
     assert_eq!(again.transition_from(&after), None, "once per transition: {name}: {observed:?}");
 }

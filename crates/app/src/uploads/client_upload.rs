@@ -115,7 +115,7 @@ impl Executor<'_> {
                     // The client waits: a connection that is found to be unhealthy refuses its next request.
                     let failure = match self.diagnose(&job, failure.clone()).await? {
                         Diagnosis::Fail(failure) => failure,
-                        Diagnosis::Wait => failure,
+                        Diagnosis::Wait | Diagnosis::TryAgain | Diagnosis::Retry(_) => failure,
                     };
                     self.end(job, Ending::Failed(failure.clone())).await?;
                     return Ok(LinkResult::Refused(failure));

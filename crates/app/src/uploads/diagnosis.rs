@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::connection::Connection;
-use domain::health::{Health, HealthStatus, ProblemCode};
+use domain::health::{HealthStatus, ProblemCode};
 use domain::job::{Failure, FailureCode, Job, JobState, WaitingFor};
 
 use super::executor::Executor;
@@ -12,7 +12,7 @@ use super::failures::failure;
 use super::lease::{AbortReason, JobLease};
 use super::postpone::defer;
 use crate::context::Context;
-use crate::health::in_one_line;
+use crate::health::{Checked, in_one_line};
 
 /// A job of an unhealthy connection runs again after this, unless the connection recovers before. It only matters if that
 /// wake-up is lost.
@@ -34,6 +34,10 @@ enum Suspicion {
 pub(super) enum Diagnosis {
     /// It waits until the connection has recovered.
     Wait,
+    /// It is tried again: the connection has other credentials now.
+    TryAgain,
+    /// It is tried again later: Vimeo did not say how the connection is. If that lasts, it fails like this.
+    Retry(Failure),
     /// It fails like this.
     Fail(Failure),
 }
@@ -52,7 +56,14 @@ fn suspect(state: &JobState, code: FailureCode) -> Suspicion {
 }
 
 /// What becomes of a job that has not started, once its connection was checked.
-fn conclude(failed: Failure, health: &Health) -> Diagnosis {
+fn conclude(failed: Failure, checked: Option<&Checked>) -> Diagnosis {
+    let Some(Checked { health, .. }) = checked.filter(|checked| checked.is_answered) else {
+        return if failed.code.is_about_token() {
+            Diagnosis::Retry(unconfirmed())
+        } else {
+            Diagnosis::Fail(failed)
+        };
+    };
     let Some(problem) = health.problem.as_ref().filter(|_| health.status == HealthStatus::Unhealthy) else {
         return Diagnosis::Fail(failed);
     };
@@ -60,6 +71,11 @@ fn conclude(failed: Failure, health: &Health) -> Diagnosis {
         return Diagnosis::Fail(failure(FailureCode::UploadAccessMissing, in_one_line(problem)));
     }
     if failed.code.is_about_token() { Diagnosis::Wait } else { Diagnosis::Fail(failed) }
+}
+
+fn unconfirmed() -> Failure {
+    let message = "Vimeo rejected the credentials of the connection, and did not confirm it.";
+    failure(FailureCode::VimeoUnavailable, message)
 }
 
 impl Executor<'_> {
@@ -76,13 +92,33 @@ impl Executor<'_> {
             check_soon(self.context, &connection).await;
             return Ok(Diagnosis::Fail(failure));
         }
-        match self.context.check_connection(&connection, None).await {
-            Ok(checked) => Ok(conclude(failure, &checked.health)),
-            Err(error) => {
-                tracing::info!(?error, job = %job.id, "the connection of a refused upload could not be checked");
-                Ok(Diagnosis::Fail(failure))
-            }
+        let checked = self.context.check_connection(&connection, None).await;
+        if let Err(error) = &checked {
+            tracing::info!(?error, job = %job.id, "the connection of a refused upload could not be checked");
         }
+        // They may have been replaced while it was checked.
+        if failure.code.is_about_token() && self.has_new_credentials().await? {
+            return Ok(Diagnosis::TryAgain);
+        }
+        Ok(conclude(failure, checked.as_ref().ok()))
+    }
+
+    /// Stores which values of `privacy.view` the account may use. It may be lost: the next upload shows them again.
+    pub(super) fn learn_privacies(&self, allowed: Vec<String>) {
+        let (context, job) = (self.context.clone(), &self.lease.job);
+        let (account, id) = (job.account_id.clone(), job.connection_id.clone());
+        self.context.tasks.spawn(async move {
+            let learn = async {
+                let Some(connection) = context.store.find_connection(&account, &id).await? else {
+                    return Ok(());
+                };
+                context.learn_privacies(&connection, allowed).await
+            };
+            if let Err(error) = learn.await {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::debug!(error, connection = %id, "the allowed privacies could not be stored");
+            }
+        });
     }
 
     /// Makes the job, and those that wait behind it, wait until the connection has recovered.
@@ -122,7 +158,7 @@ async fn check_soon(context: &Context, connection: &Connection) {
 
 #[cfg(test)]
 mod tests {
-    use domain::health::{Credentials, Finding, Observation};
+    use domain::health::{Credentials, Finding, Health, Observation};
     use domain::job::{Configuring, Queued};
     use domain::time::Timestamp;
     use domain::video::VideoNumber;
@@ -137,16 +173,17 @@ mod tests {
         JobState::Configuring(Configuring { video: VideoNumber::from_stored(1), size: 9 })
     }
 
-    fn health(code: Option<ProblemCode>) -> Health {
+    fn checked(code: Option<ProblemCode>) -> Checked {
         let mut observed = Observation::accepted();
         if let Some(code) = code {
             observed.findings[1] = Finding::fail(code, "It is broken:\nrepair it.");
         }
-        Health::unverified(Timestamp::from_millis(0)).observe(
+        let health = Health::unverified(Timestamp::from_millis(0)).observe(
             observed,
             Credentials::Same,
             Timestamp::from_millis(1),
-        )
+        );
+        Checked { health, transition: None, is_answered: true }
     }
 
     #[test]
@@ -169,12 +206,17 @@ mod tests {
     fn a_job_waits_only_if_the_check_confirms_what_vimeo_refused() {
         let rejected = || failure(FailureCode::CredentialsRejected, "No.");
         let refused = || failure(FailureCode::VimeoRefused, "No.");
-        let broken = health(Some(ProblemCode::TokenRejected));
-        assert_eq!(conclude(rejected(), &broken), Diagnosis::Wait);
-        assert_eq!(conclude(rejected(), &health(None)), Diagnosis::Fail(rejected()));
-        assert_eq!(conclude(refused(), &broken), Diagnosis::Fail(refused()));
-        let without_access = health(Some(ProblemCode::UploadAccessMissing));
+        let broken = checked(Some(ProblemCode::TokenRejected));
+        assert_eq!(conclude(rejected(), Some(&broken)), Diagnosis::Wait);
+        assert_eq!(conclude(rejected(), Some(&checked(None))), Diagnosis::Fail(rejected()));
+        assert_eq!(conclude(refused(), Some(&broken)), Diagnosis::Fail(refused()));
+        let without_access = checked(Some(ProblemCode::UploadAccessMissing));
         let named = failure(FailureCode::UploadAccessMissing, "It is broken: repair it.");
-        assert_eq!(conclude(refused(), &without_access), Diagnosis::Fail(named));
+        assert_eq!(conclude(refused(), Some(&without_access)), Diagnosis::Fail(named));
+        let unanswered = Checked { is_answered: false, ..broken };
+        for checked in [None, Some(&unanswered)] {
+            assert_eq!(conclude(rejected(), checked), Diagnosis::Retry(unconfirmed()));
+            assert_eq!(conclude(refused(), checked), Diagnosis::Fail(refused()));
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::diagnosis::Diagnosis;
 use super::failures::then_of_list;
 use super::lease::{AbortReason, Commit, JobLease, NextRun};
 use super::local_file::LocalFile;
-use super::outcome::{Decision, JobPatch, StepOutcome, apply, decide};
+use super::outcome::{Decision, JobPatch, StepOutcome, Then, apply, decide};
 use super::postpone::{defer, pause_for_connection, refuse};
 use super::prepare::{self, Prepared};
 use super::retry::is_logged;
@@ -212,9 +212,30 @@ impl Executor<'_> {
             && failure.code.is_about_token()
             && self.has_new_credentials().await?
         {
-            let (delay, retry) = (Duration::ZERO, job.retry);
-            decision = Decision::Release { delay, waiting_for: None, retry, cause: None };
+            decision = Decision::try_again(job.retry);
         }
+        if let Decision::Fail(failure) | Decision::ConfirmDeletion(failure) = decision {
+            if let Some(allowed) = patch.allowed_privacies.clone() {
+                self.learn_privacies(allowed);
+            }
+            decision = match self.diagnose(&job, failure).await? {
+                Diagnosis::Fail(failure) => Decision::Fail(failure),
+                Diagnosis::Wait => return self.wait_for_health(job).await.map(|()| Next::Nothing),
+                Diagnosis::TryAgain => Decision::try_again(job.retry),
+                Diagnosis::Retry(failure) => {
+                    decide(&job, Then::Retry(failure), &policy, self.context.clock.now(), random)
+                }
+            };
+        }
+        self.carry_out_decision(job, patch, decision).await
+    }
+
+    async fn carry_out_decision(
+        &mut self,
+        job: Job,
+        patch: JobPatch,
+        decision: Decision,
+    ) -> Result<Next, AbortReason> {
         match decision {
             Decision::Continue(retry) => {
                 let job = Job { retry, ..job };
@@ -255,30 +276,9 @@ impl Executor<'_> {
                 Ok(Next::Nothing)
             }
             Decision::Fail(failure) | Decision::ConfirmDeletion(failure) => {
-                match self.diagnose(&job, failure).await? {
-                    Diagnosis::Fail(failure) => self.fail(job, patch, failure).await,
-                    Diagnosis::Wait => self.wait_for_health(job).await.map(|()| Next::Nothing),
-                }
+                self.fail(job, patch, failure).await
             }
         }
-    }
-
-    /// Stores which values of `privacy.view` the account may use. It may be lost: the next upload shows them again.
-    fn learn_privacies(&self, allowed: Vec<String>) {
-        let (context, job) = (self.context.clone(), &self.lease.job);
-        let (account, id) = (job.account_id.clone(), job.connection_id.clone());
-        self.context.tasks.spawn(async move {
-            let learn = async {
-                let Some(connection) = context.store.find_connection(&account, &id).await? else {
-                    return Ok(());
-                };
-                context.learn_privacies(&connection, allowed).await
-            };
-            if let Err(error) = learn.await {
-                let error: &(dyn std::error::Error + 'static) = &error;
-                tracing::debug!(error, connection = %id, "the allowed privacies could not be stored");
-            }
-        });
     }
 
     /// The write of a job that continues, with what it keeps sealed.
@@ -388,7 +388,7 @@ impl Executor<'_> {
         }
     }
 
-    async fn has_new_credentials(&self) -> Result<bool, AbortReason> {
+    pub(super) async fn has_new_credentials(&self) -> Result<bool, AbortReason> {
         let job = &self.lease.job;
         let found = self.context.store.find_connection(&job.account_id, &job.connection_id).await?;
         Ok(found.is_some_and(|found| found.sealed_version != self.prepared.sealed_version))

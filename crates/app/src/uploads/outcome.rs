@@ -105,6 +105,13 @@ pub(super) enum Decision {
     Fail(Failure),
 }
 
+impl Decision {
+    /// Another attempt at once, which counts as none: what was refused has been replaced.
+    pub(super) fn try_again(retry: RetryState) -> Self {
+        Self::Release { delay: Duration::ZERO, waiting_for: None, retry, cause: None }
+    }
+}
+
 impl StepOutcome {
     /// The next state, which is progress.
     pub(super) fn advance(next: JobState) -> Self {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use domain::connection::Availability;
 use domain::job::{Ending, FailureCode, Job, WaitingFor, Webhook};
-use store::{Deferral, SealedPart};
+use store::{Deferral, Deferred, SealedPart};
 
 use super::diagnosis::pause_for_health;
 use super::executor::end_commit;
@@ -75,7 +75,10 @@ pub(super) async fn pause_for_connection(
 
 /// Puts off the due jobs of the same connection, which would find the same.
 pub(super) async fn defer(context: &Context, job: &Job, waiting_for: WaitingFor, due_in: Duration) {
-    let deferral = Deferral { waiting_for, due_in, limit: DEFERRED_TOGETHER, now: context.clock.now() };
+    // An upload that has started may need no credentials for a while.
+    let deferred = if waiting_for == WaitingFor::Health { Deferred::Queued } else { Deferred::Unfinished };
+    let deferral =
+        Deferral { deferred, waiting_for, due_in, limit: DEFERRED_TOGETHER, now: context.clock.now() };
     if let Err(error) = context.store.defer_jobs(&job.account_id, &job.connection_id, &deferral).await {
         tracing::debug!(%error, "the waiting jobs of a connection could not be put off");
     }

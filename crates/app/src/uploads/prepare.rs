@@ -98,10 +98,15 @@ pub(super) async fn verify(
 /// Refuses a job that has not started while its connection is unhealthy. One that has may need no credentials for a while.
 pub(super) async fn require_healthy(context: &Context, job: &Job) -> Result<(), PrepareError> {
     let has_started = !matches!(job.state, JobState::Queued(_));
-    if !has_started && context.is_unhealthy(&job.account_id, &job.connection_id).await? {
-        return Err(PrepareError::ConnectionUnhealthy);
+    if has_started || !context.is_unhealthy(&job.account_id, &job.connection_id).await? {
+        return Ok(());
     }
-    Ok(())
+    let connection = context.store.find_connection(&job.account_id, &job.connection_id).await?;
+    match connection {
+        Some(connection) if !context.is_unhealthy_now(&connection).await? => Ok(()),
+        Some(_) => Err(PrepareError::ConnectionUnhealthy),
+        None => Err(PrepareError::ConnectionDeleted),
+    }
 }
 
 /// Decrypts the credentials of the job's connection.

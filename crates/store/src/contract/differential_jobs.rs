@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use super::differential::{ACCOUNTS, Run, describe, is_done};
 use super::{job_samples, samples};
 use crate::{
-    Changed, Completion, Deferral, Expired, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter,
+    Changed, Completion, Deferral, Deferred, Expired, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter,
     LeaseRenewal, LeaseTerms, NewJob, SealedPart, Store, WebhookSecretRow, Work,
 };
 
@@ -243,7 +243,8 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &JobOp) -> String
         JobOp::Defer { nth: number, due_in, limit } => {
             let (_, account, job, _) = nth(run, number);
             let (waiting_for, due_in) = (WaitingFor::RateLimit, Duration::from_secs(due_in));
-            let deferral = Deferral { waiting_for, due_in, limit, now };
+            let deferred = if limit % 2 == 0 { Deferred::Queued } else { Deferred::Unfinished };
+            let deferral = Deferral { deferred, waiting_for, due_in, limit, now };
             describe(store.defer_jobs(&account, &job.connection_id, &deferral).await)
         }
         JobOp::Wake { nth: number } => {

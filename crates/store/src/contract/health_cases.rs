@@ -22,6 +22,7 @@ fn update(account: &AccountId, number: u32, row: HealthRow, events: Vec<AuditEve
         connection_id: connection.id,
         sealed_version: connection.sealed_version,
         client_identifier: connection.client_identifier,
+        read_next_check_at: new_health().next_check_at,
         row,
         events,
     }
@@ -244,4 +245,42 @@ pub(crate) async fn a_missing_health_is_added(db: &TestDatabase) {
     let row = HealthRow { revision: 0, ..checked(&found, HealthStatus::Healthy, 9) };
     let written = store.write_connection_health(&one, update(&one, 1, row, Vec::new())).await.unwrap();
     assert_eq!((written, find(&*store, &one, 1).await.revision), (Changed::Yes, 1));
+}
+
+/// An older version deletes connections without it.
+pub(crate) async fn an_orphaned_health_is_deleted(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    for number in 1..=3 {
+        with_health(&*store, &one, number, new_health()).await;
+    }
+    let of = async |number| store.find_connection_health(&one, &id(&one, number)).await.unwrap();
+    store.delete_orphaned_health(&one, &id(&one, 1)).await.unwrap();
+    assert!(of(1).await.is_some(), "its connection exists");
+    db.change(&format!("DELETE FROM connections WHERE connection_id = '{}'", id(&one, 1))).await;
+    store.delete_orphaned_health(&one, &id(&one, 1)).await.unwrap();
+    assert_eq!(of(1).await, None);
+    // Or with its account.
+    db.change(&format!("DELETE FROM connections WHERE connection_id = '{}'", id(&one, 2))).await;
+    let end = event(&one, 91, Actor::Operator, "account");
+    while store.delete_account_part(&one, 1, &end).await.unwrap() != crate::AccountDeletion::Done {}
+    assert_eq!((of(2).await, of(3).await), (None, None));
+}
+
+pub(crate) async fn a_check_that_was_made_due_meanwhile_stays_due(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    with_health(&*store, &one, 1, new_health()).await;
+    let leased = store.lease_health_check(&one, &id(&one, 1), &lease(1, 10)).await.unwrap().unwrap();
+    store.schedule_health_check(&one, &id(&one, 1), Duration::ZERO, at(20)).await.unwrap();
+    let written = update(&one, 1, checked(&leased, HealthStatus::Healthy, 30), Vec::new());
+    assert_eq!(store.write_connection_health(&one, written).await.unwrap(), Changed::Yes);
+    let found = find(&*store, &one, 1).await;
+    assert_eq!((found.checked_at, found.next_check_at), (Some(at(30)), Some(at(20))));
+    let written = HealthUpdate {
+        read_next_check_at: found.next_check_at,
+        ..update(&one, 1, checked(&found, HealthStatus::Healthy, 40), Vec::new())
+    };
+    assert_eq!(store.write_connection_health(&one, written).await.unwrap(), Changed::Yes);
+    assert_eq!(find(&*store, &one, 1).await.next_check_at, Some(at(140)));
 }

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use domain::id::AccountId;
-use domain::job::{Cancelled, Job, JobState, Queued, RetryState, Webhook};
+use domain::job::{Cancelled, Job, JobState, Queued, RetryState, WaitingFor, Webhook};
 use domain::video::VideoNumber;
 
 use super::TestDatabase;
 use super::job_samples::{
-    LEASE, due, due_for, insert_job, job, job_id, lease, new_job, sealed, sent, service_event, terms, update,
-    uploading, write,
+    LEASE, connection_id, due, due_for, insert_job, job, job_id, lease, new_job, sealed, sent, service_event,
+    terms, update, uploading, write,
 };
 use super::samples::{all, at, insert_account, insert_connection};
 use crate::{
-    Changed, JobGuard, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, NewJob, SealedPart, SentBytes, Work,
+    Changed, Deferral, Deferred, JobGuard, JobStart, LeaseAfter, LeaseRenewal, LeaseTerms, NewJob,
+    SealedPart, SentBytes, Work,
 };
 
 pub(crate) async fn a_job_has_one_lease_at_a_time_and_its_fence_increases(db: &TestDatabase) {
@@ -238,6 +239,41 @@ pub(crate) async fn an_update_sets_the_lease_and_when_the_job_is_due(db: &TestDa
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job));
     assert_eq!(due(&*store, 100_000, 9).await, [], "it has ended");
     assert_eq!(store.lease_job(&one, &job_id(1), &terms(2, 100_000)).await.unwrap(), None);
+}
+
+/// An upload that has started goes on while its connection is unhealthy.
+pub(crate) async fn uploads_of_a_connection_are_put_off_by_whether_they_have_started(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    for number in 1..=2 {
+        insert_connection(&*store, &one, number, &format!("c{number}")).await.unwrap();
+    }
+    let started = insert_job(&*store, &one, 1, 1).await;
+    for number in 2..=3 {
+        insert_job(&*store, &one, number, 1).await;
+    }
+    insert_job(&*store, &one, 4, 2).await;
+    lease(&*store, &one, 1, &terms(0, 2)).await;
+    let released = crate::JobUpdate { lease: LeaseAfter::Released, ..update(started, 1, uploading(7, 0), 3) };
+    write(&*store, released).await;
+    let defer = async |deferred, waiting_for| {
+        let (due_in, limit, now) = (Duration::from_secs(100), 10, at(20));
+        let deferral = Deferral { deferred, waiting_for, due_in, limit, now };
+        store.defer_jobs(&one, &connection_id(1), &deferral).await.unwrap()
+    };
+    let due_at = async |second| {
+        let mut due = due(&*store, second, 9).await;
+        due.sort_unstable();
+        due
+    };
+    assert_eq!(due_at(20).await, [(1, 1), (1, 2), (1, 3), (1, 4)]);
+    assert_eq!(defer(Deferred::Queued, WaitingFor::Health).await, 2);
+    assert_eq!(due_at(20).await, [(1, 1), (1, 4)]);
+    assert_eq!(defer(Deferred::Unfinished, WaitingFor::RateLimit).await, 1);
+    assert_eq!(due_at(20).await, [(1, 4)]);
+    assert_eq!(store.wake_jobs(&one, &connection_id(1), WaitingFor::Health, at(30)).await.unwrap(), 2);
+    assert_eq!(due_at(30).await, [(1, 2), (1, 3), (1, 4)]);
+    assert_eq!(due_at(120).await, [(1, 1), (1, 2), (1, 3), (1, 4)]);
 }
 
 pub(crate) async fn an_update_by_version_revokes_the_lease(db: &TestDatabase) {

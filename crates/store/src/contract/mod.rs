@@ -101,6 +101,8 @@ contract_suite! {
         connections_are_listed_and_counted_by_their_health,
         the_health_is_deleted_with_the_connection,
         a_missing_health_is_added,
+        an_orphaned_health_is_deleted,
+        a_check_that_was_made_due_meanwhile_stays_due,
     }
     idempotency_cases {
         a_key_is_reserved_once_while_the_request_runs,
@@ -142,6 +144,7 @@ contract_suite! {
         a_batch_of_renewals_returns_a_result_for_each,
         an_update_without_the_lease_writes_nothing,
         an_update_sets_the_lease_and_when_the_job_is_due,
+        uploads_of_a_connection_are_put_off_by_whether_they_have_started,
         an_update_by_version_revokes_the_lease,
         uploads_and_webhooks_have_separate_lease_limits,
     }

@@ -138,8 +138,9 @@ impl DeleteAccountPart {
         }
         session.query_named(DELETE_API_KEYS, of_account).await?;
         let mut most = delete_jobs(session, account, limit).await?;
-        most = most.max(delete_connections(session, account, limit).await?);
         for statement in [
+            DELETE_CONNECTIONS,
+            connection_health::DELETE_OF_ACCOUNT,
             DELETE_WEBHOOK_SECRETS,
             DELETE_ENDPOINTS,
             DELETE_DELIVERIES,
@@ -154,17 +155,6 @@ impl DeleteAccountPart {
         run_logged(session, DELETE, &self.event, of_account).await?;
         Ok(AccountDeletion::Done)
     }
-}
-
-/// Deletes connections and then their health.
-async fn delete_connections(session: &Session, account: &str, limit: i64) -> Result<usize, PgError> {
-    let parameters: Parameters<'_> = &[("account_id", &account), ("limit", &limit)];
-    let deleted = session.query_named(DELETE_CONNECTIONS, parameters).await?;
-    let ids: Vec<&str> =
-        deleted.iter().map(|row| rows::get(row, "connection_id")).collect::<Result<_, _>>()?;
-    let ids: Vec<_> = ids.into_iter().map(|id| (account, id)).collect();
-    connection_health::delete_of_connections(session, &ids).await?;
-    Ok(ids.len())
 }
 
 /// Deletes jobs and then what they keep sealed: in this order it includes what was added before a job was deleted.

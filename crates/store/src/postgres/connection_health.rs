@@ -33,6 +33,8 @@ pub(super) const LIST_NOT_HEALTHY: &str = statement(SQL, "list_not_healthy_conne
 pub(super) const LIST_HEALTHY: &str = statement(SQL, "list_healthy_connections");
 const COUNT_NOT_HEALTHY: &str = statement(SQL, "count_not_healthy_connections");
 pub(super) const INSERT_MISSING: &str = statement(SQL, "insert_missing_connection_health");
+pub(super) const DELETE_ORPHANED: &str = statement(SQL, "delete_orphaned_health");
+pub(super) const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_connection_health_of_account");
 pub(super) const DELETE: &str = statement(SQL, "delete_connection_health");
 
 #[async_trait]
@@ -111,6 +113,10 @@ impl ConnectionHealth for Postgres {
         Ok(counted.unwrap_or_default())
     }
 
+    async fn delete_orphaned_health(&self, account: &AccountId, id: &ConnectionId) -> Result<(), Error> {
+        self.writer.write(DeleteOrphaned { account: account.clone(), id: id.clone() }).await
+    }
+
     async fn insert_missing_connection_health(
         &self,
         account: &AccountId,
@@ -164,7 +170,14 @@ impl SingleWrite for WriteHealth {
     }
 
     async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
-        let HealthUpdate { connection_id, sealed_version, client_identifier, row, events } = &self.update;
+        let HealthUpdate {
+            connection_id,
+            sealed_version,
+            client_identifier,
+            row,
+            read_next_check_at,
+            events,
+        } = &self.update;
         let own: Parameters<'_> = &[
             ("account_id", &self.account.as_str()),
             ("connection_id", &connection_id.as_str()),
@@ -174,6 +187,7 @@ impl SingleWrite for WriteHealth {
             ("since", &row.since.as_micros()),
             ("checked_at", &row.checked_at.map(Timestamp::as_micros)),
             ("next_check_at", &row.next_check_at.map(Timestamp::as_micros)),
+            ("read_next_check_at", &read_next_check_at.map(Timestamp::as_micros)),
             ("unanswered", &i64::from(row.unanswered)),
             ("expected_revision", &rows::stored_count(row.revision)),
             ("details", &row.details),
@@ -232,6 +246,24 @@ impl SingleWrite for Lease {
         ];
         let leased = session.query_named(LEASE, parameters).await?;
         Ok(Ok(leased.first().map(row_from).transpose()?))
+    }
+}
+
+struct DeleteOrphaned {
+    account: AccountId,
+    id: ConnectionId,
+}
+
+#[async_trait]
+impl SingleWrite for DeleteOrphaned {
+    type Answer = ();
+
+    // A repetition does the same.
+    async fn run(&self, session: &Session) -> Result<Result<(), Error>, PgError> {
+        let parameters: Parameters<'_> =
+            &[("account_id", &self.account.as_str()), ("connection_id", &self.id.as_str())];
+        session.query_named(DELETE_ORPHANED, parameters).await?;
+        Ok(Ok(()))
     }
 }
 

@@ -183,6 +183,7 @@ impl SingleWrite for DeferJobs {
             ("now", &clock.or_the_servers(deferral.now)),
             ("due_in_micros", &micros(deferral.due_in)),
             ("waiting_for", &deferral.waiting_for.as_str()),
+            ("least_class", &deferral.deferred.least_class()),
             ("limit", &i64::from(deferral.limit)),
         ];
         Ok(Ok(session.query_named(DEFER, parameters).await?.len()))

@@ -96,14 +96,14 @@ fn delete_part(
     // The API keys first: from this commit on, no request adds to the account.
     api_keys::delete_of_account(database, account)?;
     sealing_keys::wipe_connections_of_account(database, account, limit)?;
-    connection_health::delete_of_account(database, account, limit)?;
+    let health = connection_health::delete_of_account(database, account, limit)?;
     let connections = connections::delete_of_account(database, account, limit)?;
     let jobs = jobs::delete_of_account(database, account, limit)?;
     let secrets = webhook_secrets::delete_of_account(database, account, limit)?;
     let endpoints = webhook_endpoints::delete_of_account(database, account, limit)?;
     let deliveries = webhook_deliveries::delete_of_account(database, account, limit)?;
     let records = idempotency_records::delete_of_account(database, account, limit)?;
-    if [connections, jobs, secrets, endpoints, deliveries, records]
+    if [health, connections, jobs, secrets, endpoints, deliveries, records]
         .iter()
         .any(|count| *count >= limit as usize)
     {

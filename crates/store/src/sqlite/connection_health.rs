@@ -32,6 +32,7 @@ const COUNT_NOT_HEALTHY: &str = statement(SQL, "count_not_healthy_connections");
 const INSERT_MISSING: &str = statement(SQL, "insert_missing_connection_health");
 const FIND_LAST_EXAMINED: &str = statement(SQL, "find_last_examined");
 const DELETE: &str = statement(SQL, "delete_connection_health");
+const DELETE_ORPHANED: &str = statement(SQL, "delete_orphaned_health");
 const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_connection_health_of_account");
 
 #[async_trait]
@@ -134,6 +135,16 @@ impl ConnectionHealth for Sqlite {
         })
     }
 
+    async fn delete_orphaned_health(&self, account: &AccountId, id: &ConnectionId) -> Result<(), Error> {
+        let (account, id) = (account.clone(), id.clone());
+        let delete = move |database: &rusqlite::Connection| -> WriteResult<()> {
+            let parameters = named_params! { ":account_id": account.as_str(), ":connection_id": id.as_str() };
+            statements::execute(database, DELETE_ORPHANED, parameters)?;
+            Ok(Ok(()))
+        };
+        self.writer.write(delete).await
+    }
+
     async fn insert_missing_connection_health(
         &self,
         account: &AccountId,
@@ -183,14 +194,14 @@ pub(super) fn delete(
     statements::execute(database, DELETE, parameters).map(drop)
 }
 
-/// Deletes the health of an account's first connections, up to `limit`, before they are deleted.
+/// Deletes the health of an account's first connections, up to `limit`. Returns how many.
 pub(super) fn delete_of_account(
     database: &rusqlite::Connection,
     account: &AccountId,
     limit: u32,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     let parameters = named_params! { ":account_id": account.as_str(), ":limit": limit };
-    statements::execute(database, DELETE_OF_ACCOUNT, parameters).map(drop)
+    statements::execute(database, DELETE_OF_ACCOUNT, parameters)
 }
 
 fn write(
@@ -198,7 +209,8 @@ fn write(
     account: &AccountId,
     update: &HealthUpdate,
 ) -> WriteResult<Changed> {
-    let HealthUpdate { connection_id, sealed_version, client_identifier, row, events } = update;
+    let HealthUpdate { connection_id, sealed_version, client_identifier, row, read_next_check_at, events } =
+        update;
     let parameters = named_params! {
         ":account_id": account.as_str(),
         ":connection_id": connection_id.as_str(),
@@ -208,6 +220,7 @@ fn write(
         ":since": row.since.as_micros(),
         ":checked_at": row.checked_at.map(Timestamp::as_micros),
         ":next_check_at": row.next_check_at.map(Timestamp::as_micros),
+        ":read_next_check_at": read_next_check_at.map(Timestamp::as_micros),
         ":unanswered": row.unanswered,
         ":expected_revision": row.revision,
         ":details": row.details,

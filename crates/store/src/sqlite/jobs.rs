@@ -294,6 +294,7 @@ pub(super) fn defer(
         ":now": deferral.now.as_micros(),
         ":due_at": deferral.now.plus(deferral.due_in).as_micros(),
         ":waiting_for": deferral.waiting_for.as_str(),
+        ":least_class": deferral.deferred.least_class(),
         ":limit": deferral.limit,
     };
     statements::execute(database, DEFER, parameters).map(Ok)

@@ -56,7 +56,7 @@ pub(super) async fn of_database(
     let is_ready = checks.iter().all(|check| check.result != CheckResult::Fail);
     let checks: Vec<_> = checks.iter().map(CheckView::of).collect();
     let accounts = app.list_accounts().await?;
-    let not_healthy = app.measure_health().await;
+    let not_healthy = app.count_not_healthy_connections().await?;
     let mut counts = app.count_unfinished_jobs().await?;
     let mut jobs: Vec<_> = JobPhase::ALL
         .into_iter()
@@ -77,9 +77,8 @@ pub(super) async fn of_database(
             "ready": is_ready,
             "checks": checks,
             "accounts": accounts.len(),
-            "connectionsNotHealthy": not_healthy.map(|count| {
-                json!({ "unhealthy": count.unhealthy, "unverified": count.unverified })
-            }),
+            "connectionsNotHealthy":
+                { "unhealthy": not_healthy.unhealthy, "unverified": not_healthy.unverified },
             "unfinishedJobs": jobs,
         }))?;
         return Ok(code(is_ready));
@@ -92,7 +91,7 @@ pub(super) async fn of_database(
     ];
     lines.extend(checks.iter().map(|check| ("check", check.text())));
     lines.push(("accounts", accounts.len().to_string()));
-    lines.push(("connections", not_healthy.map_or_else(|| "unknown".to_owned(), not_healthy_text)));
+    lines.push(("connections", not_healthy_text(not_healthy)));
     lines.push(("unfinished jobs", if jobs.is_empty() { "none".to_owned() } else { jobs.join(", ") }));
     output::print(&output::to_lines(&lines))?;
     Ok(code(is_ready))

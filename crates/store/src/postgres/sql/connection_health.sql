@@ -29,7 +29,10 @@ WITH locked AS (
         status = excluded.status,
         since = excluded.since,
         checked_at = excluded.checked_at,
-        next_check_at = excluded.next_check_at,
+        next_check_at = CASE
+            WHEN h.next_check_at IS NOT DISTINCT FROM :read_next_check_at::bigint THEN excluded.next_check_at
+            ELSE least(h.next_check_at, excluded.next_check_at)
+            END,
         unanswered = excluded.unanswered,
         revision = excluded.revision,
         lease_until = NULL,
@@ -235,3 +238,24 @@ USING unnest(:account_id::text[], :connection_id::text[]) AS input (account_id, 
 WHERE h.account_id = ANY (:accounts::text[])
     AND h.account_id = input.account_id
     AND h.connection_id = input.connection_id;
+
+-- name: delete_orphaned_health
+DELETE FROM connection_health AS h
+WHERE h.account_id = :account_id
+    AND h.connection_id = :connection_id
+    AND NOT EXISTS (
+        SELECT 1
+        FROM connections AS c
+        WHERE c.account_id = :account_id
+            AND c.connection_id = :connection_id);
+
+-- name: delete_connection_health_of_account
+DELETE FROM connection_health
+WHERE account_id = :account_id
+    AND connection_id IN (
+        SELECT connection_id
+        FROM connection_health
+        WHERE account_id = :account_id
+        ORDER BY connection_id
+        LIMIT :limit)
+RETURNING connection_id;

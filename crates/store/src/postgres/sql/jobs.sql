@@ -551,7 +551,7 @@ WITH clock AS (
         CROSS JOIN clock
         WHERE j.account_id = :account_id
             AND j.connection_id = :connection_id
-            AND j.due_class < 2
+            AND j.due_class BETWEEN :least_class AND 1
             AND j.due_at <= clock.now
             AND (j.lease_until IS NULL OR j.lease_until <= clock.now)
         LIMIT :limit

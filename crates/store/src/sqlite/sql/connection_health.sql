@@ -25,7 +25,10 @@ ON CONFLICT (account_id, connection_id) DO UPDATE SET
     status = excluded.status,
     since = excluded.since,
     checked_at = excluded.checked_at,
-    next_check_at = excluded.next_check_at,
+    next_check_at = CASE
+        WHEN h.next_check_at IS :read_next_check_at THEN excluded.next_check_at
+        ELSE min(h.next_check_at, excluded.next_check_at)
+        END,
     unanswered = excluded.unanswered,
     revision = excluded.revision,
     lease_until = NULL,
@@ -130,13 +133,22 @@ DELETE FROM connection_health
 WHERE account_id = :account_id
     AND connection_id = :connection_id;
 
+-- name: delete_orphaned_health
+DELETE FROM connection_health
+WHERE account_id = :account_id
+    AND connection_id = :connection_id
+    AND NOT EXISTS (
+        SELECT 1
+        FROM connections AS c
+        WHERE c.account_id = :account_id
+            AND c.connection_id = :connection_id);
+
 -- name: delete_connection_health_of_account
--- For the account's first connections.
 DELETE FROM connection_health
 WHERE account_id = :account_id
     AND connection_id IN (
         SELECT connection_id
-        FROM connections
+        FROM connection_health
         WHERE account_id = :account_id
         ORDER BY connection_id
         LIMIT :limit);

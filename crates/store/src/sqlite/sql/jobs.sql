@@ -253,7 +253,7 @@ WHERE rowid IN (
     FROM jobs
     WHERE account_id = :account_id
         AND connection_id = :connection_id
-        AND due_class < 2
+        AND due_class BETWEEN :least_class AND 1
         AND due_at <= :now
         AND (lease_until IS NULL OR lease_until <= :now)
     LIMIT :limit);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::harness::{ACCOUNT, EnvOptions, TestEnv, printed};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
-use crate::support::webhooks::{DELIVERIES, Receiver, create, items, path};
+use crate::support::webhooks::{DELIVERIES, Message, Receiver, create, items, path};
 
 const OPERATOR_SECRET: &str = "whsec_b3BlcmF0b3Itc2VjcmV0LW9mLXRoZS10ZXN0cw==";
 
@@ -47,13 +47,13 @@ async fn an_upload_pauses_when_its_token_is_revoked_and_the_account_hears_of_it_
     let replaced = env.replace_token(&uploads.connection, 1, &env.new_token().await).await;
     assert_eq!(replaced.status, 200, "{}", replaced.text);
     uploads.assert_one_video(&uploads.wait_for_end(&id).await, 1_000).await;
-    let received = receiver.wait_for(3).await;
-    let mut types: Vec<_> = received.iter().map(|webhook| webhook.event()).collect();
+    let webhooks = receiver.wait_for(3).await;
+    let mut types: Vec<_> = webhooks.iter().map(Message::event).collect();
     types.sort();
     assert_eq!(types, ["connection.recovered", "connection.unhealthy", "upload.completed"]);
-    let recovered = received.iter().find(|webhook| webhook.event() == "connection.recovered").unwrap().json();
+    let recovered = webhooks.iter().find(|webhook| webhook.event() == "connection.recovered").unwrap().json();
     assert_eq!(recovered["data"]["problem"], Value::Null, "{recovered}");
-    for webhook in &received {
+    for webhook in &webhooks {
         assert!(webhook.is_signed_with(endpoint["secret"].as_str().unwrap()));
     }
 }
@@ -62,7 +62,8 @@ async fn an_upload_pauses_when_its_token_is_revoked_and_the_account_hears_of_it_
 async fn the_operator_hears_of_the_connections_of_all_accounts() {
     let (theirs, ours) = (Receiver::start(204).await, Receiver::start(204).await);
     let (_file, operator) = operator(&ours.url);
-    let env = TestEnv::with(EnvOptions { config: format!("{CONFIG}{operator}"), ..EnvOptions::default() }).await;
+    let env =
+        TestEnv::with(EnvOptions { config: format!("{CONFIG}{operator}"), ..EnvOptions::default() }).await;
     let endpoint = create(&env, &json!({"url": theirs.url, "events": ["connection.unhealthy"]})).await;
     let connection = env.connect("Vimeo").await;
     env.change_token(json!({"revoked": true})).await;
@@ -108,6 +109,10 @@ async fn an_incomplete_operator_endpoint_is_reported_before_the_start() {
         let checked = env.cli(&["config", "check"], "");
         assert!(!checked.status.success(), "{lines}");
         assert!(printed(&checked).contains(expected), "{expected}: {}", printed(&checked));
-        assert!(!printed(&checked).contains("hooks.example"), "the URL may be a secret: {}", printed(&checked));
+        assert!(
+            !printed(&checked).contains("hooks.example"),
+            "the URL may be a secret: {}",
+            printed(&checked)
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::random::next_random;
+use crate::support::tools::print_numbers;
 use crate::support::uploads::WAIT_LIMIT;
 use crate::support::webhook_env::WebhookEnv;
 use crate::support::webhook_receiver::{Reaction, Received, ScriptedReceiver};
@@ -18,7 +19,7 @@ const EVENTS: usize = 4;
 /// Three days, compressed to about 15 seconds: 12 attempts follow the first one.
 const DELAYS: &str = "webhooks.retry_delays_seconds = [\"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"2\", \"2\", \"2\", \"2\"]\n";
 /// Attempts of one delivery without a kill.
-const ATTEMPTS: usize = 13;
+const ATTEMPTS: u64 = 13;
 
 /// The reactions of one receiver: some failures, and then what it ends with.
 fn schedule(seed: &mut u64) -> Vec<Reaction> {
@@ -87,7 +88,7 @@ async fn every_event_is_delivered_or_visibly_exhausted_whatever_receivers_do_and
 
     let (mut ids, mut outcomes) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
     for (path, script, endpoint) in &endpoints {
-        let received = receiver.received(path);
+        let webhooks = receiver.received(path);
         let deliveries = env.deliveries(endpoint.id()).await;
         // One that answered 410 receives no event from then on.
         let is_enabled = env.is_enabled(endpoint.id()).await;
@@ -96,10 +97,10 @@ async fn every_event_is_delivered_or_visibly_exhausted_whatever_receivers_do_and
         assert!(is_complete, "{script:?}: {deliveries:?}");
         for delivery in &deliveries {
             ids.insert(delivery["eventId"].as_str().unwrap().to_owned());
-            check(delivery, &received, script);
+            check(delivery, &webhooks, script);
             *outcomes.entry(delivery["status"].as_str().unwrap().to_owned()).or_default() += 1;
         }
-        for webhook in &received {
+        for webhook in &webhooks {
             assert!(webhook.message.is_signed_with(&endpoint.secret()), "{script:?}");
             assert_eq!(webhook.message.json()["type"], "connection.created");
         }
@@ -119,7 +120,7 @@ fn check(delivery: &Value, received: &[Received], script: &[Reaction]) {
         "exhausted" => {
             // A response that the service had no time to store is followed by another attempt, so acceptance may be unknown.
             let is_disabled = delivery["lastResult"] == "endpoint_disabled" || delivery["lastStatus"] == 410;
-            let is_tried = delivery["attempts"].as_u64().unwrap() as usize >= ATTEMPTS;
+            let is_tried = delivery["attempts"].as_u64().unwrap() >= ATTEMPTS;
             assert!(is_disabled || is_tried, "{delivery} {script:?}");
         }
         other => panic!("{other}: {delivery}"),
@@ -151,7 +152,7 @@ async fn a_receiver_that_never_answers_delays_no_other() {
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
     // What users see; the assertion is wide because the machine of the tests has other work too.
-    println!("slowest delivery beside 10000 that wait: {slowest:?}");
+    print_numbers(&format!("slowest delivery beside 10000 that wait: {slowest:?}"));
     assert!(slowest < WAIT_LIMIT / 10, "{slowest:?}");
     let waiting = env.deliveries_with(silent.id(), "status=waiting&limit=1000").await;
     assert_eq!(waiting["items"].as_array().unwrap().len(), 1_000);
@@ -179,6 +180,6 @@ async fn many_silent_receivers_of_one_account_delay_no_other_account() {
     let created =
         env.env.send(reqwest::Method::POST, crate::support::harness::COLLECTION, &headers, body.into()).await;
     assert_eq!(created.status, 201, "{}", created.text);
-    let received = receiver.wait_for("/theirs", 1).await;
-    assert_eq!(received[0].message.json()["data"]["name"], "theirs");
+    let webhooks = receiver.wait_for("/theirs", 1).await;
+    assert_eq!(webhooks[0].message.json()["data"]["name"], "theirs");
 }
