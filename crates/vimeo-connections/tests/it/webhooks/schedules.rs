@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::harness::COLLECTION;
 use crate::support::random::next_random;
-use crate::support::uploads::WAIT_LIMIT;
 use crate::support::webhook_env::WebhookEnv;
 use crate::support::webhook_receiver::{Reaction, Received, ScriptedReceiver};
+use crate::support::webhooks::ENDPOINTS;
 
 /// Random schedules, one for each endpoint.
 const SCHEDULES: usize = 200;
@@ -19,6 +21,8 @@ const EVENTS: usize = 4;
 const DELAYS: &str = "webhooks.retry_delays_seconds = [\"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"1\", \"2\", \"2\", \"2\", \"2\"]\n";
 /// Attempts of one delivery without a kill.
 const ATTEMPTS: usize = 13;
+/// No delivery waits for an attempt at a silent receiver, which takes 15 seconds. A machine under load is slow.
+const PROMPT: Duration = Duration::from_secs(10);
 
 /// The reactions of one receiver: some failures, and then what it ends with.
 fn schedule(seed: &mut u64) -> Vec<Reaction> {
@@ -150,9 +154,9 @@ async fn a_receiver_that_never_answers_delays_no_other() {
         slowest = slowest.max(started.elapsed());
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
-    // What users see; the assertion is wide because the machine of the tests has other work too.
+    // What users see.
     println!("slowest delivery beside 10000 that wait: {slowest:?}");
-    assert!(slowest < WAIT_LIMIT / 10, "{slowest:?}");
+    assert!(slowest < PROMPT, "{slowest:?}");
     let waiting = env.deliveries_with(silent.id(), "status=waiting&limit=1000").await;
     assert_eq!(waiting["items"].as_array().unwrap().len(), 1_000);
     assert!(receiver.received("/silent").len() <= 4 + 4, "it has few requests at once");
@@ -168,17 +172,68 @@ async fn many_silent_receivers_of_one_account_delay_no_other_account() {
     for number in 0..3 {
         env.env.connect(&format!("c{number}")).await;
     }
-    let other = env.env.make_key("another", &[]);
-    let url = receiver.url("/theirs", &[Reaction::Status(200)]);
-    let body = json!({"url": url}).to_string();
-    let headers = [("authorization", &*other), ("content-type", "application/json")];
-    let endpoints = "/pictoryapis/v1/webhook-endpoints";
-    let made = env.env.send(reqwest::Method::POST, endpoints, &headers, body.into()).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let body = env.env.valid_body("theirs").to_string();
-    let created =
-        env.env.send(reqwest::Method::POST, crate::support::harness::COLLECTION, &headers, body.into()).await;
-    assert_eq!(created.status, 201, "{}", created.text);
+    let other = Account::create(&env, "another").await;
+    other.create_endpoint(&receiver.url("/theirs", &[Reaction::Status(200)])).await;
+    let started = Instant::now();
+    other.connect("theirs").await;
     let received = receiver.wait_for("/theirs", 1).await;
+    let took = started.elapsed();
+    println!("a delivery beside 40 silent receivers of another account: {took:?}");
+    assert!(took < PROMPT, "{took:?}");
     assert_eq!(received[0].message.json()["data"]["name"], "theirs");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_receivers_of_many_accounts_delay_no_other_after_a_restart() {
+    let receiver = ScriptedReceiver::start().await;
+    let mut env = WebhookEnv::start("uploads.webhook_concurrency = 4\n").await;
+    // More accounts than slots, each with a delivery that has failed: what a node knows of their receivers ends with it.
+    for number in 0..12 {
+        let silent = Account::create(&env, &format!("silent{number}")).await;
+        let path = format!("/silent{number}");
+        silent.create_endpoint(&receiver.url(&path, &[Reaction::Cut, Reaction::Silent])).await;
+        silent.connect("c").await;
+        receiver.wait_for(&path, 1).await;
+    }
+    let other = Account::create(&env, "another").await;
+    other.create_endpoint(&receiver.url("/theirs", &[Reaction::Status(200)])).await;
+    let Account { authorization, .. } = other;
+    env.env.kill_and_restart();
+    let other = Account { env: &env, authorization };
+    // They take what slots they can.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for number in 0..3 {
+        let started = Instant::now();
+        other.connect(&format!("theirs{number}")).await;
+        receiver.wait_for("/theirs", number + 1).await;
+        let took = started.elapsed();
+        println!("a delivery beside 12 silent accounts: {took:?}");
+        assert!(took < PROMPT, "{took:?}");
+    }
+}
+
+/// An account by its API key.
+struct Account<'a> {
+    env: &'a WebhookEnv,
+    authorization: String,
+}
+
+impl<'a> Account<'a> {
+    async fn create(env: &'a WebhookEnv, name: &str) -> Self {
+        Self { env, authorization: env.env.make_key(name, &[]) }
+    }
+
+    async fn post(&self, path: &str, body: &Value) {
+        let headers = [("authorization", &*self.authorization), ("content-type", "application/json")];
+        let made = self.env.env.send(Method::POST, path, &headers, body.to_string().into_bytes()).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+
+    async fn create_endpoint(&self, url: &str) {
+        self.post(ENDPOINTS, &json!({"url": url})).await;
+    }
+
+    async fn connect(&self, name: &str) {
+        self.post(COLLECTION, &self.env.env.valid_body(name)).await;
+    }
 }
