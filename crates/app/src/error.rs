@@ -135,6 +135,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the database could not be used: the same may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::StoreUnavailable(_) | Self::OutcomeUnknown)
+    }
+
     /// The code of the audit event; `None` for errors that are not audited, because they are not refusals of a mutation.
     pub fn audit_code(&self) -> Option<&'static str> {
         match self {

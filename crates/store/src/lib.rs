@@ -69,9 +69,9 @@ pub use traits::{
 pub use url::DatabaseUrl;
 use url::Location;
 pub use webhooks::{
-    AfterAttempt, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, EndpointHealth, EndpointRow,
-    EndpointUpdate, LeasedDelivery, NewEndpoint, NewJobDelivery, StoredMessage, WaitingDeliveries,
-    WebhookDeliveries, WebhookEndpoints,
+    AfterAttempt, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDeliveries, DueDelivery, EndpointHealth,
+    EndpointRow, EndpointUpdate, FailingSince, LeasedDelivery, NewEndpoint, NewJobDelivery, StoredMessage,
+    WaitingDeliveries, WebhookDeliveries, WebhookEndpoints,
 };
 
 /// The schema of this version of the application: the number of its last migration.

@@ -45,8 +45,31 @@ pub struct EndpointUpdate {
     pub expected_version: u64,
     /// The new state.
     pub row: EndpointRow,
+    /// What becomes of [`Endpoint::failing_since`]. That of `row` is not written: attempts change it without a new version.
+    pub failing_since: FailingSince,
     /// The audit event.
     pub event: AuditEvent,
+}
+
+/// What an update of an endpoint does with the instant since when it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailingSince {
+    /// It stays as it is.
+    Kept,
+    /// The endpoint is taken as one that works.
+    Cleared,
+    /// It must still be this one, and stays. Otherwise nothing is updated.
+    Still(Timestamp),
+}
+
+impl FailingSince {
+    /// The value that the stored endpoint must have, if it must have one.
+    pub(crate) fn expected(self) -> Option<Timestamp> {
+        match self {
+            Self::Still(since) => Some(since),
+            Self::Kept | Self::Cleared => None,
+        }
+    }
 }
 
 /// A delivery that is due.
@@ -60,8 +83,19 @@ pub struct DueDelivery {
     pub receiver: String,
     /// Its current fence.
     pub fence: u64,
+    /// Attempts so far; all of them failed.
+    pub attempts: u32,
     /// Since when.
     pub due_at: Timestamp,
+}
+
+/// The deliveries that are due.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DueDeliveries {
+    /// First one of each receiver.
+    pub due: Vec<DueDelivery>,
+    /// In how long the next one is due; `None` if none waits for its time.
+    pub next_due_in: Option<Duration>,
 }
 
 /// The terms on which the lease of a delivery is taken.
@@ -181,7 +215,7 @@ pub trait WebhookEndpoints: Send + Sync {
     /// Adds an endpoint. [`Error::KeyNotActive`], [`Error::ReservationLost`].
     async fn insert_webhook_endpoint(&self, account: &AccountId, new: NewEndpoint) -> Result<(), Error>;
     /// Replaces an endpoint that still has the expected version, and wipes the sealing key that is replaced;
-    /// [`Changed::No`] if it has another version, or is gone. [`Error::KeyNotActive`].
+    /// [`Changed::No`] if it has another version, does not fail as expected, or is gone. [`Error::KeyNotActive`].
     async fn update_webhook_endpoint(
         &self,
         account: &AccountId,
@@ -222,7 +256,7 @@ pub trait WebhookDeliveries: Send + Sync {
         &self,
         now: Timestamp,
         per_receiver: u32,
-    ) -> Result<Vec<DueDelivery>, Error>;
+    ) -> Result<DueDeliveries, Error>;
     /// Takes a delivery's lease; `None` if its fence has changed, it is not due, or another worker holds it.
     async fn lease_webhook_delivery(
         &self,
@@ -338,6 +372,7 @@ mod tests {
             id: DeliveryId::from_stored(format!("{receiver}{second}")),
             receiver: receiver.to_owned(),
             fence: 0,
+            attempts: 0,
             due_at: Timestamp::from_millis(second),
         };
         let found = vec![due("a", 1), due("a", 2), due("a", 3), due("b", 9), due("c", 5), due("c", 6)];

@@ -1,18 +1,20 @@
 //! One attempt of a leased delivery: it is prepared, sent, and its result is stored.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::audit::{Action, Actor};
 use domain::job::Webhook;
 use domain::time::Timestamp;
 use domain::webhook::{
-    Attempt, AttemptResult, DeliveryStatus, DisabledReason, Endpoint, EndpointState, EventType,
+    Attempt, AttemptResult, Delivery, DeliveryStatus, DisabledReason, Endpoint, EndpointState, EventType,
     OPERATOR_RECEIVER,
 };
 use egress::PostError;
 use metrics::WebhookOutcome;
 use store::{
-    AfterAttempt, Changed, DeliveryResult, EndpointHealth, EndpointRow, EndpointUpdate, LeasedDelivery,
+    AfterAttempt, Changed, DeliveryResult, EndpointHealth, EndpointRow, EndpointUpdate, FailingSince,
+    LeasedDelivery,
 };
 use tokio::time::Instant;
 
@@ -21,40 +23,61 @@ use super::content::EndpointContent;
 use super::message::{Message, Unsendable, prepare};
 use super::presenter::EventData;
 use super::receivers::Answered;
-use super::retry::{Verdict, asked_delay, has_failed_for_long, judge};
+use super::retry::{Verdict, asked_delay, disabling, has_time, has_waited_for_long, judge};
 use crate::Error;
 use crate::context::Context;
 
-/// Makes one attempt. Returns whether the receiver answered as it should; `None` if nothing was sent. Without an error, its
-/// result is stored; with one, the lease expires and the delivery is due again.
+/// A delivery that this node has leased.
+pub(super) struct Held {
+    pub(super) leased: LeasedDelivery,
+    /// A moment before the lease began, and how long it lasts.
+    pub(super) lease: (Instant, Duration),
+}
+
+/// What became of an attempt.
+#[derive(Debug, Default)]
+pub(super) struct Attempted {
+    /// Whether the receiver answered as it should; `None` if nothing was sent.
+    pub(super) answered: Option<Answered>,
+    /// When the delivery is due again.
+    pub(super) retry_in: Option<Duration>,
+}
+
+/// Makes one attempt. Without an error, its result is stored, if the lease lasted for long enough; with one, the lease expires
+/// and the delivery is due again.
 pub(super) async fn deliver(
     context: &Arc<Context>,
     webhooks: &Webhooks,
-    leased: &LeasedDelivery,
-) -> Result<Option<Answered>, Error> {
+    held: &Held,
+) -> Result<Attempted, Error> {
+    let leased = &held.leased;
     let (at, started) = (context.clock.now(), Instant::now());
-    let (result, retry_after) = match prepare(context, webhooks, leased).await {
+    let prepared = prepare(context, webhooks, leased).await;
+    let (since, lasts) = held.lease;
+    if !has_time(lasts, since.elapsed()) {
+        tracing::warn!("the database is slow: a webhook is not sent before its lease has expired");
+        return Ok(Attempted::default());
+    }
+    let (result, retry_after) = match prepared {
         Ok(message) => post(context, webhooks, (leased, message)).await,
         Err(Unsendable::Ended(result)) => (result, None),
         Err(Unsendable::Temporary(error)) => return Err(error),
     };
     let now = context.clock.now();
-    let failed_before = leased.delivery.attempts;
-    let asked_for = match result {
-        AttemptResult::Http(status) => asked_delay(status, retry_after, now),
-        _ => None,
-    };
-    let [random] = context.randomness.identifier_bytes::<1>();
-    let verdict = judge(result, failed_before, asked_for, (&webhooks.options.retry_delays, random));
+    let verdict = judge_attempt(context, webhooks, leased, (result, retry_after, at));
     log(leased, result, verdict);
     // Before the result: if the process is killed in between, the delivery ends because its endpoint is disabled.
-    if let Some((row, reason)) = disabling(webhooks, leased, verdict, now) {
+    if let Some(row) = leased.endpoint.as_ref().filter(|row| row.endpoint.state.is_enabled())
+        && let since = row.endpoint.failing_since
+        && let Some(reason) = disabling((result, verdict), since, now, webhooks.options.disable_after)
+    {
         disable(context, row, reason).await?;
     }
     if let AfterAttempt::Ended(status) = after(verdict) {
         // Likewise: the state of the job is written again if its delivery is made again.
         record_in_job(context, leased, status).await?;
     }
+    let failed_before = leased.delivery.attempts;
     let attempts = if result.is_attempt() { failed_before.saturating_add(1) } else { failed_before };
     let stored = DeliveryResult {
         fence: leased.fence,
@@ -74,11 +97,32 @@ pub(super) async fn deliver(
         Verdict::Retry(_) => WebhookOutcome::Retried,
         Verdict::Gone | Verdict::Exhausted => WebhookOutcome::Exhausted,
     });
-    Ok(result.is_attempt().then_some(if verdict == Verdict::Delivered {
-        Answered::Yes
-    } else {
-        Answered::No
-    }))
+    let answered = if verdict == Verdict::Delivered { Answered::Yes } else { Answered::No };
+    let retry_in = match verdict {
+        Verdict::Retry(delay) => Some(delay),
+        _ => None,
+    };
+    Ok(Attempted { answered: result.is_attempt().then_some(answered), retry_in })
+}
+
+/// What follows from a result of an attempt that began at this instant.
+fn judge_attempt(
+    context: &Arc<Context>,
+    webhooks: &Webhooks,
+    leased: &LeasedDelivery,
+    (result, retry_after, at): (AttemptResult, Option<egress::RetryAfter>, Timestamp),
+) -> Verdict {
+    let Delivery { attempts, created_at, next_attempt_at: due_at, .. } = leased.delivery;
+    let asked_for = match result {
+        AttemptResult::Http(status) => asked_delay(status, retry_after, context.clock.now()),
+        _ => None,
+    };
+    let [random] = context.randomness.identifier_bytes::<1>();
+    let delays = &webhooks.options.retry_delays;
+    match judge(result, attempts, asked_for, (delays, random)) {
+        Verdict::Retry(_) if has_waited_for_long(created_at, due_at, at, delays) => Verdict::Exhausted,
+        verdict => verdict,
+    }
 }
 
 async fn post(
@@ -124,25 +168,6 @@ fn health(result: AttemptResult, verdict: Verdict) -> EndpointHealth {
     }
 }
 
-/// The endpoint of a delivery, if it is disabled now, and why.
-fn disabling<'a>(
-    webhooks: &Webhooks,
-    leased: &'a LeasedDelivery,
-    verdict: Verdict,
-    now: Timestamp,
-) -> Option<(&'a EndpointRow, DisabledReason)> {
-    let row = leased.endpoint.as_ref().filter(|row| row.endpoint.state.is_enabled())?;
-    match verdict {
-        Verdict::Gone => Some((row, DisabledReason::Gone)),
-        Verdict::Retry(_) | Verdict::Exhausted => {
-            let since = row.endpoint.failing_since;
-            has_failed_for_long(since, now, webhooks.options.disable_after)
-                .then_some((row, DisabledReason::Failing))
-        }
-        Verdict::Delivered => None,
-    }
-}
-
 /// Disables an endpoint that is still as it was read, and announces that to the others.
 async fn disable(context: &Arc<Context>, row: &EndpointRow, reason: DisabledReason) -> Result<(), Error> {
     let Endpoint { id, account_id, version, .. } = &row.endpoint;
@@ -158,9 +183,15 @@ async fn disable(context: &Arc<Context>, row: &EndpointRow, reason: DisabledReas
     let event =
         context.audit_event(account_id, Actor::Service, Action::DisableWebhookEndpoint, Some(id.to_string()));
     let data = EventData::DisabledEndpoint { id, reason };
+    // A delivery that succeeded meanwhile keeps it enabled.
+    let failing_since = match (reason, row.endpoint.failing_since) {
+        (DisabledReason::Failing, Some(since)) => FailingSince::Still(since),
+        _ => FailingSince::Kept,
+    };
     let update = EndpointUpdate {
         expected_version: *version,
         row: opened.seal(endpoint, &key, &context.randomness)?,
+        failing_since,
         event: context.announce(event, EventType::EndpointDisabled, data),
     };
     if context.store.update_webhook_endpoint(account_id, update).await? == Changed::Yes {
@@ -174,7 +205,8 @@ async fn disable(context: &Arc<Context>, row: &EndpointRow, reason: DisabledReas
     Ok(())
 }
 
-/// The job shows how its own webhook ended.
+/// The job shows how its own webhook ended. A job that cannot be read does not keep its delivery from ending: the receiver would
+/// get the webhook again and again.
 async fn record_in_job(
     context: &Arc<Context>,
     leased: &LeasedDelivery,
@@ -186,7 +218,13 @@ async fn record_in_job(
         DeliveryStatus::Delivered => Webhook::Delivered,
         DeliveryStatus::Waiting | DeliveryStatus::Exhausted => Webhook::Exhausted,
     };
-    crate::uploads::record_webhook(context, (&delivery.account_id, job), webhook).await
+    match crate::uploads::record_webhook(context, (&delivery.account_id, job), webhook).await {
+        Err(error) if !error.is_temporary() => {
+            tracing::error!(%error, %job, "how the webhook of a job ended could not be recorded in the job");
+            Ok(())
+        }
+        recorded => recorded,
+    }
 }
 
 /// The first failure and the last are reported. The span names the delivery.

@@ -9,7 +9,7 @@ use domain::page::PageLimit;
 use domain::secret::Secret;
 use domain::webhook::{Endpoint, EndpointState, EventFilter, EventType};
 use seal::webhook::WebhookSecret;
-use store::{Changed, Counted, EndpointRow, EndpointUpdate, NewEndpoint};
+use store::{Changed, Counted, EndpointRow, EndpointUpdate, FailingSince, NewEndpoint};
 use thiserror::Error as ThisError;
 
 use super::content::EndpointContent;
@@ -68,6 +68,14 @@ pub struct EndpointChange {
     pub description: Option<Option<EndpointDescription>>,
     /// Whether it receives events.
     pub state: Option<EndpointState>,
+}
+
+impl EndpointChange {
+    /// One that is enabled, or gets another URL, has not failed yet. Otherwise attempts decide, also those that end meanwhile.
+    fn failing_since(&self) -> FailingSince {
+        let is_new = self.url.is_some() || self.state == Some(EndpointState::Enabled);
+        if is_new { FailingSince::Cleared } else { FailingSince::Kept }
+    }
 }
 
 /// An endpoint as its account sees it.
@@ -213,7 +221,7 @@ impl App {
         self.service_keys.decode_endpoint_page_key(&caller.account_id, bytes)
     }
 
-    /// Changes an endpoint. One that is enabled, or gets another URL, has not failed yet.
+    /// Changes an endpoint.
     pub async fn update_webhook_endpoint(
         &self,
         caller: &Caller,
@@ -222,16 +230,18 @@ impl App {
     ) -> Result<ShownEndpoint, Error> {
         let action = Action::UpdateWebhookEndpoint;
         let changed = self.change_endpoint(caller, id, action, |endpoint, content| {
-            let EndpointChange { url, events, description, state } = change.clone();
-            if url.is_some() || state == Some(EndpointState::Enabled) {
+            let failing_since = change.failing_since();
+            if failing_since == FailingSince::Cleared {
                 endpoint.failing_since = None;
             }
+            let EndpointChange { url, events, description, state } = change.clone();
             content.url = url.unwrap_or(content.url.clone());
             if let Some(description) = description {
                 content.description = description.map(|description| description.0);
             }
             endpoint.events = events.unwrap_or(endpoint.events);
             endpoint.state = state.unwrap_or(endpoint.state);
+            failing_since
         });
         let changed = changed.await;
         let changed = self.audited(caller, action, Some(id.to_string()), changed).await?;
@@ -250,6 +260,7 @@ impl App {
         let rotated = self.change_endpoint(caller, id, action, |_, content| {
             let replaced = std::mem::replace(&mut content.secret, secret.clone());
             content.previous = Some((replaced, until));
+            FailingSince::Kept
         });
         let rotated = rotated.await;
         let rotated = self.audited(caller, action, Some(id.to_string()), rotated).await?;
@@ -262,7 +273,7 @@ impl App {
         caller: &Caller,
         id: &EndpointId,
         action: Action,
-        change: impl Fn(&mut Endpoint, &mut EndpointContent) + Sync,
+        change: impl Fn(&mut Endpoint, &mut EndpointContent) -> FailingSince + Sync,
     ) -> Result<(Endpoint, EndpointContent), Error> {
         let account = &caller.account_id;
         let key = self.account_key(account).await?;
@@ -272,10 +283,10 @@ impl App {
             let mut content = EndpointContent::open(&row, &key)?.without_expired(now);
             let expected_version = row.endpoint.version;
             let mut endpoint = Endpoint { version: expected_version + 1, updated_at: now, ..row.endpoint };
-            change(&mut endpoint, &mut content);
+            let failing_since = change(&mut endpoint, &mut content);
             let row = content.seal(endpoint.clone(), &key, &self.randomness)?;
             let event = self.audit_event(account, caller.actor.clone(), action, Some(id.to_string()));
-            let update = EndpointUpdate { expected_version, row, event };
+            let update = EndpointUpdate { expected_version, row, failing_since, event };
             if self.store.update_webhook_endpoint(account, update).await? == Changed::Yes {
                 return Ok((endpoint, content));
             }
@@ -315,5 +326,22 @@ impl App {
                 Err(Error::WebhookEndpointDisabled)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_is_enabled_or_gets_another_url_has_not_failed_yet() {
+        let change = EndpointChange::default();
+        assert_eq!(change.failing_since(), FailingSince::Kept);
+        let disabled = EndpointChange { state: Some(EndpointState::Disabled(None)), ..change.clone() };
+        assert_eq!(disabled.failing_since(), FailingSince::Kept);
+        let enabled = EndpointChange { state: Some(EndpointState::Enabled), ..change.clone() };
+        assert_eq!(enabled.failing_since(), FailingSince::Cleared);
+        let moved = EndpointChange { url: Some(Secret::new("https://example.com".to_owned())), ..change };
+        assert_eq!(moved.failing_since(), FailingSince::Cleared);
     }
 }

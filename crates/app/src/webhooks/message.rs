@@ -25,13 +25,19 @@ pub(super) struct Message {
 pub(super) enum Unsendable {
     /// It never will be: the delivery ends with this result.
     Ended(AttemptResult),
-    /// Something that passes, or that an operator fixes.
+    /// The database could not be used.
     Temporary(Error),
 }
 
 impl From<Error> for Unsendable {
+    /// What does not decrypt now never will: without an end, it would be tried again for ever.
     fn from(error: Error) -> Self {
-        Self::Temporary(error)
+        if error.is_temporary() {
+            return Self::Temporary(error);
+        }
+        // The span names the delivery.
+        tracing::error!(%error, "what a webhook needs cannot be read or decrypted: it was damaged, and is not sent");
+        Self::Ended(AttemptResult::Unreadable)
     }
 }
 
@@ -130,4 +136,20 @@ async fn of_job(
 
 fn allowed(webhooks: &Webhooks, url: &str) -> Result<EgressUrl, Unsendable> {
     webhooks.egress.validate(url).map_err(|_| Unsendable::Ended(AttemptResult::NotAllowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_the_database_are_temporary() {
+        for error in [Error::Overloaded, Error::StoreUnavailable("lost".into()), Error::OutcomeUnknown] {
+            assert!(matches!(Unsendable::from(error), Unsendable::Temporary(_)));
+        }
+        let undecryptable = Error::from(seal::CryptoError::Decrypt);
+        assert!(matches!(Unsendable::from(undecryptable), Unsendable::Ended(AttemptResult::Unreadable)));
+        let corrupt = Error::Internal("a column".into());
+        assert!(matches!(Unsendable::from(corrupt), Unsendable::Ended(AttemptResult::Unreadable)));
+    }
 }

@@ -9,21 +9,24 @@ mod deliveries;
 mod endpoints;
 mod job_webhooks;
 mod message;
+mod pace;
 mod presenter;
 mod receivers;
 mod retry;
 mod worker;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::secret::Secret;
 use egress::Egress;
 use seal::webhook::WebhookSecret;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::uploads::Slots;
+use pace::Pace;
 use receivers::Receivers;
 
 pub use deliveries::DeliveryPage;
@@ -45,7 +48,7 @@ pub struct WebhookOptions {
     pub concurrency: usize,
     /// The delays between attempts. After the last one a delivery is exhausted.
     pub retry_delays: Vec<Duration>,
-    /// An endpoint that has failed for this long is disabled.
+    /// An endpoint that has failed for this long is disabled when a delivery to it is exhausted.
     pub disable_after: Duration,
 }
 
@@ -79,6 +82,9 @@ pub(crate) struct Webhooks {
     options: WebhookOptions,
     slots: Arc<Slots>,
     receivers: Arc<Receivers>,
+    pace: Mutex<Pace>,
+    /// An attempt has ended, and the pace may have changed.
+    ended: Notify,
 }
 
 impl Webhooks {
@@ -87,9 +93,15 @@ impl Webhooks {
         Self {
             slots: Slots::new(options.concurrency),
             receivers: Receivers::new(options.concurrency),
+            pace: Mutex::new(Pace::new(Instant::now())),
+            ended: Notify::new(),
             egress,
             options,
         }
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

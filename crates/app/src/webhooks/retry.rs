@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::time::Timestamp;
-use domain::webhook::AttemptResult;
+use domain::webhook::{AttemptResult, DisabledReason};
 use egress::RetryAfter;
 
 /// The receiver does not want any more webhooks.
@@ -12,6 +12,13 @@ const GONE: u16 = 410;
 const BUSY: [u16; 2] = [429, 503];
 /// The longest delay that a receiver can ask for.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+/// How much later than its delays say the last attempt of a delivery may be.
+const LATENESS_MAX: Duration = Duration::from_hours(24);
+
+/// The longest attempt.
+const POST_TIMEOUT: Duration = Duration::from_secs(15);
+/// What is left of a lease for storing the result.
+const WRITE_MARGIN: Duration = Duration::from_secs(5);
 
 /// What follows from an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +66,48 @@ pub(super) fn asked_delay(status: u16, retry_after: Option<RetryAfter>, now: Tim
     Some(delay.min(RETRY_AFTER_MAX))
 }
 
-/// Whether an endpoint whose attempts have failed since then is disabled after another failure.
-pub(super) fn has_failed_for_long(
+/// Whether a delivery ends with its next failure although it has delays left: it is older than all of them and a day together,
+/// because its attempts wait behind others. A receiver that never answers gets one attempt at a time, so that many deliveries to
+/// it would take weeks. When a delivery was requested again is not stored; but only an attempt that waited for longer than its
+/// share of that day counts, so that an old delivery that is made again has all its delays.
+pub(super) fn has_waited_for_long(
+    created_at: Timestamp,
+    due_at: Option<Timestamp>,
+    at: Timestamp,
+    delays: &[Duration],
+) -> bool {
+    let attempts = u32::try_from(delays.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let is_late = due_at.is_some_and(|due_at| due_at.plus(LATENESS_MAX / attempts) < at);
+    is_late && created_at.plus(delays.iter().sum::<Duration>() + LATENESS_MAX) < at
+}
+
+/// Why an endpoint is disabled after an attempt, if it is. One failure of an endpoint that rarely receives something says
+/// little, however long ago the one before it was: only a delivery whose attempts have all failed counts.
+pub(super) fn disabling(
+    (result, verdict): (AttemptResult, Verdict),
     failing_since: Option<Timestamp>,
     now: Timestamp,
     disable_after: Duration,
-) -> bool {
+) -> Option<DisabledReason> {
+    match verdict {
+        Verdict::Gone => Some(DisabledReason::Gone),
+        // What was not sent says nothing about the endpoint.
+        Verdict::Exhausted if result.is_attempt() => {
+            has_failed_for_long(failing_since, now, disable_after).then_some(DisabledReason::Failing)
+        }
+        Verdict::Exhausted | Verdict::Retry(_) | Verdict::Delivered => None,
+    }
+}
+
+/// Whether the attempts at an endpoint have failed for long enough.
+fn has_failed_for_long(failing_since: Option<Timestamp>, now: Timestamp, disable_after: Duration) -> bool {
     failing_since.is_some_and(|since| since.plus(disable_after) <= now)
+}
+
+/// Whether an attempt and its result have time before the lease of the delivery expires; otherwise another worker might send it
+/// at the same time.
+pub(super) fn has_time(lease: Duration, elapsed: Duration) -> bool {
+    lease.saturating_sub(elapsed) >= POST_TIMEOUT + WRITE_MARGIN
 }
 
 #[cfg(test)]
@@ -130,10 +172,39 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_disabled_when_it_has_failed_for_long_enough() {
+    fn an_endpoint_is_disabled_when_a_delivery_is_exhausted_after_it_has_failed_for_long_enough() {
         let (day, now) = (Duration::from_hours(24), Timestamp::from_millis(1_000_000_000));
-        assert!(!has_failed_for_long(None, now, day));
-        assert!(!has_failed_for_long(Some(now.minus(day).plus_seconds(1)), now, day));
-        assert!(has_failed_for_long(Some(now.minus(day)), now, day));
+        let disabled = |verdict, since| disabling((AttemptResult::Http(502), verdict), since, now, day);
+        let long_ago = Some(now.minus(day));
+        assert_eq!(disabled(Verdict::Exhausted, long_ago), Some(DisabledReason::Failing));
+        assert_eq!(disabled(Verdict::Exhausted, Some(now.minus(day).plus_seconds(1))), None);
+        assert_eq!(disabled(Verdict::Exhausted, None), None);
+        assert_eq!(disabled(Verdict::Retry(day), long_ago), None, "one failure of a quiet endpoint");
+        assert_eq!(disabled(Verdict::Delivered, long_ago), None);
+        assert_eq!(disabled(Verdict::Gone, None), Some(DisabledReason::Gone));
+        let unsent = (AttemptResult::NotAllowed, Verdict::Exhausted);
+        assert_eq!(disabling(unsent, long_ago, now, day), None);
+    }
+
+    #[test]
+    fn a_delivery_that_waits_behind_others_ends_a_day_after_its_last_delay() {
+        let (hour, created_at) = (Duration::from_hours(1), Timestamp::from_millis(1_000_000_000));
+        let waited = |due_at: Timestamp, at| has_waited_for_long(created_at, Some(due_at), at, &[hour; 3]);
+        let last = created_at.plus(27 * hour);
+        let after = last.plus_seconds(1);
+        assert!(!waited(created_at, last) && waited(created_at, after));
+        // A quarter of a day for each attempt.
+        assert!(
+            !waited(after.minus(6 * hour), after) && waited(after.minus(6 * hour).plus_seconds(-1), after)
+        );
+        let again = created_at.plus(900 * hour);
+        assert!(!waited(again, again.plus_seconds(9)), "an old one that is made again");
+    }
+
+    #[test]
+    fn a_lease_has_time_for_an_attempt_and_its_result() {
+        let lease = Duration::from_secs(30);
+        assert!(has_time(lease, Duration::from_secs(10)));
+        assert!(!has_time(lease, Duration::from_millis(10_001)) && !has_time(lease, Duration::from_hours(1)));
     }
 }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::differential::{ACCOUNTS, Run, describe};
 use super::samples;
 use super::webhook_samples::{announcement, endpoint, endpoint_id, result, terms, update_of};
-use crate::{AfterAttempt, DeliveryFilter, Expired, NewEndpoint, Store};
+use crate::{AfterAttempt, DeliveryFilter, Expired, FailingSince, NewEndpoint, Store};
 
 /// An operation. Endpoints have few numbers, so that many operations meet the same one.
 #[derive(Debug, Clone)]
@@ -99,6 +99,11 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &WebhookOp) -> St
             event.announcement = Some(announcement(EventType::EndpointDisabled, audience));
             let mut update = update_of(row, run.number, state);
             (update.event, update.expected_version) = (event, row.endpoint.version - behind.min(1));
+            update.failing_since = match (nth % 3, row.endpoint.failing_since) {
+                (0, _) => FailingSince::Cleared,
+                (1, Some(since)) => FailingSince::Still(since.plus_seconds(i64::from(run.number % 2))),
+                _ => FailingSince::Kept,
+            };
             describe(store.update_webhook_endpoint(&account, update).await)
         }
         WebhookOp::Delete { account, nth } => {
@@ -168,7 +173,7 @@ async fn deliver(store: &dyn Store, run: &mut Run, op: &WebhookOp) -> String {
 
 /// The due deliveries of one account: other sequences use the same database.
 async fn due(store: &dyn Store, run: &Run, account: &AccountId) -> Vec<crate::DueDelivery> {
-    let mut due = store.list_due_webhook_deliveries(samples::at(run.second), 3).await.unwrap();
+    let mut due = store.list_due_webhook_deliveries(samples::at(run.second), 3).await.unwrap().due;
     due.retain(|due| due.account_id == *account);
     due
 }

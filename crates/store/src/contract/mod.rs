@@ -180,6 +180,7 @@ contract_suite! {
     webhook_endpoint_cases {
         an_endpoint_is_found_by_its_account_and_listed_in_order,
         an_endpoint_is_replaced_in_the_expected_version_alone,
+        an_update_keeps_or_clears_since_when_an_endpoint_fails,
         a_revoked_key_changes_no_endpoint,
         an_idempotent_request_is_completed_with_its_endpoint,
         deleting_an_account_deletes_its_endpoints_and_deliveries,

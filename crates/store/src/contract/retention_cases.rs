@@ -78,9 +78,14 @@ pub(crate) async fn ended_jobs_are_deleted_in_pieces_when_they_are_old_enough(db
         lease(&*store, account, 5, &terms(0, 2)).await;
         let ended = update(new, 1, completed(), 5);
         write(&*store, crate::JobUpdate { due_in: Some(MINUTE), ..ended }).await;
+        // The same, handed over to a delivery.
+        let new = Job { webhook: Webhook::Waiting { attempts: 0 }, ..job(account, 6, 1) };
+        store.insert_job(account, new_job(new.clone(), 2)).await.unwrap();
+        lease(&*store, account, 6, &terms(0, 2)).await;
+        write(&*store, crate::JobUpdate { due_in: None, ..update(new, 1, completed(), 5) }).await;
     }
-    let before = [1, 1, 100, 100, 100, 100, 100, 100, 100, 100];
-    assert_eq!(keys(db).await, before, "two connections, and four requests of each account");
+    let before = [1, 1, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100];
+    assert_eq!(keys(db).await, before, "two connections, and five requests of each account");
     assert_eq!(store.delete_ended_jobs(&after_a_minute(69, 9)).await.unwrap(), 0);
     let mut deleted = Vec::new();
     while deleted.last() != Some(&0) {
@@ -88,12 +93,12 @@ pub(crate) async fn ended_jobs_are_deleted_in_pieces_when_they_are_old_enough(db
     }
     assert_eq!(deleted, [3, 1, 0]);
     for account in [&one, &two] {
-        assert_eq!(numbers(&*store, account).await, [3, 4, 5]);
+        assert_eq!(numbers(&*store, account).await, [3, 4, 5, 6]);
     }
-    assert_eq!(keys(db).await, [1, 1, 100, 100, 100, 100, 100, 100]);
+    assert_eq!(keys(db).await, [1, 1, 100, 100, 100, 100, 100, 100, 100, 100]);
     assert_eq!(store.delete_ended_jobs(&after_a_minute(73, 9)).await.unwrap(), 2);
-    assert_eq!(numbers(&*store, &one).await, [4, 5]);
-    assert_eq!(keys(db).await, [1, 1, 100, 100, 100, 100]);
+    assert_eq!(numbers(&*store, &one).await, [4, 5, 6]);
+    assert_eq!(keys(db).await, [1, 1, 100, 100, 100, 100, 100, 100]);
 }
 
 pub(crate) async fn a_kept_request_is_wiped_when_it_is_old_enough(db: &TestDatabase) {

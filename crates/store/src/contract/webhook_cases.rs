@@ -124,7 +124,7 @@ pub(crate) async fn an_announcement_reaches_its_audience_and_the_operator(db: &T
     announced.operator_message = Some(announced.message.clone());
     store.insert_audit_event(&one, &unhealthy).await.unwrap();
     assert_eq!(deliveries(&*store, &one).await.len(), 3, "those of the operator are not listed");
-    let due = store.list_due_webhook_deliveries(at(100), 9).await.unwrap();
+    let due = store.list_due_webhook_deliveries(at(100), 9).await.unwrap().due;
     let operators: Vec<_> = due.iter().filter(|due| due.receiver == "operator").collect();
     assert_eq!(operators.len(), 1);
     assert_eq!(operators[0].id.as_str(), format!("{}-operator", unhealthy.id));
@@ -146,7 +146,7 @@ pub(crate) async fn due_deliveries_alternate_between_receivers(db: &TestDatabase
     let other = AuditEvent { at: at(25), ..announcing(&two, 31, EventType::UploadFailed) };
     store.insert_audit_event(&two, &other).await.unwrap();
     let order = async |second, per_receiver| {
-        let due = store.list_due_webhook_deliveries(at(second), per_receiver).await.unwrap();
+        let due = store.list_due_webhook_deliveries(at(second), per_receiver).await.unwrap().due;
         let number = |due: crate::DueDelivery| {
             let receiver = due.receiver.as_bytes().last().copied().unwrap() - b'0';
             (receiver, due.due_at.seconds_after(at(0)))
@@ -160,6 +160,10 @@ pub(crate) async fn due_deliveries_alternate_between_receivers(db: &TestDatabase
     lease(&*store, &one, &first, (0, 40)).await;
     assert_eq!(order(41, 1).await, [(1, 2), (3, 25), (2, 30)], "one that is leased is left out");
     assert_eq!(order(70, 1).await, [(1, 1), (3, 25), (2, 30)], "until its lease expires");
+    let next_in = async |second| store.list_due_webhook_deliveries(at(second), 1).await.unwrap().next_due_in;
+    assert_eq!(next_in(0).await, Some(Duration::from_secs(1)));
+    assert_eq!(next_in(24).await, Some(Duration::from_secs(1)), "of another receiver");
+    assert_eq!((next_in(27).await, next_in(30).await), (Some(Duration::from_secs(3)), None));
 }
 
 pub(crate) async fn a_delivery_has_one_lease_and_its_result_is_stored(db: &TestDatabase) {
@@ -187,6 +191,8 @@ pub(crate) async fn a_delivery_has_one_lease_and_its_result_is_stored(db: &TestD
         store.find_webhook_endpoint(&one, &endpoint_id(1)).await.unwrap().unwrap().endpoint.failing_since
     };
     assert_eq!(failing().await, Some(at(37)));
+    let due = store.list_due_webhook_deliveries(at(97), 9).await.unwrap();
+    assert_eq!((due.due[0].attempts, due.next_due_in), (2, None));
     assert_eq!(store.lease_webhook_delivery(&one, id, &terms(2, 96)).await.unwrap(), None, "not due");
     lease(&*store, &one, &delivery, (2, 97)).await;
     let again = result(3, 98, 500, AfterAttempt::RetryIn(Duration::from_secs(1)));
@@ -201,7 +207,10 @@ pub(crate) async fn a_delivery_has_one_lease_and_its_result_is_stored(db: &TestD
     let found = store.find_webhook_delivery(&one, id).await.unwrap().unwrap();
     assert_eq!((found.status, found.next_attempt_at), (DeliveryStatus::Delivered, None));
     assert_eq!(found.ended_at, Some(at(99)));
-    assert_eq!(store.list_due_webhook_deliveries(at(9_999), 9).await.unwrap(), []);
+    assert_eq!(
+        store.list_due_webhook_deliveries(at(9_999), 9).await.unwrap(),
+        crate::DueDeliveries::default()
+    );
     assert_eq!(store.count_waiting_webhook_deliveries().await.unwrap(), crate::WaitingDeliveries::default());
 }
 

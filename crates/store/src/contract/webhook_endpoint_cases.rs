@@ -4,14 +4,17 @@ use domain::audit::{Actor, AuditEvent};
 use domain::idempotency::{
     IdempotencyKey, Operation, RequestMac, Reservation, ReserveRequest, Reserved, StoredResponse,
 };
-use domain::webhook::{Audience, DisabledReason, EndpointState, EventFilter, EventType};
+use domain::webhook::{Audience, DeliveryStatus, DisabledReason, EndpointState, EventFilter, EventType};
 
 use super::TestDatabase;
 use super::samples::{self, actor, at, event, insert_account, key_row};
 use super::webhook_samples::{
-    announcement, announcing, deliveries, endpoint, endpoint_id, insert_endpoint, update_of,
+    announcement, announcing, deliveries, endpoint, endpoint_id, insert_endpoint, lease, result, update_of,
 };
-use crate::{AccountDeletion, Changed, Completion, Counted, Error, NewEndpoint};
+use crate::{
+    AccountDeletion, AfterAttempt, Changed, Completion, Counted, EndpointUpdate, Error, FailingSince,
+    NewEndpoint,
+};
 
 pub(crate) async fn an_endpoint_is_found_by_its_account_and_listed_in_order(db: &TestDatabase) {
     let store = db.open().await;
@@ -38,8 +41,7 @@ pub(crate) async fn an_endpoint_is_replaced_in_the_expected_version_alone(db: &T
     let store = db.open().await;
     let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
     let row = insert_endpoint(&*store, &one, 1, EventFilter::All).await;
-    let mut update = update_of(&row, 1, EndpointState::Disabled(Some(DisabledReason::Gone)));
-    update.row.endpoint.failing_since = Some(at(7));
+    let update = update_of(&row, 1, EndpointState::Disabled(Some(DisabledReason::Gone)));
     assert_eq!(store.update_webhook_endpoint(&two, update.clone()).await.unwrap(), Changed::No);
     assert_eq!(store.update_webhook_endpoint(&one, update.clone()).await.unwrap(), Changed::Yes);
     assert_eq!(store.find_webhook_endpoint(&one, &endpoint_id(1)).await.unwrap(), Some(update.row.clone()));
@@ -55,6 +57,41 @@ pub(crate) async fn an_endpoint_is_replaced_in_the_expected_version_alone(db: &T
     assert_eq!(store.delete_webhook_endpoint(&one, &endpoint_id(1), &gone).await.unwrap(), Changed::No);
     let events = samples::audited(&*store, &one).await;
     assert_eq!(events.len(), 5, "the account, the insertion, two updates, the deletion");
+}
+
+pub(crate) async fn an_update_keeps_or_clears_since_when_an_endpoint_fails(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    let read = insert_endpoint(&*store, &one, 1, EventFilter::All).await;
+    // An attempt fails after the endpoint was read. The version stays the same.
+    let mark = async |number, second, status| {
+        let event = announcing(&one, number, EventType::UploadFailed);
+        store.insert_audit_event(&one, &event).await.unwrap();
+        let delivery = deliveries(&*store, &one).await.remove(0);
+        lease(&*store, &one, &delivery, (0, second)).await;
+        let ended = result(1, second, status, AfterAttempt::Ended(DeliveryStatus::Exhausted));
+        assert_eq!(store.finish_webhook_delivery(&one, &delivery.id, &ended).await.unwrap(), Changed::Yes);
+    };
+    let found = async || store.find_webhook_endpoint(&one, &endpoint_id(1)).await.unwrap().unwrap().endpoint;
+    mark(1, 10, 500).await;
+    let with =
+        |failing_since, row, number, state| EndpointUpdate { failing_since, ..update_of(row, number, state) };
+    let kept = with(FailingSince::Kept, &read, 1, EndpointState::Enabled);
+    assert_eq!(store.update_webhook_endpoint(&one, kept.clone()).await.unwrap(), Changed::Yes);
+    assert_eq!((found().await.version, found().await.failing_since), (2, Some(at(10))));
+    // It works again, and then fails again: it has not failed since the instant that was read.
+    mark(2, 20, 200).await;
+    let disabled = EndpointState::Disabled(Some(DisabledReason::Failing));
+    let failing = |number, second| with(FailingSince::Still(at(second)), &kept.row, number, disabled);
+    assert_eq!(store.update_webhook_endpoint(&one, failing(2, 10)).await.unwrap(), Changed::No);
+    mark(3, 30, 500).await;
+    assert_eq!(store.update_webhook_endpoint(&one, failing(3, 10)).await.unwrap(), Changed::No);
+    assert_eq!(found().await.state, EndpointState::Enabled);
+    assert_eq!(store.update_webhook_endpoint(&one, failing(4, 30)).await.unwrap(), Changed::Yes);
+    assert_eq!((found().await.state, found().await.failing_since), (disabled, Some(at(30))));
+    let cleared = with(FailingSince::Cleared, &failing(4, 30).row, 5, EndpointState::Enabled);
+    assert_eq!(store.update_webhook_endpoint(&one, cleared).await.unwrap(), Changed::Yes);
+    assert_eq!(found().await.failing_since, None);
 }
 
 pub(crate) async fn a_revoked_key_changes_no_endpoint(db: &TestDatabase) {

@@ -13,7 +13,7 @@ use super::job_samples::sealed;
 use super::samples::{at, event};
 use crate::{
     AfterAttempt, DeliveryFilter, DeliveryResult, DeliveryTerms, EndpointHealth, EndpointRow, EndpointUpdate,
-    LeasedDelivery, NewEndpoint, Store,
+    FailingSince, LeasedDelivery, NewEndpoint, Store,
 };
 
 pub(crate) fn endpoint_id(number: u32) -> EndpointId {
@@ -55,6 +55,7 @@ pub(crate) fn update_of(row: &EndpointRow, number: u32, state: EndpointState) ->
     EndpointUpdate {
         expected_version: row.endpoint.version,
         row: EndpointRow { endpoint, sealed: sealed(u8::try_from(200 + number % 50).unwrap()) },
+        failing_since: FailingSince::Kept,
         event: AuditEvent { action: Action::UpdateWebhookEndpoint, ..event },
     }
 }

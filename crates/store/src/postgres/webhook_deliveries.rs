@@ -1,5 +1,7 @@
 //! The deliveries of webhooks, by the database's clock.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, DeliveryId};
@@ -20,8 +22,8 @@ use crate::delivery_rows::{DeliveryColumns, attempt_columns};
 use crate::sql::statement;
 use crate::webhooks::order_due_deliveries;
 use crate::{
-    AfterAttempt, Changed, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, EndpointHealth, Error,
-    LeasedDelivery, StoredMessage, WaitingDeliveries, WebhookDeliveries,
+    AfterAttempt, Changed, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDeliveries, DueDelivery,
+    EndpointHealth, Error, LeasedDelivery, StoredMessage, WaitingDeliveries, WebhookDeliveries,
 };
 
 const SQL: &str = include_str!("sql/webhook_deliveries.sql");
@@ -48,10 +50,18 @@ impl WebhookDeliveries for Postgres {
         &self,
         now: Timestamp,
         per_receiver: u32,
-    ) -> Result<Vec<DueDelivery>, Error> {
+    ) -> Result<DueDeliveries, Error> {
         let parameters: Parameters<'_> =
             &[("now", &self.clock.or_the_servers(now)), ("limit", &i64::from(per_receiver))];
-        self.read(LIST_DUE, parameters, due_from).await.map(order_due_deliveries)
+        let mut found = DueDeliveries::default();
+        for row in self.read(LIST_DUE, parameters, due_from).await? {
+            match row {
+                DueRow::Due(due) => found.due.push(due),
+                DueRow::NextIn(next) => found.next_due_in = next,
+            }
+        }
+        found.due = order_due_deliveries(found.due);
+        Ok(found)
     }
 
     async fn lease_webhook_delivery(
@@ -122,14 +132,25 @@ impl WebhookDeliveries for Postgres {
     }
 }
 
-fn due_from(row: &Row) -> Result<DueDelivery, PgError> {
-    Ok(DueDelivery {
-        account_id: AccountId::from_stored(rows::get(row, "account_id")?),
+/// A row of the statement that lists due deliveries.
+enum DueRow {
+    Due(DueDelivery),
+    NextIn(Option<Duration>),
+}
+
+fn due_from(row: &Row) -> Result<DueRow, PgError> {
+    let Some(account_id) = rows::get::<Option<String>>(row, "account_id")? else {
+        let micros: Option<i64> = rows::get(row, "next_due_in")?;
+        return Ok(DueRow::NextIn(micros.map(|micros| Duration::from_micros(micros.unsigned_abs()))));
+    };
+    Ok(DueRow::Due(DueDelivery {
+        account_id: AccountId::from_stored(account_id),
         id: DeliveryId::from_stored(rows::get(row, "delivery_id")?),
         receiver: rows::get(row, "receiver")?,
         fence: rows::count(row, "fence")?,
+        attempts: u32::try_from(rows::count(row, "attempts")?).map_err(|_| rows::impossible("attempts"))?,
         due_at: rows::instant(row, "due_at")?,
-    })
+    }))
 }
 
 fn delivery_from(row: &Row) -> Result<Delivery, PgError> {

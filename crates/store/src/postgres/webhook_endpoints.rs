@@ -17,7 +17,7 @@ use super::writes::SingleWrite;
 use super::{Postgres, jobs, rows};
 use crate::delivery_rows::EndpointColumns;
 use crate::sql::statement;
-use crate::{Changed, EndpointRow, EndpointUpdate, Error, NewEndpoint, WebhookEndpoints};
+use crate::{Changed, EndpointRow, EndpointUpdate, Error, FailingSince, NewEndpoint, WebhookEndpoints};
 
 const SQL: &str = include_str!("sql/webhook_endpoints.sql");
 pub(super) const FIND: &str = statement(SQL, "find_webhook_endpoint");
@@ -100,14 +100,13 @@ struct EndpointParameters<'a> {
     events: Option<i64>,
     is_enabled: bool,
     disabled_reason: Option<&'static str>,
-    failing_since: Option<i64>,
     wrapped_key: &'a [u8],
     envelope: &'a [u8],
 }
 
 impl<'a> EndpointParameters<'a> {
     fn of(row: &'a EndpointRow) -> Self {
-        let Endpoint { id, updated_at, version, events, state, failing_since, .. } = &row.endpoint;
+        let Endpoint { id, updated_at, version, events, state, .. } = &row.endpoint;
         Self {
             id: id.as_str(),
             updated_at: updated_at.as_micros(),
@@ -115,7 +114,6 @@ impl<'a> EndpointParameters<'a> {
             events: events.to_stored(),
             is_enabled: state.is_enabled(),
             disabled_reason: state.disabled_reason().map(DisabledReason::as_str),
-            failing_since: failing_since.map(Timestamp::as_micros),
             wrapped_key: row.sealed.sealing_key.0.as_slice(),
             envelope: &row.sealed.envelope,
         }
@@ -123,14 +121,13 @@ impl<'a> EndpointParameters<'a> {
 
     /// These, and the statement's own.
     fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
-        let columns: [Named<'p>; 9] = [
+        let columns: [Named<'p>; 8] = [
             ("endpoint_id", &self.id),
             ("updated_at", &self.updated_at),
             ("version", &self.version),
             ("events", &self.events),
             ("is_enabled", &self.is_enabled),
             ("disabled_reason", &self.disabled_reason),
-            ("failing_since", &self.failing_since),
             ("wrapped_key", &self.wrapped_key),
             ("envelope", &self.envelope),
         ];
@@ -158,6 +155,7 @@ impl SingleWrite for InsertEndpoint {
             ("account_id", &account.as_str()),
             ("now", &clock.or_the_servers(new.event.at)),
             ("created_at", &new.row.endpoint.created_at.as_micros()),
+            ("failing_since", &new.row.endpoint.failing_since.map(Timestamp::as_micros)),
         ];
         let columns = EndpointParameters::of(&new.row);
         let completion = CompletionParameters::of(new.completion.as_ref(), *clock);
@@ -195,6 +193,8 @@ impl SingleWrite for UpdateEndpoint {
             ("account_id", &account.as_str()),
             ("now", &clock.or_the_servers(update.event.at)),
             ("expected_version", &rows::stored_count(update.expected_version)),
+            ("clears_failing", &(update.failing_since == FailingSince::Cleared)),
+            ("expected_failing_since", &update.failing_since.expected().map(Timestamp::as_micros)),
         ];
         let columns = EndpointParameters::of(&update.row);
         let event = EventParameters::of(&update.event);

@@ -1,5 +1,7 @@
 //! The deliveries of webhooks, and announcing events to endpoints. All instants are the caller's.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, DeliveryId};
@@ -16,8 +18,8 @@ use crate::delivery_rows::{DeliveryColumns, attempt_columns};
 use crate::sql::statement;
 use crate::webhooks::{announced_rows, order_due_deliveries};
 use crate::{
-    AfterAttempt, Changed, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDelivery, Error, LeasedDelivery,
-    NewJobDelivery, StoredMessage, WaitingDeliveries, WebhookDeliveries,
+    AfterAttempt, Changed, DeliveryFilter, DeliveryResult, DeliveryTerms, DueDeliveries, DueDelivery, Error,
+    LeasedDelivery, NewJobDelivery, StoredMessage, WaitingDeliveries, WebhookDeliveries,
 };
 
 const SQL: &str = include_str!("sql/webhook_deliveries.sql");
@@ -29,6 +31,7 @@ const DELETE_SECRET: &str = statement(SQL, "delete_delivery_secret");
 const FIND_SECRET: &str = statement(SQL, "find_delivery_secret");
 const FIND_NEXT_RECEIVER: &str = statement(SQL, "find_next_receiver");
 const LIST_DUE: &str = statement(SQL, "list_due_deliveries_of_receiver");
+const FIND_NEXT_DUE: &str = statement(SQL, "find_next_due_of_receiver");
 const LEASE: &str = statement(SQL, "lease_delivery");
 const FIND_LEASED: &str = statement(SQL, "find_leased_delivery");
 const FINISH: &str = statement(SQL, "finish_delivery");
@@ -53,8 +56,10 @@ impl WebhookDeliveries for Sqlite {
         &self,
         now: Timestamp,
         per_receiver: u32,
-    ) -> Result<Vec<DueDelivery>, Error> {
-        self.readers.read(|database| list_due(database, now, per_receiver)).map(order_due_deliveries)
+    ) -> Result<DueDeliveries, Error> {
+        let mut found = self.readers.read(|database| list_due(database, now, per_receiver))?;
+        found.due = order_due_deliveries(found.due);
+        Ok(found)
     }
 
     async fn lease_webhook_delivery(
@@ -195,8 +200,8 @@ fn insert_test(database: &Connection, account: &AccountId, event: &AuditEvent) -
 }
 
 /// Each receiver costs a few seeks in the index, however many deliveries wait for it.
-fn list_due(database: &Connection, now: Timestamp, per_receiver: u32) -> rusqlite::Result<Vec<DueDelivery>> {
-    let mut due = Vec::new();
+fn list_due(database: &Connection, now: Timestamp, per_receiver: u32) -> rusqlite::Result<DueDeliveries> {
+    let (mut due, mut next_due_at) = (Vec::new(), None::<Timestamp>);
     let mut found = next_receiver(database, "", "")?;
     while let Some((account, receiver)) = found {
         let parameters = named_params! {
@@ -211,12 +216,20 @@ fn list_due(database: &Connection, now: Timestamp, per_receiver: u32) -> rusqlit
                 id: DeliveryId::from_stored(row.get("delivery_id")?),
                 receiver: receiver.clone(),
                 fence: row.get("fence")?,
+                attempts: row.get("attempts")?,
                 due_at: rows::instant(row, "due_at")?,
             })
         })?);
+        let parameters =
+            named_params! { ":account_id": account, ":receiver": receiver, ":now": now.as_micros() };
+        let next = statements::find(database, FIND_NEXT_DUE, parameters, |row| rows::instant(row, "due_at"))?;
+        next_due_at = next_due_at.into_iter().chain(next).min();
         found = next_receiver(database, &account, &receiver)?;
     }
-    Ok(due)
+    Ok(DueDeliveries {
+        due,
+        next_due_in: next_due_at.map(|at| Duration::from_micros(at.as_micros().abs_diff(now.as_micros()))),
+    })
 }
 
 fn next_receiver(

@@ -13,7 +13,9 @@ use super::writer::WriteResult;
 use super::{Sqlite, api_keys, audit_events, idempotency_records, rows, sealing_keys, statements};
 use crate::delivery_rows::EndpointColumns;
 use crate::sql::statement;
-use crate::{Changed, EndpointHealth, EndpointRow, EndpointUpdate, Error, NewEndpoint, WebhookEndpoints};
+use crate::{
+    Changed, EndpointHealth, EndpointRow, EndpointUpdate, Error, FailingSince, NewEndpoint, WebhookEndpoints,
+};
 
 const SQL: &str = include_str!("sql/webhook_endpoints.sql");
 const FIND: &str = statement(SQL, "find_webhook_endpoint");
@@ -120,16 +122,17 @@ fn insert(database: &Connection, account: &AccountId, new: &NewEndpoint) -> Writ
 }
 
 fn replace(database: &Connection, account: &AccountId, update: &EndpointUpdate) -> WriteResult<Changed> {
-    let EndpointUpdate { expected_version, row, event } = update;
+    let EndpointUpdate { expected_version, row, failing_since, event } = update;
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
     let id = &row.endpoint.id;
-    let Some((version, old_key)) = find_guarded(database, account, id)? else { return Ok(Ok(Changed::No)) };
-    if version != *expected_version {
+    let Some(found) = find_guarded(database, account, id)? else { return Ok(Ok(Changed::No)) };
+    let is_expected = failing_since.expected().is_none_or(|since| found.failing_since == Some(since));
+    if found.version != *expected_version || !is_expected {
         return Ok(Ok(Changed::No));
     }
-    sealing_keys::wipe(database, old_key)?;
+    sealing_keys::wipe(database, found.sealing_key_id)?;
     let sealing_key_id = sealing_keys::insert(database, &row.sealed.sealing_key)?;
     statements::execute(
         database,
@@ -142,7 +145,7 @@ fn replace(database: &Connection, account: &AccountId, update: &EndpointUpdate) 
             ":events": row.endpoint.events.to_stored(),
             ":is_enabled": row.endpoint.state.is_enabled(),
             ":disabled_reason": row.endpoint.state.disabled_reason().map(DisabledReason::as_str),
-            ":failing_since": row.endpoint.failing_since.map(Timestamp::as_micros),
+            ":clears_failing": *failing_since == FailingSince::Cleared,
             ":sealing_key_id": sealing_key_id,
             ":envelope": row.sealed.envelope,
         },
@@ -160,24 +163,34 @@ fn delete(
     if !api_keys::is_actor_active(database, event)? {
         return Ok(Err(Error::KeyNotActive));
     }
-    let Some((_, sealing_key_id)) = find_guarded(database, account, id)? else {
-        return Ok(Ok(Changed::No));
-    };
-    sealing_keys::wipe(database, sealing_key_id)?;
+    let Some(found) = find_guarded(database, account, id)? else { return Ok(Ok(Changed::No)) };
+    sealing_keys::wipe(database, found.sealing_key_id)?;
     let key = named_params! { ":account_id": account.as_str(), ":endpoint_id": id.as_str() };
     statements::execute(database, DELETE, key)?;
     audit_events::insert(database, account, event)?;
     Ok(Ok(Changed::Yes))
 }
 
-/// The version and the number of the sealing key.
+/// What the writes compare, and the number of the sealing key.
+struct Guarded {
+    version: u64,
+    failing_since: Option<Timestamp>,
+    sealing_key_id: i64,
+}
+
 fn find_guarded(
     database: &Connection,
     account: &AccountId,
     id: &EndpointId,
-) -> rusqlite::Result<Option<(u64, i64)>> {
+) -> rusqlite::Result<Option<Guarded>> {
     let key = named_params! { ":account_id": account.as_str(), ":endpoint_id": id.as_str() };
-    statements::find(database, FIND_GUARDED, key, |row| Ok((row.get("version")?, row.get("sealing_key_id")?)))
+    statements::find(database, FIND_GUARDED, key, |row| {
+        Ok(Guarded {
+            version: row.get("version")?,
+            failing_since: rows::optional_instant(row, "failing_since")?,
+            sealing_key_id: row.get("sealing_key_id")?,
+        })
+    })
 }
 
 /// Records what an attempt that began at this instant says about its endpoint.

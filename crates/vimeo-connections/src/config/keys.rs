@@ -231,7 +231,7 @@ pub(crate) const KEYS: &[Key] = &[
         "uploads.webhook_concurrency",
         Kind::Number { least: 1, most: 10_000 },
         "16",
-        "Concurrent webhook deliveries on this node, in addition to uploads; at most 4 to one receiver of an account.",
+        "Concurrent webhook deliveries on this node, in addition to uploads; at most 4 to one receiver of an account. Receivers that fail take at most half of them, and a quarter is left to those that have answered well.",
     ),
     key(
         "uploads.chunk_mebibytes",

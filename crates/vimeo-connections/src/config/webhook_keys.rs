@@ -8,13 +8,13 @@ pub(super) const WEBHOOKS: &[Key] = &[
         "webhooks.retry_delays_seconds",
         Kind::List,
         "5,60,300,1800,3600,7200,14400,28800,36000,43200,57600,66000",
-        "Delays between the attempts of a webhook, each from 1 to 604800 seconds and varied by a tenth; at most 32. After the last one no attempt follows: with the defaults after three days. A `Retry-After` of the receiver makes a delay longer, up to a day.",
+        "Delays between the attempts of a webhook, each from 1 to 604800 seconds and varied by a tenth; at most 32. After the last one no attempt follows: with the defaults after three days. A `Retry-After` of the receiver makes a delay longer, up to a day. A delivery that waits behind others, until it is a day older than the sum of the delays, ends at its next failure.",
     ),
     key(
         "webhooks.disable_after_seconds",
         Kind::Number { least: 1, most: 31_536_000 },
         "432000",
-        "An endpoint whose deliveries have failed for this long, without one success, is disabled at the next failure. The default is five days.",
+        "An endpoint that has failed for this long, without one success, is disabled when the next of its deliveries is exhausted. The default is five days.",
     ),
     secret(
         "webhooks.operator_url",

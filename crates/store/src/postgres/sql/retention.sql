@@ -36,6 +36,7 @@ WITH clock AS (
     CROSS JOIN clock
     WHERE j.due_at IS NULL
         AND j.updated_at <= clock.until
+        AND j.webhook <> 'waiting'
     ORDER BY j.updated_at
     LIMIT :limit
 )
@@ -45,6 +46,7 @@ WHERE j.account_id = ended.account_id
     AND j.job_id = ended.job_id
     AND j.due_at IS NULL
     AND j.updated_at <= ended.until
+    AND j.webhook <> 'waiting'
 RETURNING j.account_id, j.job_id;
 
 -- name: delete_secrets_of_ended_jobs

@@ -69,7 +69,7 @@ FROM target;
 
 -- name: list_due_deliveries
 -- At most :limit of each receiver, in the order of the receivers. A loose scan of the index finds these, so that the deliveries
--- that wait behind the first ones cost nothing.
+-- that wait behind the first ones cost nothing. The last row says in how many microseconds the next delivery is due.
 WITH RECURSIVE clock AS (
     SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
 ), receivers AS (
@@ -89,11 +89,11 @@ WITH RECURSIVE clock AS (
         ORDER BY d.account_id, d.receiver
         LIMIT 1) AS next
 )
-SELECT due.account_id, due.delivery_id, due.receiver, due.fence, due.due_at
+SELECT due.account_id, due.delivery_id, due.receiver, due.fence, due.attempts, due.due_at, NULL::bigint AS next_due_in
 FROM clock
 CROSS JOIN receivers
 CROSS JOIN LATERAL (
-    SELECT d.account_id, d.delivery_id, d.receiver, d.fence, d.due_at
+    SELECT d.account_id, d.delivery_id, d.receiver, d.fence, d.attempts, d.due_at
     FROM webhook_deliveries AS d
     WHERE d.account_id = receivers.account_id
         AND d.receiver = receivers.receiver
@@ -101,7 +101,19 @@ CROSS JOIN LATERAL (
         AND (d.lease_until IS NULL OR d.lease_until <= clock.now)
     ORDER BY d.due_at, d.delivery_id
     LIMIT :limit) AS due
-ORDER BY due.account_id, due.receiver, due.due_at, due.delivery_id;
+UNION ALL
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, min(next.due_at - clock.now)
+FROM clock
+CROSS JOIN receivers
+CROSS JOIN LATERAL (
+    SELECT d.due_at
+    FROM webhook_deliveries AS d
+    WHERE d.account_id = receivers.account_id
+        AND d.receiver = receivers.receiver
+        AND d.due_at > clock.now
+    ORDER BY d.due_at
+    LIMIT 1) AS next
+ORDER BY account_id, receiver, due_at, delivery_id;
 
 -- name: lease_delivery
 WITH clock AS (

@@ -84,6 +84,7 @@ SELECT is_active, is_held
 FROM checks;
 
 -- name: update_webhook_endpoint
+-- :expected_failing_since is NULL if the update does not depend on it.
 WITH clock AS (
     SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
 ), active AS (
@@ -107,13 +108,14 @@ WITH clock AS (
         events = :events,
         is_enabled = :is_enabled,
         disabled_reason = :disabled_reason,
-        failing_since = :failing_since,
+        failing_since = CASE WHEN NOT :clears_failing::boolean THEN e.failing_since END,
         wrapped_key = :wrapped_key,
         envelope = :envelope
     FROM active
     WHERE e.account_id = :account_id
         AND e.endpoint_id = :endpoint_id
         AND e.version = :expected_version
+        AND (:expected_failing_since::bigint IS NULL OR e.failing_since = :expected_failing_since::bigint)
     RETURNING e.account_id
 ), logged AS (
     INSERT INTO audit_events (

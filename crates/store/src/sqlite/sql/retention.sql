@@ -26,6 +26,7 @@ WHERE sealing_key_id IN (
         FROM jobs
         WHERE due_at IS NULL
             AND updated_at <= :until
+            AND webhook <> 'waiting'
         ORDER BY updated_at, rowid
         LIMIT :limit) AS j
     CROSS JOIN job_secrets AS s
@@ -41,6 +42,7 @@ WHERE rowid IN (
         FROM jobs
         WHERE due_at IS NULL
             AND updated_at <= :until
+            AND webhook <> 'waiting'
         ORDER BY updated_at, rowid
         LIMIT :limit) AS j
     CROSS JOIN job_secrets AS s
@@ -54,6 +56,7 @@ WHERE rowid IN (
     FROM jobs
     WHERE due_at IS NULL
         AND updated_at <= :until
+        AND webhook <> 'waiting'
     ORDER BY updated_at, rowid
     LIMIT :limit);
 

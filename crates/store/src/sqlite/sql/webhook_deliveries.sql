@@ -73,7 +73,7 @@ ORDER BY account_id, receiver
 LIMIT 1;
 
 -- name: list_due_deliveries_of_receiver
-SELECT delivery_id, fence, due_at
+SELECT delivery_id, fence, attempts, due_at
 FROM webhook_deliveries
 WHERE account_id = :account_id
     AND receiver = :receiver
@@ -81,6 +81,15 @@ WHERE account_id = :account_id
     AND (lease_until IS NULL OR lease_until <= :now)
 ORDER BY due_at, delivery_id
 LIMIT :limit;
+
+-- name: find_next_due_of_receiver
+SELECT due_at
+FROM webhook_deliveries
+WHERE account_id = :account_id
+    AND receiver = :receiver
+    AND due_at > :now
+ORDER BY due_at
+LIMIT 1;
 
 -- name: lease_delivery
 UPDATE webhook_deliveries SET

@@ -21,7 +21,7 @@ ORDER BY endpoint_id
 LIMIT :limit;
 
 -- name: find_guarded_endpoint_columns
-SELECT version, sealing_key_id
+SELECT version, failing_since, sealing_key_id
 FROM webhook_endpoints
 WHERE account_id = :account_id
     AND endpoint_id = :endpoint_id;
@@ -41,7 +41,7 @@ UPDATE webhook_endpoints SET
     events = :events,
     is_enabled = :is_enabled,
     disabled_reason = :disabled_reason,
-    failing_since = :failing_since,
+    failing_since = CASE WHEN NOT :clears_failing THEN failing_since END,
     sealing_key_id = :sealing_key_id,
     envelope = :envelope
 WHERE account_id = :account_id

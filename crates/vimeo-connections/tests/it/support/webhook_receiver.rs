@@ -59,15 +59,17 @@ pub(crate) struct Received {
     pub(crate) reaction: Reaction,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// What follows at each path; the last one is repeated.
     scripts: HashMap<String, VecDeque<Reaction>>,
     received: HashMap<String, Vec<Received>>,
+    /// Requests without a response that the client has given up.
+    silent_ended: usize,
 }
 
 /// The receiver; it ends with the test's runtime.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct ScriptedReceiver {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -102,6 +104,11 @@ impl ScriptedReceiver {
         self.state.lock().unwrap().received.get(path).cloned().unwrap_or_default()
     }
 
+    /// How many requests without a response the clients have given up.
+    pub(crate) fn silent_ended(&self) -> usize {
+        self.state.lock().unwrap().silent_ended
+    }
+
     /// Waits until a path has received this many.
     pub(crate) async fn wait_for(&self, path: &str, count: usize) -> Vec<Received> {
         let started = std::time::Instant::now();
@@ -130,6 +137,9 @@ impl ScriptedReceiver {
             reaction
         };
         react(&mut stream, reaction).await;
+        if matches!(reaction, Reaction::Silent) {
+            self.state.lock().unwrap().silent_ended += 1;
+        }
     }
 }
 

@@ -45,14 +45,28 @@ async fn an_endpoint_that_fails_for_too_long_is_disabled() {
     until("a success", async || items(&env, &failed).await.is_empty()).await;
     assert_eq!(env.get(&path(&created)).await.json().get("failingSinceDate"), None, "a success ends it");
     failing.answer(500);
-    // While the first delivery is exhausted, the second one still fails.
+    // When the second of them is exhausted, the endpoint has failed for long enough.
     env.post(&env.valid_body("d")).await;
-    let sent = failing.received().len();
-    failing.wait_for(sent + 2).await;
+    tokio::time::sleep(std::time::Duration::from_millis(3_500)).await;
     env.post(&env.valid_body("e")).await;
     until_disabled(&env, &created, "failing").await;
     let message = other.wait_for(1).await.remove(0);
     assert_eq!(message.json()["data"]["reason"], "failing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_failure_of_a_quiet_endpoint_that_failed_long_ago_does_not_disable_it() {
+    let env = env_with("webhooks.disable_after_seconds = 1\n").await;
+    let receiver = Receiver::start(500).await;
+    let created = create(&env, &json!({"url": receiver.url, "events": ["connection.created"]})).await;
+    env.post(&env.valid_body("c")).await;
+    // The third failure comes when it has failed for longer than a second.
+    receiver.wait_for(3).await;
+    receiver.answer(204);
+    let waiting = format!("{}/deliveries?status=waiting", path(&created));
+    until("a success", async || items(&env, &waiting).await.is_empty()).await;
+    let endpoint = env.get(&path(&created)).await.json();
+    assert_eq!((&endpoint["enabled"], endpoint.get("failingSinceDate")), (&json!(true), None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
