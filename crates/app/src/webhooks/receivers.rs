@@ -236,7 +236,7 @@ mod tests {
         assert!(start(2).is_none());
         first.record(Answered::Yes);
         drop(first);
-        assert_eq!((1..9).filter_map(|number| start(number)).collect::<Vec<_>>().len(), PER_RECEIVER);
+        assert_eq!((1..9).filter_map(start).collect::<Vec<_>>().len(), PER_RECEIVER);
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl App {
     ) -> Vec<DueDelivery> {
         let mut left = Vec::new();
         let mut found = std::mem::take(&mut listed.due).into_iter();
-        while let Some(due) = found.next() {
+        for due in found.by_ref() {
             if stopping.is_cancelled() || webhooks.slots.free() == 0 {
                 left.push(due);
                 break;
