@@ -67,9 +67,9 @@ async fn public_libraries_verify_signatures_also_during_a_rotation() {
     receiver.wait_for("/hook", 2).await;
     let third = rotate().await;
     env.env.connect("after two").await;
-    let received = receiver.wait_for("/hook", 3).await;
+    let webhooks = receiver.wait_for("/hook", 3).await;
     let stranger = format!("whsec_{}", "A".repeat(32));
-    let (before, one, two) = (&received[0].message, &received[1].message, &received[2].message);
+    let (before, one, two) = (&webhooks[0].message, &webhooks[1].message, &webhooks[2].message);
     let tampered = Message { body: two.body.replace("after two", "after ten"), ..two.clone() };
     let old = Message {
         headers: two
