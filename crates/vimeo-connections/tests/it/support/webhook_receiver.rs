@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 
 use crate::support::uploads::WAIT_LIMIT;
 use crate::support::webhooks::Message;
@@ -82,11 +83,12 @@ impl ScriptedReceiver {
         let (address, state) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(State::default())));
         let receiver = Self { address, state };
         let serving = receiver.clone();
-        tokio::spawn(async move {
+        let tasks = TaskTracker::new();
+        tasks.clone().spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
                 let receiver = serving.clone();
-                tokio::spawn(async move { receiver.serve(stream).await });
+                tasks.spawn(async move { receiver.serve(stream).await });
             }
         });
         receiver
