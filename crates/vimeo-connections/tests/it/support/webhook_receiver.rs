@@ -77,7 +77,6 @@ pub(crate) struct ScriptedReceiver {
 }
 
 impl ScriptedReceiver {
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, state) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(State::default())));
