@@ -118,7 +118,7 @@ impl App {
         let completion = complete(&connection);
         let health = self.new_health(verified, created_at);
         let new = NewConnection { connection: connection.clone(), sealed, health, event, completion };
-        self.store.insert_connection(account, new).await.map_err(of_connection)?;
+        self.announced(self.store.insert_connection(account, new).await).map_err(of_connection)?;
         Ok(connection)
     }
 
@@ -230,7 +230,7 @@ impl App {
         if verified.is_some() || before.availability != connection.availability {
             self.schedule_check(account, id).await?;
         }
-        match self.store.update_connection(account, update).await {
+        match self.announced(self.store.update_connection(account, update).await) {
             Ok(()) => {
                 self.renew_health(&connection, verified).await;
                 if before.availability == Availability::Disabled {
@@ -304,8 +304,7 @@ impl App {
             let data = EventData::Connection(&connection);
             event = self.announce(event, EventType::ConnectionDeleted, data);
         }
-        self.store.delete_connection(account, id, &event).await?;
-        Ok(())
+        Ok(self.announced(self.store.delete_connection(account, id, &event).await).map(drop)?)
     }
 
     /// Compares a draft's credentials with those of the stored connection of the same name; `None` if there is none.

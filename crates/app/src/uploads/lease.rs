@@ -154,7 +154,9 @@ pub(super) async fn write(
     mut update: JobUpdate,
 ) -> Result<Changed, store::Error> {
     update.row_mac = context.mac_job(&update.job);
-    context.store.update_job(account, update).await
+    let is_announced = update.event.as_ref().is_some_and(|event| event.announcement.is_some());
+    let written = context.store.update_job(account, update).await;
+    if is_announced { context.announced(written) } else { written }
 }
 
 impl JobLease {

@@ -94,7 +94,13 @@ impl Context {
         AuditEvent { announcement: Some(announcement), ..event }
     }
 
-    /// The same for the operator's endpoint too, if there is one. It learns the account.
+    /// Wakes the worker after the write of an event that was announced; returns what was written.
+    pub(crate) fn announced<T>(&self, written: T) -> T {
+        self.announcer.wakeup.notify_one();
+        written
+    }
+
+    /// The same as [`Self::announce`], for the operator's endpoint too, if there is one. It learns the account.
     pub(crate) fn announce_to_operator(
         &self,
         event: AuditEvent,
