@@ -241,7 +241,7 @@ pub(crate) async fn an_update_sets_the_lease_and_when_the_job_is_due(db: &TestDa
     assert_eq!(store.lease_job(&one, &job_id(1), &terms(2, 100_000)).await.unwrap(), None);
 }
 
-/// An upload that has started goes on while its connection is unhealthy.
+/// An upload that has started continues while its connection is unhealthy.
 pub(crate) async fn uploads_of_a_connection_are_put_off_by_whether_they_have_started(db: &TestDatabase) {
     let store = db.open().await;
     let one = insert_account(&*store, 1).await;
