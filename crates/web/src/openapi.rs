@@ -338,6 +338,7 @@ fn problem_schema() -> Value {
             },
             "currentVersion": { "type": "integer", "minimum": 1, "description": "The connection's current version." },
             "jobId": { "type": "string", "format": "uuid", "description": "The job that repeats the one in the request, or the job of an upload that has ended." },
+            "problem": { "$ref": "#/components/schemas/HealthProblem" },
             "limit": { "type": "string", "description": "The limit that is reached." },
             "value": { "type": "integer", "minimum": 1, "description": "The value of that limit." },
             "checks": {

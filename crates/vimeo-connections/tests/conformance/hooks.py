@@ -35,11 +35,15 @@ NAMES = st.text(NAME_CHARACTERS, min_size=1, max_size=100).filter(
 schemathesis.openapi.format("connection-name", NAMES)
 # Names of API keys may have more characters; none of these is refused.
 schemathesis.openapi.format("label", NAMES)
+schemathesis.openapi.format("description-line", NAMES)
 
 # The first page: no key at all, or the documented sample. Keys of other pages come from answers.
 schemathesis.openapi.format("page-key", st.sampled_from(["", "eyJsYXN0RXZhbHVhdGVkS2V5Ijp7fX0="]))
 
 schemathesis.openapi.format("public-url", st.sampled_from(["https://media.example.com/film.mp4", "https://a.example/b?c=d"]))
+
+# Identifiers have a time in them. An endpoint that does not exist has no deliveries.
+schemathesis.openapi.format("webhook-endpoint-id", st.just("whe_20260131090500042k3v9x0q2m7t1b8z"))
 
 
 # The connection of the path may be named again. What is made up is not that one, so that only nothing is valid.

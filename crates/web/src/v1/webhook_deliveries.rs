@@ -134,10 +134,20 @@ pub(super) struct StatusQuery {
 #[expect(dead_code, reason = "for its description")]
 pub(super) struct DeliveryQuery {
     /// Only deliveries to this endpoint.
-    #[param(rename = "endpointId", example = "whe_20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
+    #[param(
+        rename = "endpointId",
+        format = "webhook-endpoint-id",
+        example = "whe_20260131090500042k3v9x0q2m7t1b8z",
+        nullable = false
+    )]
     endpoint_id: Option<String>,
     /// Only deliveries about this job: its own webhook, and the events of its end.
-    #[param(rename = "jobId", example = "019c1234-5678-7abc-8def-0123456789ab", nullable = false)]
+    #[param(
+        rename = "jobId",
+        format = "uuid",
+        example = "019c1234-5678-7abc-8def-0123456789ab",
+        nullable = false
+    )]
     job_id: Option<String>,
 }
 

@@ -101,7 +101,7 @@ pub(crate) struct EndpointsOut<'a> {
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct NewEndpointIn {
     /// Public and https, unless the operator allows others. Redirects are not followed.
-    #[schema(format = "egress-url", example = "https://hooks.example.com/vimeo")]
+    #[schema(format = "public-url", max_length = 8192, example = "https://hooks.example.com/vimeo")]
     url: String,
     /// The types of events that it receives. Omitted or null: all, including those that later versions add.
     #[schema(min_items = 1, max_items = 32, example = json!(["upload.completed", "upload.failed"]))]
@@ -118,7 +118,12 @@ pub(crate) struct NewEndpointIn {
 #[schema(as = WebhookEndpointChange)]
 #[expect(dead_code, reason = "for its description")]
 pub(crate) struct EndpointChangeIn {
-    #[schema(format = "egress-url", nullable = false, example = "https://hooks.example.com/vimeo")]
+    #[schema(
+        format = "public-url",
+        max_length = 8192,
+        nullable = false,
+        example = "https://hooks.example.com/vimeo"
+    )]
     url: Option<String>,
     /// Null: all, including those that later versions add.
     #[schema(min_items = 1, max_items = 32, example = json!(["upload.completed", "upload.failed"]))]
