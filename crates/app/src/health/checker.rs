@@ -13,7 +13,7 @@ use metrics::{CheckOutcome, ConnectionStatus};
 use store::{Changed, HealthLease, HealthRow, HealthUpdate, JobFilter};
 use tokio::time::{Instant, sleep};
 
-use super::schedule::{Situation, USED_FOR, Usage, is_unanswered, next_check};
+use super::schedule::{DEFAULT_INTERVAL, Situation, USED_FOR, Usage, is_unanswered, next_check};
 use super::{HealthChecks, findings, stored};
 use crate::Error;
 use crate::connections::open_credentials;
@@ -229,7 +229,7 @@ impl Context {
         let extent = findings::extent(&report);
         let situation =
             Situation { health: &health, unanswered, not_before, usage, extent, now: self.clock.now() };
-        let interval = checks.setup.options.interval.unwrap_or(Duration::from_hours(24));
+        let interval = checks.setup.options.interval.unwrap_or(DEFAULT_INTERVAL);
         let next_check_at = Some(next_check(&situation, interval, random));
         let request = actor.map(|actor| {
             self.audit_event(account, actor.clone(), Action::VerifyConnection, Some(id.to_string()))

@@ -217,7 +217,7 @@ impl App {
 
     /// The health of a new connection.
     pub(crate) fn new_health(&self, verified: Verified, created_at: Timestamp) -> NewHealth {
-        let interval = self.health_interval().unwrap_or(Duration::from_hours(24));
+        let interval = self.health_interval().unwrap_or(schedule::DEFAULT_INTERVAL);
         let [random] = self.randomness.identifier_bytes::<1>();
         match verified {
             Verified::Accepted => NewHealth {

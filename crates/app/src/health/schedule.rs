@@ -5,6 +5,8 @@ use std::time::Duration;
 use domain::health::{CheckName, CheckResult, Health, HealthStatus};
 use domain::time::Timestamp;
 
+/// The interval of schedules that are stored where nothing checks in the background. Another node may check.
+pub(super) const DEFAULT_INTERVAL: Duration = Duration::from_hours(24);
 /// The first pause of an unverified connection that Vimeo did not answer for.
 const UNVERIFIED_PAUSE: Duration = Duration::from_secs(5);
 /// The longest.
