@@ -314,7 +314,13 @@ fn granted_expiry(
 }
 
 fn creator(caller: &Caller) -> Creator {
-    caller.key_id().map_or(Creator::Operator, |id| Creator::ApiKey(id.clone()))
+    match &caller.actor {
+        Actor::ApiKey { key_id, .. } | Actor::Session { key_id: Some(key_id), .. } => {
+            Creator::ApiKey(key_id.clone())
+        }
+        Actor::Session { key_id: None, name, .. } => Creator::Person(name.clone()),
+        Actor::Operator | Actor::Service => Creator::Operator,
+    }
 }
 
 /// When a rotated key expires: after the overlap, or earlier if it would have.
@@ -326,7 +332,9 @@ fn overlap_end(expires_at: Option<Timestamp>, now: Timestamp, overlap: Duration)
 /// Whether a key may be revoked only if another one can manage keys: a client must not lock its account out.
 fn other_manager(actor: &Actor, scopes: Scopes, status: KeyStatus) -> OtherManager {
     match actor {
-        Actor::ApiKey { .. } if scopes.has(Scope::KeysManage) && status == KeyStatus::Active => {
+        Actor::ApiKey { .. } | Actor::Session { .. }
+            if scopes.has(Scope::KeysManage) && status == KeyStatus::Active =>
+        {
             OtherManager::Required
         }
         _ => OtherManager::NotRequired,

@@ -122,8 +122,10 @@ pub struct Grant {
 pub enum Creator {
     /// An operator, through the command line.
     Operator,
-    /// A client with this key.
+    /// A client with this key, or a person who signed in to the dashboard with it.
     ApiKey(ApiKeyId),
+    /// A person who signed in to the dashboard otherwise.
+    Person(Label),
 }
 
 /// Why a key must not be created by another.

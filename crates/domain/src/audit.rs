@@ -25,6 +25,16 @@ pub enum Actor {
         /// The client's IP address.
         remote: Option<IpAddr>,
     },
+    /// A person with a session of the dashboard.
+    Session {
+        /// The API key that they signed in with; `None` if they signed in otherwise. While it is given, the session is active
+        /// only as long as the key.
+        key_id: Option<ApiKeyId>,
+        /// The person's name.
+        name: Label,
+        /// Their IP address.
+        remote: Option<IpAddr>,
+    },
     /// An operator, through the command line.
     Operator,
     /// The service itself, continuing earlier work.
@@ -36,6 +46,8 @@ pub enum Actor {
 pub enum ActorKind {
     /// [`Actor::ApiKey`].
     ApiKey,
+    /// [`Actor::Session`].
+    Session,
     /// [`Actor::Operator`].
     Operator,
     /// [`Actor::Service`].
@@ -44,12 +56,13 @@ pub enum ActorKind {
 
 impl ActorKind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::ApiKey, Self::Operator, Self::Worker];
+    pub const ALL: [Self; 4] = [Self::ApiKey, Self::Session, Self::Operator, Self::Worker];
 
     /// The name in the store and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
+            Self::Session => "session",
             Self::Operator => "operator",
             Self::Worker => "worker",
         }
@@ -61,6 +74,7 @@ impl Actor {
     pub fn kind(&self) -> ActorKind {
         match self {
             Self::ApiKey { .. } => ActorKind::ApiKey,
+            Self::Session { .. } => ActorKind::Session,
             Self::Operator => ActorKind::Operator,
             Self::Service => ActorKind::Worker,
         }
@@ -70,14 +84,15 @@ impl Actor {
     pub fn key_id(&self) -> Option<&ApiKeyId> {
         match self {
             Self::ApiKey { key_id, .. } => Some(key_id),
+            Self::Session { key_id, .. } => key_id.as_ref(),
             Self::Operator | Self::Service => None,
         }
     }
 
-    /// The name of its API key, if it has one.
-    pub fn key_name(&self) -> Option<&Label> {
+    /// The name of its API key, or of the person.
+    pub fn name(&self) -> Option<&Label> {
         match self {
-            Self::ApiKey { name, .. } => Some(name),
+            Self::ApiKey { name, .. } | Self::Session { name, .. } => Some(name),
             Self::Operator | Self::Service => None,
         }
     }
@@ -85,7 +100,7 @@ impl Actor {
     /// The address of its client, if it has one and it is known.
     pub fn remote(&self) -> Option<IpAddr> {
         match self {
-            Self::ApiKey { remote, .. } => *remote,
+            Self::ApiKey { remote, .. } | Self::Session { remote, .. } => *remote,
             Self::Operator | Self::Service => None,
         }
     }
@@ -150,11 +165,21 @@ pub enum Action {
     DisableWebhookEndpoint,
     /// Sent a webhook again.
     RedeliverWebhook,
+    /// Created a link with which a person can sign in to the dashboard.
+    CreateSignInLink,
+    /// Signed in to the dashboard.
+    SignIn,
+    /// Confirmed an identity during a session.
+    ConfirmSession,
+    /// Signed out of the dashboard.
+    SignOut,
+    /// Ended another session, or withdrew a sign-in link.
+    RevokeSession,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 33] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -183,6 +208,11 @@ impl Action {
         Self::TestWebhookEndpoint,
         Self::DisableWebhookEndpoint,
         Self::RedeliverWebhook,
+        Self::CreateSignInLink,
+        Self::SignIn,
+        Self::ConfirmSession,
+        Self::SignOut,
+        Self::RevokeSession,
     ];
 
     /// The name in the store and in the audit log.
@@ -216,6 +246,11 @@ impl Action {
             Self::TestWebhookEndpoint => "test_webhook_endpoint",
             Self::DisableWebhookEndpoint => "disable_webhook_endpoint",
             Self::RedeliverWebhook => "redeliver_webhook",
+            Self::CreateSignInLink => "create_sign_in_link",
+            Self::SignIn => "sign_in",
+            Self::ConfirmSession => "confirm_session",
+            Self::SignOut => "sign_out",
+            Self::RevokeSession => "revoke_session",
         }
     }
 

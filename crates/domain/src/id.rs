@@ -62,12 +62,39 @@ text_id! {
     /// Identifies a delivery of a webhook: the identifier of its audit event, `-`, and what receives it. Increases with time.
     DeliveryId
 }
+text_id! {
+    /// Identifies a session of the dashboard: `ses_` and 20 characters of `[a-z0-9]`.
+    SessionId
+}
 
 impl AccountId {
     /// A new identifier from 16 random bytes.
     pub fn from_random(random: [u8; 16]) -> Self {
         Self(format!("acc_{}", base36(u128::from_be_bytes(random), 20)))
     }
+
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_random("acc_", text).then(|| Self(text.to_owned()))
+    }
+}
+
+impl SessionId {
+    /// A new identifier from 16 random bytes.
+    pub fn from_random(random: [u8; 16]) -> Self {
+        Self(format!("ses_{}", base36(u128::from_be_bytes(random), 20)))
+    }
+
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        is_random("ses_", text).then(|| Self(text.to_owned()))
+    }
+}
+
+/// Whether this is the prefix and 20 characters of `[a-z0-9]`.
+fn is_random(prefix: &str, text: &str) -> bool {
+    let Some(digits) = text.strip_prefix(prefix) else { return false };
+    digits.len() == 20 && digits.bytes().all(|byte| BASE36.contains(&byte))
 }
 
 impl ApiKeyId {
@@ -78,9 +105,7 @@ impl ApiKeyId {
 
     /// Parses an identifier from a client; `None` if the service cannot have created it.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("key_")?;
-        let is_well_formed = digits.len() == 20 && digits.bytes().all(|byte| BASE36.contains(&byte));
-        is_well_formed.then(|| Self(text.to_owned()))
+        is_random("key_", text).then(|| Self(text.to_owned()))
     }
 }
 

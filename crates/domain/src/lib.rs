@@ -17,6 +17,7 @@ pub mod network;
 pub mod page;
 pub mod scope;
 pub mod secret;
+pub mod session;
 pub mod text;
 pub mod time;
 pub mod upload;

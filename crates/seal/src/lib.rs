@@ -11,6 +11,7 @@ pub mod keyring;
 pub mod keyring_file;
 pub mod secret_file;
 pub mod service;
+mod sessions;
 pub mod webhook;
 
 mod cipher;

@@ -34,6 +34,9 @@ pub struct ServiceKeys {
     webhook_origin: hmac::Key,
     endpoint_page_key: hmac::Key,
     delivery_page_key: hmac::Key,
+    pub(crate) session_token: hmac::Key,
+    pub(crate) session_row: hmac::Key,
+    pub(crate) form_token: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -55,6 +58,9 @@ impl ServiceKeys {
             webhook_origin: hmac_key("webhook-origin/1"),
             endpoint_page_key: hmac_key("webhook-endpoint-page-key/1"),
             delivery_page_key: hmac_key("webhook-delivery-page-key/1"),
+            session_token: hmac_key("session-token/1"),
+            session_row: hmac_key("session-row/1"),
+            form_token: hmac_key("form-token/1"),
         }
     }
 
@@ -172,12 +178,7 @@ impl ServiceKeys {
     pub fn hash_webhook_origin(&self, account: &AccountId, origin: &str) -> String {
         let hash =
             sign(&self.webhook_origin, &length_prefixed(&[account.as_str().as_bytes(), origin.as_bytes()]));
-        let mut text = String::with_capacity(2 * PAGE_KEY_MAC_LEN);
-        for byte in hash.iter().take(PAGE_KEY_MAC_LEN) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hex(hash.get(..PAGE_KEY_MAC_LEN).unwrap_or(&hash))
     }
 
     /// The link of the event with these canonical bytes at a position of an account's chain.
@@ -257,8 +258,10 @@ fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
     // A key from before scopes existed has only the parts above.
     if let Some(Grant { scopes, creator, rotated_from }) = &key.grant {
         let creator = match creator {
-            Creator::Operator => "",
-            Creator::ApiKey(id) => id.as_str(),
+            Creator::Operator => String::new(),
+            Creator::ApiKey(id) => id.to_string(),
+            // No identifier of a key contains a colon.
+            Creator::Person(name) => format!("person:{name}"),
         };
         let rotated_from = rotated_from.as_ref().map_or("", ApiKeyId::as_str);
         bytes.extend(length_prefixed(&[
@@ -270,7 +273,16 @@ fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
     bytes
 }
 
-fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+pub(crate) fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(key, message);
     let mut bytes = [0; 32];
     // HMAC-SHA-256 returns exactly 32 bytes.

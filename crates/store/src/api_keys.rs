@@ -1,5 +1,6 @@
 //! What writes to API keys have in common, in either engine.
 
+use domain::account::Label;
 use domain::api_key::{ApiKeyRow, Creator, Grant, RowMac};
 use domain::id::ApiKeyId;
 use domain::scope::Scopes;
@@ -7,6 +8,8 @@ use domain::time::Timestamp;
 
 /// What `created_by` has for a key that an operator created.
 const OPERATOR: &str = "operator";
+/// What precedes the name of a person in `created_by`.
+const PERSON: &str = "person:";
 
 /// A change of a key: its name, its expiry, or its revocation.
 #[derive(Debug, Clone)]
@@ -40,11 +43,12 @@ pub struct ApiKeyUse {
 }
 
 /// The columns of a grant: scopes, creator, rotated key.
-pub(crate) fn grant_columns(grant: Option<&Grant>) -> (Option<String>, Option<&str>, Option<&str>) {
+pub(crate) fn grant_columns(grant: Option<&Grant>) -> (Option<String>, Option<String>, Option<&str>) {
     let Some(Grant { scopes, creator, rotated_from }) = grant else { return (None, None, None) };
     let creator = match creator {
-        Creator::Operator => OPERATOR,
-        Creator::ApiKey(id) => id.as_str(),
+        Creator::Operator => OPERATOR.to_owned(),
+        Creator::ApiKey(id) => id.as_str().to_owned(),
+        Creator::Person(name) => format!("{PERSON}{name}"),
     };
     (Some(scopes.to_stored()), Some(creator), rotated_from.as_ref().map(ApiKeyId::as_str))
 }
@@ -56,7 +60,10 @@ pub(crate) fn grant_from(
     rotated_from: Option<String>,
 ) -> Option<Grant> {
     let creator = match created_by {
-        Some(id) if id != OPERATOR => Creator::ApiKey(ApiKeyId::from_stored(id)),
+        Some(text) if text != OPERATOR => match text.strip_prefix(PERSON) {
+            Some(name) => Creator::Person(Label::from_stored(name.to_owned())),
+            None => Creator::ApiKey(ApiKeyId::from_stored(text)),
+        },
         _ => Creator::Operator,
     };
     let rotated_from = rotated_from.map(ApiKeyId::from_stored);

@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod backup;
 mod connection_health;
+mod dashboard_sessions;
 mod delivery_rows;
 mod due_order;
 mod engine_migration;
@@ -42,6 +43,7 @@ pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup,
 pub use connection_health::{
     ConnectionHealth, DueHealthCheck, HealthLease, HealthRow, HealthUpdate, NewHealth, NotHealthy,
 };
+pub use dashboard_sessions::{DashboardSessions, FoundSession, SessionUpdate};
 pub use engine_migration::{
     CopiedTable, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationRequest,
     EngineMigrationState, SourceMark, find_source_mark, find_target_state, migrate_engine,
@@ -75,7 +77,7 @@ pub use webhooks::{
 };
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 15;
+pub const APPLICATION_SCHEMA: u32 = 16;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -54,7 +54,7 @@ macro_rules! table {
 
 /// All tables but those about the database itself, each after those that it refers to. A sealing key is a column here,
 /// wherever the engine keeps it.
-pub(crate) const TABLES: [Table; 16] = [
+pub(crate) const TABLES: [Table; 17] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
@@ -102,6 +102,10 @@ pub(crate) const TABLES: [Table; 16] = [
     ended_at Integer, fence Integer, lease_until Integer, },
     table! { webhook_delivery_secrets by 2:
     account_id Text, delivery_id Text, wrapped_key Bytes, envelope Bytes, },
+    table! { dashboard_sessions by 2:
+    account_id Text, session_id Text, state Text, method Text, api_key_id Text, person Text, role Text, scopes Text,
+    created_at Integer, authenticated_at Integer, expires_at Integer, last_seen_at Integer, remote Text,
+    user_agent Text, token_hash Bytes, row_mac Bytes, },
     table! { audit_links by 2: account_id Text, audit_event_id Text, position Integer, link Bytes, },
     table! { audit_chains by 1:
     account_id Text, version Integer, position Integer, link Bytes, linked_event_id Text, checked_event_id Text,

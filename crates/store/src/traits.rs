@@ -17,9 +17,10 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Audit, ConnectionHealth, Deferral, DueJob, DueLimits, Error, Exports,
-    FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits,
-    NewHealth, NewJob, Retention, StoredJob, WebhookDeliveries, WebhookEndpoints, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Audit, ConnectionHealth, DashboardSessions, Deferral, DueJob, DueLimits, Error,
+    Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob,
+    Limits, NewHealth, NewJob, Retention, StoredJob, WebhookDeliveries, WebhookEndpoints, WebhookSecretRow,
+    Work,
 };
 
 /// Everything that the service stores.
@@ -40,6 +41,7 @@ pub trait Store:
     + Audit
     + Retention
     + Exports
+    + DashboardSessions
 {
 }
 
@@ -60,6 +62,7 @@ impl<S> Store for S where
         + Audit
         + Retention
         + Exports
+        + DashboardSessions
 {
 }
 

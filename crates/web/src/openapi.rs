@@ -284,7 +284,7 @@ fn list_values(document: &mut Value) {
         for parameter in parameters.into_iter().flatten() {
             let is_action = parameter.get("name").is_some_and(|name| name == "action");
             if let Some(schema) = parameter.get_mut("schema").filter(|_| is_action) {
-                schema["enum"] = json!(Action::ALL.map(Action::as_str));
+                schema["enum"] = json!(Action::ALL.map(Action::as_str).to_vec());
             }
         }
     }

@@ -267,8 +267,8 @@ impl Context {
 /// Whether one of these events of an account without a chain must have been linked: a service links what clients do within seconds.
 /// Events of versions without chains have no kind of actor, and those of commands wait until a service runs.
 fn must_have_had_chain(events: &[AuditRecord], late: &AuditEventId) -> bool {
-    let by_client = ActorKind::ApiKey.as_str();
-    events.iter().any(|event| event.id < *late && event.actor_kind.as_deref() == Some(by_client))
+    let by_client = [ActorKind::ApiKey, ActorKind::Session].map(|kind| Some(kind.as_str()));
+    events.iter().any(|event| event.id < *late && by_client.contains(&event.actor_kind.as_deref()))
 }
 
 /// Events to link.

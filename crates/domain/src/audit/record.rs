@@ -30,7 +30,7 @@ pub struct AuditRecord {
     pub actor_kind: Option<String>,
     /// The actor's API key.
     pub api_key_id: Option<String>,
-    /// The name of that key at the time.
+    /// The name of that key at the time, or of the person.
     pub actor_name: Option<String>,
     /// The client's address.
     pub remote: Option<String>,
@@ -50,7 +50,7 @@ impl From<&AuditEvent> for AuditRecord {
             at: event.at,
             actor_kind: Some(event.actor.kind().as_str().to_owned()),
             api_key_id: event.actor.key_id().map(ToString::to_string),
-            actor_name: event.actor.key_name().map(ToString::to_string),
+            actor_name: event.actor.name().map(ToString::to_string),
             remote: event.actor.remote().map(|remote| remote.to_string()),
             action: event.action.as_str().to_owned(),
             subject: event.subject.clone(),
@@ -145,7 +145,7 @@ pub enum FilterActor {
 
 /// The text is not a [`FilterActor`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("must be the ID of an API key (`key_…`), `api_key`, `operator` or `worker`")]
+#[error("must be the ID of an API key (`key_…`), `api_key`, `session`, `operator` or `worker`")]
 pub struct FilterActorError;
 
 impl FromStr for FilterActor {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use domain::audit::{Actor, AuditChain, AuditLink, Link};
 use domain::id::{AccountId, DeliveryId};
+use domain::session::SessionState;
 use domain::webhook::{EventFilter, EventType};
 use rusqlite::Connection;
 
 use super::job_samples;
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
+use super::session_cases::{insert_session, session_row};
 use super::test_database::TestDatabase;
 use super::webhook_samples;
 use crate::{
@@ -65,6 +67,8 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     }
     insert_jobs(&*store, &account).await;
     insert_webhooks(&*store, &account).await;
+    let session = session_row(&account, 1, SessionState::Active);
+    insert_session(&*store, &account, &session).await;
     link_events(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();

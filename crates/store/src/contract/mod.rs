@@ -29,6 +29,7 @@ mod limit_cases;
 mod node_cases;
 mod retention_cases;
 pub(crate) mod samples;
+mod session_cases;
 pub(crate) mod test_database;
 mod webhook_cases;
 mod webhook_endpoint_cases;
@@ -194,6 +195,12 @@ contract_suite! {
         a_delivery_is_made_again_while_its_endpoint_is_enabled,
         the_webhook_of_a_job_becomes_a_delivery_whose_secrets_are_wiped,
         ended_deliveries_are_deleted_when_they_are_old_enough,
+    }
+    session_cases {
+        a_session_is_found_by_its_account_as_it_was_stored,
+        a_session_changes_once_from_the_row_that_was_read,
+        a_person_writes_only_while_their_key_is_active,
+        expired_sessions_are_deleted_and_those_of_an_account_with_it,
     }
     limit_cases {
         the_limits_of_an_account_are_set_and_reset_one_by_one,

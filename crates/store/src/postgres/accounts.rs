@@ -7,12 +7,12 @@ use domain::id::AccountId;
 use tokio_postgres::Row;
 
 use super::audit_events::run_logged;
-use super::connection_health;
 use super::parameters::Parameters;
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
 use super::{Postgres, rows};
+use super::{connection_health, dashboard_sessions};
 use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
 
@@ -137,6 +137,7 @@ impl DeleteAccountPart {
             return Ok(AccountDeletion::NoAccount);
         }
         session.query_named(DELETE_API_KEYS, of_account).await?;
+        session.query_named(dashboard_sessions::DELETE_OF_ACCOUNT, of_account).await?;
         let mut most = delete_jobs(session, account, limit).await?;
         for statement in [
             DELETE_CONNECTIONS,

@@ -82,7 +82,7 @@ impl<'a> Columns<'a> {
         Self {
             api_key_id: actor.key_id().map(ApiKeyId::as_str),
             actor_kind: Some(actor.kind().as_str()),
-            actor_name: actor.key_name().map(Label::as_str),
+            actor_name: actor.name().map(Label::as_str),
             remote: actor.remote().map(|remote| remote.to_string()),
             action: event.action.as_str(),
             subject: event.subject.as_deref(),

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::sql::statements;
 
 /// The tables that are distributed by account. The others are on every server.
-const TENANT_TABLES: [&str; 12] = [
+const TENANT_TABLES: [&str; 13] = [
     "connections",
     "connection_health",
     "audit_events",
@@ -24,6 +24,7 @@ const TENANT_TABLES: [&str; 12] = [
     "webhook_endpoints",
     "webhook_deliveries",
     "webhook_delivery_secrets",
+    "dashboard_sessions",
 ];
 
 /// Statements that break rules, and why. Each must still break exactly these.

@@ -14,6 +14,7 @@ mod connection_health;
 mod connection_writes;
 mod connections;
 mod connector;
+mod dashboard_sessions;
 mod engine_migration;
 mod exports;
 mod idempotency_records;

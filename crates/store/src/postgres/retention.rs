@@ -130,10 +130,10 @@ impl DeleteEndedJobs {
 }
 
 /// Runs a statement that deletes some expired rows and returns each.
-struct DeleteExpired {
-    statement: &'static str,
-    expired: Expired,
-    clock: Clock,
+pub(super) struct DeleteExpired {
+    pub(super) statement: &'static str,
+    pub(super) expired: Expired,
+    pub(super) clock: Clock,
 }
 
 #[async_trait]

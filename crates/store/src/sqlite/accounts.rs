@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::writer::WriteResult;
 use super::{
-    Sqlite, api_keys, audit_events, connection_health, connections, idempotency_records, jobs, keyring, rows,
-    sealing_keys, statements, webhook_deliveries, webhook_endpoints, webhook_secrets,
+    Sqlite, api_keys, audit_events, connection_health, connections, dashboard_sessions, idempotency_records,
+    jobs, keyring, rows, sealing_keys, statements, webhook_deliveries, webhook_endpoints, webhook_secrets,
 };
 use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
@@ -93,8 +93,9 @@ fn delete_part(
     if !exists(database, account)? {
         return Ok(Ok(AccountDeletion::NoAccount));
     }
-    // The API keys first: from this commit on, no request adds to the account.
+    // The API keys and sessions first: from this commit on, no request adds to the account.
     api_keys::delete_of_account(database, account)?;
+    dashboard_sessions::delete_of_account(database, account)?;
     sealing_keys::wipe_connections_of_account(database, account, limit)?;
     let health = connection_health::delete_of_account(database, account, limit)?;
     let connections = connections::delete_of_account(database, account, limit)?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use domain::account::Label;
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
-use domain::audit::{Actor, AuditEvent};
+use domain::audit::AuditEvent;
 use domain::id::{AccountId, ApiKeyId};
 use domain::scope::Scope;
 use domain::time::Timestamp;
@@ -214,10 +214,10 @@ pub(super) fn find_without_scopes(
     statements::find(database, FIND_WITHOUT_SCOPES, named_params! { ":key_hash": hash.0 }, api_key_from)
 }
 
-/// Whether the actor of an event may act at the instant of the event: an API key while it is active, the operator while
-/// the account exists.
+/// Whether the actor of an event may act at the instant of the event: an API key, or who signed in with it, while it is
+/// active, others while the account exists.
 pub(super) fn is_actor_active(database: &Connection, event: &AuditEvent) -> rusqlite::Result<bool> {
-    let Actor::ApiKey { key_id, .. } = &event.actor else {
+    let Some(key_id) = event.actor.key_id() else {
         return accounts::exists(database, &event.account_id);
     };
     statements::value(

@@ -31,7 +31,7 @@ pub(super) fn insert(database: &Connection, account: &AccountId, event: &AuditEv
             ":at": event.at.as_micros(),
             ":api_key_id": actor.key_id().map(ApiKeyId::as_str),
             ":actor_kind": actor.kind().as_str(),
-            ":actor_name": actor.key_name().map(Label::as_str),
+            ":actor_name": actor.name().map(Label::as_str),
             ":remote": actor.remote().map(|remote| remote.to_string()),
             ":action": event.action.as_str(),
             ":subject": event.subject,

@@ -15,6 +15,7 @@ mod checkpoints;
 mod connection_health;
 mod connection_writes;
 mod connections;
+mod dashboard_sessions;
 mod database_file;
 mod due_jobs;
 mod engine_migration;

@@ -63,7 +63,11 @@ impl Retention for Sqlite {
 
 impl Sqlite {
     /// Runs statements that choose the same rows in one transaction. Returns how many rows the last one deleted.
-    async fn delete<const N: usize>(&self, sql: [&'static str; N], expired: Expired) -> Result<usize, Error> {
+    pub(super) async fn delete<const N: usize>(
+        &self,
+        sql: [&'static str; N],
+        expired: Expired,
+    ) -> Result<usize, Error> {
         let delete = move |database: &Connection| -> WriteResult<usize> {
             let parameters = named_params! { ":until": expired.until().as_micros(), ":limit": expired.limit };
             let mut deleted = 0;

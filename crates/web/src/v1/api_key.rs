@@ -85,6 +85,7 @@ impl ApiKeyOut {
             creator: match grant.map(|grant| &grant.creator) {
                 None | Some(Creator::Operator) => "operator".to_owned(),
                 Some(Creator::ApiKey(id)) => id.to_string(),
+                Some(Creator::Person(name)) => format!("person:{name}"),
             },
             rotated_from: grant.and_then(|grant| grant.rotated_from.as_ref()).map(ApiKeyId::to_string),
             created_date: key.created_at.to_string(),

@@ -1,0 +1,148 @@
+//! The hashes and MACs of sessions of the dashboard.
+
+use aws_lc_rs::constant_time;
+use domain::id::ApiKeyId;
+use domain::session::{HashedToken, Role, Session, SessionRow, SessionToken};
+use domain::time::Timestamp;
+
+use crate::cipher::length_prefixed;
+use crate::service::{ServiceKeys, hex, sign};
+
+impl ServiceKeys {
+    /// The hash that the token of a session or a sign-in link is stored as.
+    pub fn hash_session_token(&self, token: &SessionToken) -> HashedToken {
+        HashedToken(sign(&self.session_token, token.expose().as_bytes()))
+    }
+
+    /// Whether this is the token with this hash, in constant time.
+    pub fn verify_session_token(&self, token: &SessionToken, hash: &HashedToken) -> bool {
+        constant_time::verify_slices_are_equal(&self.hash_session_token(token).0, &hash.0).is_ok()
+    }
+
+    /// The MAC of a session's row: over all columns but the last request.
+    pub fn mac_session(&self, session: &Session, token: &HashedToken) -> [u8; 32] {
+        sign(&self.session_row, &session_row_bytes(session, token))
+    }
+
+    /// Whether this service wrote the row of a session.
+    pub fn verify_session(&self, row: &SessionRow) -> bool {
+        constant_time::verify_slices_are_equal(&self.mac_session(&row.session, &row.token), &row.mac).is_ok()
+    }
+
+    /// What the forms of a page carry, so that no other site can send them: bound to a secret that only the browser's cookie
+    /// has. In hexadecimal digits.
+    pub fn form_token(&self, cookie: &str) -> String {
+        hex(&sign(&self.form_token, cookie.as_bytes()))
+    }
+
+    /// Whether a form carries the token that belongs to the cookie, in constant time.
+    pub fn verify_form_token(&self, cookie: &str, token: &str) -> bool {
+        constant_time::verify_slices_are_equal(self.form_token(cookie).as_bytes(), token.as_bytes()).is_ok()
+    }
+}
+
+/// Everything that decides what a session allows, and what is shown of it.
+fn session_row_bytes(session: &Session, token: &HashedToken) -> Vec<u8> {
+    let optional = |text: Option<&str>| text.map_or_else(Vec::new, |text| [&[1], text.as_bytes()].concat());
+    let instant = |at: Timestamp| at.as_micros().to_be_bytes();
+    length_prefixed(&[
+        session.id.as_str().as_bytes(),
+        session.account_id.as_str().as_bytes(),
+        session.state.as_str().as_bytes(),
+        session.method.as_str().as_bytes(),
+        &optional(session.method.key_id().map(ApiKeyId::as_str)),
+        session.person.as_str().as_bytes(),
+        &optional(session.role.map(Role::as_str)),
+        session.scopes.to_stored().as_bytes(),
+        &instant(session.created_at),
+        &instant(session.authenticated_at),
+        &instant(session.expires_at),
+        &optional(session.remote.as_deref()),
+        &optional(session.user_agent.as_deref()),
+        &token.0,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::account::Label;
+    use domain::id::{AccountId, SessionId};
+    use domain::session::{SessionState, SignInMethod};
+
+    use super::*;
+    use crate::cipher::Key;
+
+    fn keys() -> ServiceKeys {
+        ServiceKeys::from_secret(&Key([7; 32]))
+    }
+
+    fn session() -> Session {
+        Session {
+            id: SessionId::from_random([1; 16]),
+            account_id: AccountId::from_random([2; 16]),
+            state: SessionState::Active,
+            method: SignInMethod::ApiKey(ApiKeyId::from_random([3; 16])),
+            person: Label::from_stored("Anna".to_owned()),
+            role: Some(Role::Member),
+            scopes: Role::Member.scopes(),
+            created_at: Timestamp::from_micros(1),
+            authenticated_at: Timestamp::from_micros(2),
+            expires_at: Timestamp::from_micros(3),
+            last_seen_at: Timestamp::from_micros(4),
+            remote: Some("127.0.0.1".to_owned()),
+            user_agent: None,
+        }
+    }
+
+    type Change = fn(&mut Session);
+
+    #[test]
+    fn every_column_but_the_last_request_is_authenticated() {
+        let (keys, plain) = (keys(), session());
+        let token = HashedToken([9; 32]);
+        let mac = keys.mac_session(&plain, &token);
+        let changes: [(&str, Change); 13] = [
+            ("id", |s| s.id = SessionId::from_random([4; 16])),
+            ("account", |s| s.account_id = AccountId::from_random([4; 16])),
+            ("state", |s| s.state = SessionState::Ended),
+            ("method", |s| s.method = SignInMethod::Link),
+            ("key", |s| s.method = SignInMethod::ApiKey(ApiKeyId::from_random([4; 16]))),
+            ("person", |s| s.person = Label::from_stored("Bob".to_owned())),
+            ("role", |s| s.role = None),
+            ("scopes", |s| s.scopes = Role::Owner.scopes()),
+            ("created", |s| s.created_at = Timestamp::from_micros(9)),
+            ("authenticated", |s| s.authenticated_at = Timestamp::from_micros(9)),
+            ("expires", |s| s.expires_at = Timestamp::from_micros(9)),
+            ("remote", |s| s.remote = None),
+            ("browser", |s| s.user_agent = Some(String::new())),
+        ];
+        for (name, change) in changes {
+            let mut session = plain.clone();
+            change(&mut session);
+            let row = SessionRow { session, token: token.clone(), mac };
+            assert!(!keys.verify_session(&row), "{name}");
+        }
+        let other_token = SessionRow { session: plain.clone(), token: HashedToken([8; 32]), mac };
+        assert!(!keys.verify_session(&other_token));
+        let mut seen = plain;
+        seen.last_seen_at = Timestamp::from_micros(99);
+        assert!(keys.verify_session(&SessionRow { session: seen, token, mac }));
+    }
+
+    #[test]
+    fn a_token_and_a_form_token_belong_to_one_cookie() {
+        let keys = keys();
+        let (account, id) = (AccountId::from_random([2; 16]), SessionId::from_random([1; 16]));
+        let token = SessionToken::from_random(account.clone(), id.clone(), [1; 32]);
+        let other = SessionToken::from_random(account, id, [2; 32]);
+        let hash = keys.hash_session_token(&token);
+        assert!(keys.verify_session_token(&token, &hash));
+        assert!(!keys.verify_session_token(&other, &hash));
+        let form = keys.form_token(token.expose());
+        assert_eq!(form.len(), 64);
+        assert!(keys.verify_form_token(token.expose(), &form));
+        for bad in ["", &form[1..], &keys.form_token(other.expose())] {
+            assert!(!keys.verify_form_token(token.expose(), bad));
+        }
+    }
+}
