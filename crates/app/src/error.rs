@@ -31,6 +31,9 @@ pub enum Error {
     /// Create another key with the scope `keys:manage` first.
     #[error("no other active API key of the account has the scope keys:manage")]
     LastManagingKey,
+    /// Check the ID: the session does not exist, or belongs to another account.
+    #[error("the account has no such session")]
+    SessionNotFound,
     /// Request an earlier expiry.
     #[error("the key would be valid for longer than the key that creates it")]
     ExpiryBeyondCreator,
@@ -147,6 +150,7 @@ impl Error {
             Self::ApiKeyNotFound => Some("API_KEY_NOT_FOUND"),
             Self::ApiKeyNotActive => Some("API_KEY_NOT_ACTIVE"),
             Self::LastManagingKey => Some("LAST_MANAGING_KEY"),
+            Self::SessionNotFound => Some("NOT_FOUND"),
             Self::ConnectionNameExists => Some("CONNECTION_NAME_EXISTS"),
             Self::ConnectionNotFound => Some("CONNECTION_NOT_FOUND"),
             Self::VersionConflict { .. } => Some("VERSION_CONFLICT"),

@@ -25,6 +25,7 @@ mod public_url;
 mod rate_limits;
 mod readiness;
 mod retention;
+mod sessions;
 mod start;
 mod uploads;
 mod verification;
@@ -82,6 +83,9 @@ pub use limits::streams::StreamPermit;
 pub use public_url::{ListenerScheme, PublicUrl, PublicUrlError};
 pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
+pub use sessions::{
+    Browser, LinkOptions, SessionError, SessionOptions, ShownLink, SignInLink, SignedIn, StartedSession,
+};
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{
     AuditPage, BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, DeliveryFilter,
@@ -127,7 +131,7 @@ pub enum Verification {
 pub struct Caller {
     /// The account that it acts for.
     pub account_id: AccountId,
-    /// Its API key, or the operator.
+    /// Its API key, the person, or the operator.
     pub actor: Actor,
     /// What it may do.
     pub scopes: Scopes,
@@ -176,6 +180,7 @@ pub struct App {
     failed_keys: FailedKeys,
     usage: Usage,
     streams: Streams,
+    sessions: SessionOptions,
     waiting: Waiting,
     readiness: Readiness,
     job_readings: JobReadings,

@@ -34,6 +34,7 @@ enum Sweep {
     FailedRequests { kept: Duration },
     Jobs { kept: Duration },
     WebhookDeliveries { kept: Duration },
+    DashboardSessions,
 }
 
 impl Sweep {
@@ -44,6 +45,7 @@ impl Sweep {
             Self::FailedRequests { .. } => "failed_requests",
             Self::Jobs { .. } => "jobs",
             Self::WebhookDeliveries { .. } => "webhook_deliveries",
+            Self::DashboardSessions => "dashboard_sessions",
         }
     }
 }
@@ -54,6 +56,7 @@ impl RetentionOptions {
             Sweep::IdempotencyRecords,
             Sweep::FailedRequests { kept: self.failed_requests },
             Sweep::WebhookDeliveries { kept: self.webhook_deliveries },
+            Sweep::DashboardSessions,
         ];
         always.into_iter().chain(self.jobs.map(|kept| Sweep::Jobs { kept })).collect()
     }
@@ -121,6 +124,9 @@ impl App {
             Sweep::WebhookDeliveries { kept } => {
                 self.store.delete_ended_webhook_deliveries(&expired(kept)).await?
             }
+            Sweep::DashboardSessions => {
+                self.store.delete_expired_dashboard_sessions(&expired(Duration::ZERO)).await?
+            }
         })
     }
 }
@@ -146,6 +152,7 @@ mod tests {
             Sweep::IdempotencyRecords,
             Sweep::FailedRequests { kept: 7 * DAY },
             Sweep::WebhookDeliveries { kept: 30 * DAY },
+            Sweep::DashboardSessions,
         ];
         assert_eq!(options(None).sweeps(), always);
         let jobs = Sweep::Jobs { kept: 90 * DAY };

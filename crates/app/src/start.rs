@@ -26,7 +26,7 @@ use crate::limits::waiting::Waiting;
 use crate::readiness::Readiness;
 use crate::uploads::{UploadSetup, Uploads};
 use crate::webhooks::{Announcer, OperatorEndpoint, Presenter, WebhookSetup, Webhooks};
-use crate::{App, Clock, LimitSettings, PublicUrl, Verification, WeakKeys};
+use crate::{App, Clock, LimitSettings, PublicUrl, SessionOptions, Verification, WeakKeys};
 
 /// A warning is logged if the clock is behind the newest stored ID by more than this.
 const CLOCK_SKEW_WARN_SECONDS: i64 = 60;
@@ -50,6 +50,8 @@ pub struct Setup {
     pub limits: LimitSettings,
     /// Whether credentials are verified.
     pub verification: Verification,
+    /// How long sessions of the dashboard last.
+    pub sessions: SessionOptions,
     /// The clock.
     pub clock: Clock,
     /// The source of randomness.
@@ -211,6 +213,7 @@ impl App {
             failed_keys: FailedKeys::new(setup.limits.failed_keys_quota()),
             usage: Usage::default(),
             streams: Streams::default(),
+            sessions: setup.sessions,
             waiting: Waiting::default(),
             readiness: Readiness::default(),
             job_readings: JobReadings::default(),

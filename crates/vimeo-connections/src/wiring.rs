@@ -175,6 +175,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         weak_keys: config.weak_keys,
         limits: config.limits,
         verification,
+        sessions: config.dashboard.sessions,
         clock: Clock::system(),
         randomness: Randomness::system(),
         tasks,

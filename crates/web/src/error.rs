@@ -190,6 +190,8 @@ impl From<Error> for Problem {
             Error::ApiKeyNotFound => Code::ApiKeyNotFound.into(),
             Error::ApiKeyNotActive => Code::ApiKeyNotActive.into(),
             Error::LastManagingKey => Code::LastManagingKey.into(),
+            // Only the dashboard has sessions.
+            Error::SessionNotFound => Code::NotFound.into(),
             Error::ExpiryBeyondCreator => Self::invalid_fields(vec![FieldError {
                 name: "expiresInDays".to_owned(),
                 errors: "must not exceed the expiry of the key that creates it".to_owned(),

@@ -127,6 +127,18 @@ impl Rates {
     }
 }
 
+impl Rates {
+    /// The bucket of an account, for a person's requests.
+    pub(crate) fn of_account(&self, account: &AccountId, limits: &AccountLimits) -> CallerRates {
+        let now = nanos_since(self.started_at);
+        let of_account =
+            RateLimit::new(RatePolicy::Account, limits.requests_per_minute, self.burst_seconds, || {
+                lock(&self.accounts).find_or_add(account, now)
+            });
+        CallerRates { limits: [None, of_account], started_at: self.started_at }
+    }
+}
+
 impl RateLimit {
     /// `None`: no limit.
     fn new(

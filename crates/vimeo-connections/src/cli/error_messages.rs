@@ -29,6 +29,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         Error::UploadOver { .. } => "the upload has ended and its link is no longer valid; run the command again".into(),
         Error::Unauthorized => "the account no longer exists".into(),
         Error::ApiKeyNotFound => "the API key no longer exists".into(),
+        Error::SessionNotFound => "the session no longer exists".into(),
         Error::ApiKeyNotActive => "the API key is expired or revoked; create a new one".into(),
         Error::CredentialsRejected(findings) => {
             format!("Vimeo refused the credentials, and nothing was stored: {}", rejected_credentials(&findings)).into()

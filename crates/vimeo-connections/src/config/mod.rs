@@ -1,6 +1,7 @@
 //! The configuration: built-in defaults, then a file, then the environment. All keys are in [`limit_keys::all`]; unknown
 //! ones are errors.
 
+mod dashboard;
 mod effective;
 mod file;
 mod health;
@@ -38,6 +39,7 @@ use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, ConcurrencyLimits, Cors, UnknownFields};
 
+pub(crate) use dashboard::DashboardConfig;
 pub(crate) use effective::effective;
 pub(crate) use health::VerificationMode;
 pub(crate) use keys::DEFAULT_BASE_PATH;
@@ -79,6 +81,7 @@ pub(crate) struct Config {
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
     pub(crate) health: HealthOptions,
+    pub(crate) dashboard: DashboardConfig,
     pub(crate) webhooks: WebhooksConfig,
     pub(crate) retention: RetentionConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
@@ -227,6 +230,7 @@ impl Reader<'_> {
             vimeo: vimeo?,
             uploads: uploads?,
             health: self.health()?,
+            dashboard: self.dashboard()?,
             webhooks: webhooks?,
             retention: self.retention()?,
             bootstrap,
