@@ -1,0 +1,93 @@
+//! Texts of the pages of uploads.
+
+// The list.
+pub(crate) const UPLOADS_TITLE: &str = "Uploads";
+pub(crate) const UPLOADS_TABS: &str = "Uploads by state";
+pub(crate) const UPLOADS_FILTER_LABEL: &str = "Filter uploads";
+pub(crate) const PHASE: &str = "Phase";
+pub(crate) const VIDEO: &str = "Video";
+pub(crate) const UPLOAD_NEW: &str = "New upload";
+pub(crate) const UPLOADS_FIRST_TITLE: &str = "No uploads yet";
+pub(crate) const UPLOADS_FIRST: &str =
+    "Upload a video from a URL or from this computer. Uploads that start over the API are shown here as well.";
+pub(crate) const UPLOADS_NONE_TITLE: &str = "No upload matches";
+pub(crate) const UPLOADS_NONE: &str = "Change the filters, or clear them to see all uploads.";
+pub(crate) const CANCEL_SELECTED: &str = "Cancel selected…";
+pub(crate) const CANCEL_SELECTED_NOTE: &str = "You confirm on the next page.";
+/// The label of a checkbox.
+pub(crate) fn select_upload(name: &str) -> String {
+    format!("Select {name}")
+}
+
+/// The label of a progress bar.
+pub(crate) fn progress_of(name: &str) -> String {
+    format!("Progress of {name}")
+}
+
+// Cancelling.
+pub(crate) const CANCEL_UPLOADS_TITLE: &str = "Cancel these uploads?";
+pub(crate) const CANCEL_UPLOADS_TEXT: &str =
+    "They stop, and what they created at Vimeo is deleted. An upload that has completed meanwhile stays.";
+pub(crate) const CANCEL_UPLOADS_BUTTON: &str = "Cancel the uploads";
+pub(crate) const KEEP_UPLOADS: &str = "Keep them";
+
+// The page of an upload.
+pub(crate) const UPLOAD_TO: &str = "To";
+pub(crate) const UPLOAD_FAILED: &str = "The upload failed";
+pub(crate) const ERROR_CODE: &str = "Error code";
+pub(crate) const WARNINGS: &str = "Warnings";
+pub(crate) const PROGRESS: &str = "Progress";
+pub(crate) const NEXT_ATTEMPT: &str = "Next attempt";
+pub(crate) const CANCEL_UPLOAD: &str = "Cancel upload";
+pub(crate) const RETRIED: &str = "This upload was retried.";
+pub(crate) const RETRIED_LINK: &str = "Open the new upload";
+pub(crate) const RETRY_OF: &str = "Retry of";
+pub(crate) const RETRY_OF_LINK: &str = "The failed upload";
+pub(crate) const JOB_ID: &str = "Job ID";
+
+// A new upload.
+pub(crate) const UPLOAD_NEW_LEAD: &str =
+    "The video stays private until the last step, which applies the privacy that you choose.";
+pub(crate) const UPLOAD_NO_CONNECTION_TITLE: &str = "No connection can be used";
+pub(crate) const UPLOAD_NO_CONNECTION: &str =
+    "An upload needs a connection that is enabled and not unhealthy. Create one, or fix one that exists.";
+pub(crate) const SOURCE: &str = "Source";
+pub(crate) const FROM_URL: &str = "From a URL";
+pub(crate) const FROM_COMPUTER: &str = "From this computer";
+pub(crate) const SOURCE_URL: &str = "URL of the file";
+pub(crate) const SOURCE_URL_HINT: &str =
+    "A public https address. The service streams the file to Vimeo without storing it.";
+pub(crate) const FILE: &str = "File";
+pub(crate) const FILE_HINT: &str =
+    "Your browser sends it straight to Vimeo. Keep the page open until it has been sent.";
+pub(crate) const FILE_NEEDS_SCRIPTS: &str =
+    "Uploading a file from this computer needs scripts, which this browser does not run. Use a URL instead.";
+pub(crate) const VIDEO_NAME: &str = "Title";
+pub(crate) const PRIVACY: &str = "Who can watch";
+pub(crate) const PRIVACY_HINT: &str =
+    "What a plan does not allow fails the upload before any bytes are sent.";
+pub(crate) const VIDEO_PASSWORD: &str = "Password for viewers";
+pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only for the privacy Password.";
+pub(crate) const FOLDER: &str = "Folder";
+pub(crate) const FOLDER_HINT: &str = "The name of a folder at Vimeo. It is created if it does not exist.";
+pub(crate) const TAGS: &str = "Tags";
+pub(crate) const TAGS_HINT: &str = "Separated by commas; at most 20.";
+pub(crate) const UPLOAD_START: &str = "Start upload";
+pub(crate) const STARTING: &str = "Starting…";
+
+// Sending a file from the browser. In these texts, {sent}, {total}, {rate} and {time} are replaced.
+pub(crate) const SENDING_TITLE: &str = "Sending to Vimeo";
+pub(crate) const SENDING_ACTIVE: &str = "Sending.";
+pub(crate) const SENDING_PAUSED: &str = "Paused. Nothing is lost.";
+pub(crate) const SENDING_OFFLINE: &str = "The network is lost. Sending resumes when it is back.";
+pub(crate) const SENDING_FAILED: &str = "Vimeo did not accept the file. Resume to try again.";
+pub(crate) const SENDING_DONE: &str =
+    "All bytes have been sent. Vimeo now processes the video; you can close this page.";
+pub(crate) const SENDING_OF: &str = "{sent} of {total} · {rate}/s";
+pub(crate) const SENDING_LEFT: &str = "about {time} left";
+pub(crate) const SENDING_REFUSED: &str =
+    "The upload was not started: the service could not be reached. Check the network, then try again.";
+pub(crate) const SENDING_KEEP_OPEN: &str = "Keep this page open until all bytes have been sent.";
+pub(crate) const PAUSE: &str = "Pause";
+pub(crate) const RESUME: &str = "Resume";
+pub(crate) const OPEN_UPLOAD: &str = "Open the upload";
