@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::{CertificateCheck, RequestIds, RequestSpans, Transport};
+use web::{CertificateCheck, DashboardSettings, RequestIds, RequestSpans, Transport};
 use zeroize::Zeroizing;
 
 use crate::certificates::{self, Validity};
@@ -160,6 +160,18 @@ fn log_start(config: &Config, address: SocketAddr) {
     }
 }
 
+/// Where the pages of the dashboard may send forms and bytes.
+fn dashboard(config: &Config) -> DashboardSettings {
+    let vimeo_origin = config.vimeo.base_url.origin();
+    let hosts = config.vimeo.upload_hosts.iter().flat_map(|host| {
+        let name = host.name();
+        [format!("https://{name}"), format!("https://*.{name}")]
+    });
+    // A sandbox sends its clients to itself.
+    let sandbox = config.vimeo.base_url.is_loopback().then(|| vimeo_origin.clone());
+    DashboardSettings { upload_sources: hosts.chain(sandbox).collect(), vimeo_origin }
+}
+
 /// The configured origin for browsers, or that of a listener on loopback.
 fn public_url(config: &Config, address: SocketAddr) -> Option<PublicUrl> {
     let scheme = if config.tls.is_some() { ListenerScheme::Https } else { ListenerScheme::Http };
@@ -175,6 +187,7 @@ fn settings(
     web::Settings {
         base_path: config.base_path.clone(),
         public_url: config.public_url.clone(),
+        dashboard: config.dashboard.is_enabled.then(|| dashboard(config)),
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
         client_address: config.client_address.clone(),

@@ -52,8 +52,13 @@ impl BaseUrl {
         self.is_https
     }
 
+    /// Its scheme, host and port.
+    pub fn origin(&self) -> String {
+        Url::parse(&self.text).map_or_else(|_| String::new(), |url| url.origin().ascii_serialization())
+    }
+
     /// Whether it is on this machine.
-    pub(crate) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         self.is_loopback
     }
 

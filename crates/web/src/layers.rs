@@ -29,11 +29,16 @@ const NO_ROUTE: &str = "-";
 /// One year, for this host only: the service does not control the rest of the domain.
 const HSTS: &str = "max-age=31536000";
 
+/// The ID of a request. Added to it before routing.
+#[derive(Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
 /// The middleware of all requests.
 pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers(), &shared.settings);
     let caller = CallerSlot::default();
     request.extensions_mut().insert(caller.clone());
+    request.extensions_mut().insert(RequestId(id.clone()));
     let client = shared.settings.client_address.of_request(&request);
     request.extensions_mut().insert(ClientIp(client));
     let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
@@ -136,7 +141,8 @@ fn with_common_headers(mut response: Response, request_id: &str, transport: Tran
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Only what never changes may be cached.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if headers.contains_key(CONTENT_TYPE) {
         headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
     }

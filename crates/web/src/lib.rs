@@ -10,6 +10,7 @@ mod body_drain;
 mod client_address;
 pub mod connection_json;
 mod cors;
+mod dashboard;
 mod docs;
 mod error;
 mod fields;
@@ -46,6 +47,7 @@ use gate::Gate;
 
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
+pub use dashboard::DashboardSettings;
 pub use error::errors_markdown;
 pub use gate::ConcurrencyLimits;
 pub use health::CertificateCheck;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub base_path: String,
     /// The origin at which browsers reach the service, if it is known.
     pub public_url: Option<PublicUrl>,
+    /// The dashboard; `None`: the service has only its API.
+    pub dashboard: Option<DashboardSettings>,
     /// Whether the service terminates TLS itself.
     pub transport: Transport,
     /// How to treat unknown fields of connections that do not resemble a known field.
@@ -247,6 +251,10 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let cors = settings.cors.layer();
     let gate = Gate::new(settings.concurrency);
     let shared = Shared(Arc::new(SharedState { app, settings, clock, access, gate, openapi, docs }));
+    let routes = match &shared.settings.dashboard {
+        Some(_) => routes.merge(dashboard::routes(&shared)),
+        None => routes,
+    };
     let routes = routes.fallback(error::not_found);
     let routes = match cors {
         Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),

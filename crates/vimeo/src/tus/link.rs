@@ -46,6 +46,11 @@ impl UploadHost {
         if is_name { Ok(Self(name)) } else { Err(UploadHostError) }
     }
 
+    /// The domain, without a leading dot. Its subdomains are upload hosts too.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
     fn allows(&self, host: &str) -> bool {
         host.strip_suffix(&self.0).is_some_and(|before| before.is_empty() || before.ends_with('.'))
     }

@@ -56,4 +56,5 @@ pub(crate) const ROLE_OWNER_HINT: &str = "Everything, also people and API keys";
 pub(crate) const ROLE_MEMBER: &str = "Member";
 pub(crate) const ROLE_MEMBER_HINT: &str = "Connections, uploads and webhooks";
 pub(crate) const ROLE_READ_ONLY: &str = "Read-only";
+pub(crate) const ROLE_API_KEY: &str = "API key";
 pub(crate) const ROLE_READ_ONLY_HINT: &str = "Sees everything, changes nothing";

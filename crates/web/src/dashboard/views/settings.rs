@@ -45,7 +45,7 @@ pub(crate) struct SessionRow {
     pub(crate) revoke_href: Option<String>,
 }
 
-/// The form that invites a colleague. Posts `csrf`, `name`, `role` (`owner`, `member`, `read_only`) to
+/// The form that invites a colleague. Posts `csrf`, `name`, `role` (`owner`, `member`, `read-only`) to
 /// `/dashboard/settings/invitations`.
 #[derive(Clone, Default)]
 pub(crate) struct InviteForm {
@@ -60,7 +60,7 @@ pub(crate) fn roles(chosen: &str) -> Vec<Choice> {
     let all = [
         ("owner", m::ROLE_OWNER, m::ROLE_OWNER_HINT),
         ("member", m::ROLE_MEMBER, m::ROLE_MEMBER_HINT),
-        ("read_only", m::ROLE_READ_ONLY, m::ROLE_READ_ONLY_HINT),
+        ("read-only", m::ROLE_READ_ONLY, m::ROLE_READ_ONLY_HINT),
     ];
     let choices = all.map(|(value, label, hint)| Choice {
         hint: hint.to_owned(),

@@ -1,0 +1,142 @@
+//! Errors of pages. A handler returns one; `security::around` renders it, in the frame of the page if the person is signed in.
+
+use app::{Error, SessionError};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::respond::{html, percent_encode, redirect};
+use super::views::problem::{BareProblemPage, ProblemKind, ProblemPage, ProblemText};
+use super::views::shell::{Bare, Extent, Shell};
+use super::{assets, cookies};
+use crate::error::{Code, Problem};
+
+/// Why a page cannot be shown, or a form was not accepted.
+#[derive(Debug, Clone)]
+pub(super) enum PageError {
+    /// There is no session. `next` is the page to return to, if it was one.
+    NotSignedIn {
+        /// The path and query of the page.
+        next: Option<String>,
+    },
+    /// The person must prove again who they are, and then continue with this page.
+    NotRecent {
+        /// The path and query of the page.
+        next: String,
+    },
+    /// The form carries no valid token, or comes from another site.
+    StaleForm,
+    /// The form or the address is malformed.
+    BadRequest,
+    /// There is no such page.
+    NotFound,
+    /// The person may not see the page.
+    Forbidden,
+    /// An error of an operation.
+    Operation {
+        /// Its code, status and sentence.
+        code: Code,
+        /// The sentence.
+        message: String,
+        /// Seconds to wait before retrying.
+        retry_after_seconds: Option<u64>,
+    },
+}
+
+impl From<Problem> for PageError {
+    fn from(problem: Problem) -> Self {
+        Self::Operation {
+            code: problem.code,
+            message: problem.message.unwrap_or_else(|| problem.code.message().to_owned()),
+            retry_after_seconds: problem.retry_after_seconds,
+        }
+    }
+}
+
+impl From<Error> for PageError {
+    fn from(error: Error) -> Self {
+        match error {
+            // The session's key was revoked, or its account was deleted, since the request was authenticated.
+            Error::Unauthorized => Self::NotSignedIn { next: None },
+            Error::Forbidden { .. } => Self::Forbidden,
+            error => Problem::from(error).into(),
+        }
+    }
+}
+
+impl From<SessionError> for PageError {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::NotSignedIn => Self::NotSignedIn { next: None },
+            SessionError::KeyRefused | SessionError::LinkRefused => Self::BadRequest,
+            SessionError::Other(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Any other path below `/dashboard`.
+pub(super) async fn no_such_page(_: super::visit::Visit) -> PageError {
+    PageError::NotFound
+}
+
+/// The response to an error.
+pub(super) fn render(
+    error: PageError,
+    shell: Option<&Shell>,
+    extent: Extent,
+    request_id: String,
+) -> Response {
+    let (kind, status, detail, retry) = match error {
+        PageError::NotSignedIn { next } => {
+            let next = next.map_or_else(String::new, |next| format!("?next={}", percent_encode(&next)));
+            let mut response = redirect(&format!("/dashboard/sign-in{next}"));
+            cookies::set(response.headers_mut(), cookies::SESSION, "", cookies::Keep::Not);
+            return response;
+        }
+        PageError::NotRecent { next } => {
+            return redirect(&format!("/dashboard/confirm?next={}", percent_encode(&next)));
+        }
+        PageError::StaleForm => (ProblemKind::StaleForm, StatusCode::FORBIDDEN, String::new(), None),
+        PageError::BadRequest => (ProblemKind::BadRequest, StatusCode::BAD_REQUEST, String::new(), None),
+        PageError::NotFound => (ProblemKind::NotFound, StatusCode::NOT_FOUND, String::new(), None),
+        PageError::Forbidden => (ProblemKind::Forbidden, StatusCode::FORBIDDEN, String::new(), None),
+        PageError::Operation { code, message, retry_after_seconds } => {
+            (kind_of(code.status()), code.status(), message, retry_after_seconds)
+        }
+    };
+    let problem = ProblemText { kind, detail, request_id, back_href: String::new() };
+    let mut response = match shell {
+        Some(shell) => {
+            let shell = Shell { flash: None, extent, ..shell.clone() };
+            html(status, &ProblemPage { shell, problem })
+        }
+        None => {
+            // A page of an error has no form.
+            let bare = Bare { assets: assets::paths(), csrf: String::new(), extent };
+            html(status, &BareProblemPage { bare, problem })
+        }
+    };
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+fn kind_of(status: StatusCode) -> ProblemKind {
+    match status {
+        StatusCode::FORBIDDEN => ProblemKind::Forbidden,
+        StatusCode::NOT_FOUND => ProblemKind::NotFound,
+        StatusCode::CONFLICT => ProblemKind::Conflict,
+        StatusCode::TOO_MANY_REQUESTS => ProblemKind::TooManyRequests,
+        StatusCode::SERVICE_UNAVAILABLE => ProblemKind::Unavailable,
+        status if status.is_server_error() => ProblemKind::Internal,
+        _ => ProblemKind::BadRequest,
+    }
+}

@@ -1,0 +1,42 @@
+//! The dashboard: pages for people, at `/dashboard`. Every page works without scripts; with scripts, parts of it are replaced.
+//! Handlers call the same operations as the API. What a page shows is a struct in `views`, and all its text is in `messages`.
+
+mod assets;
+mod cookies;
+mod errors;
+mod form;
+mod messages;
+mod pages;
+mod respond;
+mod security;
+mod views;
+mod visit;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::Shared;
+
+/// Settings of the dashboard.
+#[derive(Debug, Clone)]
+pub struct DashboardSettings {
+    /// Where browsers may send forms by way of a redirect: the origin of Vimeo's API.
+    pub vimeo_origin: String,
+    /// Where browsers may send the bytes of uploads: sources as in a content security policy.
+    pub upload_sources: Vec<String>,
+}
+
+/// All routes of the dashboard.
+pub(crate) fn routes(shared: &Shared) -> Router<Shared> {
+    let pages = Router::new()
+        .route("/dashboard", get(pages::sign_in::start_page))
+        .route("/dashboard/", get(pages::sign_in::start_page))
+        .merge(pages::routes())
+        .route("/dashboard/{*path}", get(errors::no_such_page));
+    let around = axum::middleware::from_fn_with_state(shared.clone(), security::around);
+    Router::new()
+        .route("/", get(pages::sign_in::start_page))
+        .merge(pages)
+        .layer(around)
+        .route("/dashboard/assets/{name}", get(assets::asset))
+}

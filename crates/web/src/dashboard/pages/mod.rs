@@ -1,0 +1,12 @@
+//! The handlers of the pages, a file for each part of the dashboard.
+
+pub(super) mod sign_in;
+
+use axum::Router;
+
+use crate::Shared;
+
+/// The routes of all pages.
+pub(super) fn routes() -> Router<Shared> {
+    Router::new().merge(sign_in::routes())
+}
