@@ -1,5 +1,9 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
+pub(super) mod audit;
+pub(super) mod keys;
+pub(super) mod paging;
+pub(super) mod settings;
 pub(super) mod sign_in;
 
 use axum::Router;
@@ -8,5 +12,9 @@ use crate::Shared;
 
 /// The routes of all pages.
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().merge(sign_in::routes())
+    Router::new()
+        .merge(sign_in::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
+        .merge(settings::routes())
 }
