@@ -75,6 +75,7 @@ pub(crate) const ERROR_EXPIRY_BEYOND_SESSION: &str =
     "The API key that you signed in with expires earlier. Enter fewer days.";
 pub(crate) const ERROR_DAYS: &str = "Enter a whole number of days from 1 to 36500, or leave it empty.";
 pub(crate) const ERROR_HOURS: &str = "Enter a whole number of hours from 0 to 720, or leave it empty.";
+pub(crate) const ERROR_EVENTS: &str = "An event type does not exist. Choose others.";
 pub(crate) const ERROR_ROLE: &str = "Choose a role.";
 pub(crate) const ERROR_FILTER: &str = "A filter has a value that does not exist. Choose another one.";
 pub(crate) const ERROR_DATE: &str = "Enter a date and a time, or leave it empty.";

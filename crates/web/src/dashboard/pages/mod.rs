@@ -1,10 +1,12 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
 pub(super) mod audit;
+pub(super) mod endpoint;
 pub(super) mod keys;
 pub(super) mod paging;
 pub(super) mod settings;
 pub(super) mod sign_in;
+pub(super) mod webhooks;
 
 use axum::Router;
 
@@ -16,5 +18,7 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(sign_in::routes())
         .merge(keys::routes())
         .merge(audit::routes())
+        .merge(webhooks::routes())
+        .merge(endpoint::routes())
         .merge(settings::routes())
 }
