@@ -19,6 +19,8 @@ use axum::routing::get;
 
 use crate::Shared;
 
+pub use pages::settings::sign_in_path;
+
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]
 pub struct DashboardSettings {

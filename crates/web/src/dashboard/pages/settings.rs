@@ -109,7 +109,7 @@ async fn invite(State(shared): State<Shared>, sent: Submission) -> Result<Respon
 }
 
 /// The path of a sign-in link.
-pub(in super::super) fn sign_in_path(token: &str) -> String {
+pub fn sign_in_path(token: &str) -> String {
     format!("/dashboard/sign-in/link/{token}")
 }
 
