@@ -12,6 +12,8 @@
 
   const english = navigator.languages.find((language) => language.startsWith("en")) ?? "en-GB";
   const exact = new Intl.DateTimeFormat(english, { dateStyle: "medium", timeStyle: "short" });
+  const thisYear = new Intl.DateTimeFormat(english, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+  const otherYear = new Intl.DateTimeFormat(english, { dateStyle: "medium" });
   const relative = new Intl.RelativeTimeFormat(english, { numeric: "auto" });
 
   function timeText(at) {
@@ -20,7 +22,7 @@
     if (distance < 45) return relative.format(0, "second");
     if (distance < 3570) return relative.format(Math.round(seconds / 60), "minute");
     if (distance < 84600) return relative.format(Math.round(seconds / 3600), "hour");
-    return exact.format(at);
+    return (at.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(at);
   }
 
   function showTimes(from) {
@@ -117,6 +119,7 @@
       const old = next.id && document.getElementById(next.id);
       if (old) morph(old, next);
     }
+    showBulk();
   }
 
   function disconnect() {
@@ -356,11 +359,16 @@
     find("summary", menu).focus();
   });
 
+  function showBulk() {
+    for (const bar of findAll("[data-bulk]")) bar.hidden = !find("input[name=jobId]:checked", bar.parentElement);
+  }
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-tick-all]")) {
       for (const box of findAll("input[name=jobId]", event.target.closest("table"))) box.checked = event.target.checked;
     }
     if (event.target.name === "kind") chooseKind(event.target.form);
+    showBulk();
   });
 
   document.addEventListener("submit", (event) => {
@@ -393,18 +401,22 @@
   document.addEventListener("htmx:afterRequest", clearBusy);
   document.addEventListener("htmx:afterSettle", (event) => {
     showTimes(document);
+    showBulk();
     const results = find("#results");
     if (document.activeElement === document.body) (event.detail.target?.id === "results" ? results : find("#main"))?.focus({ preventScroll: true });
     announce(event.detail.target?.id === "results" ? results?.dataset.count : find(".flash")?.textContent);
     connect();
   });
 
+  if (window.htmx) root.classList.add("filtering");
   showTimes(document);
+  showBulk();
   setInterval(() => { if (!document.hidden) showTimes(document); }, 30000);
   for (const form of findAll("form[data-upload]")) {
     if (window.tus?.isSupported) chooseKind(form);
     else for (const area of findAll(".segments", form)) area.hidden = true;
   }
+  find(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   find("[data-focus]")?.focus();
   connect();
 })();

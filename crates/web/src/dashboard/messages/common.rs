@@ -13,11 +13,7 @@ pub(crate) const NAV_SETTINGS: &str = "Settings";
 pub(crate) const SIGN_OUT: &str = "Sign out";
 pub(crate) const CRUMB_LABEL: &str = "Up";
 pub(crate) const NEW_TAB: &str = "(opens in a new tab)";
-/// The name of the menu of a person.
-pub(crate) fn menu_label(person: &str) -> String {
-    format!("Signed in as {person}")
-}
-
+pub(crate) const SIGNED_IN_AS: &str = "Signed in as";
 /// The role of a person in an account.
 pub(crate) fn role_in(role: &str, account: &str) -> String {
     format!("{role} in {account}")
