@@ -205,7 +205,8 @@
       error.dataset.own = "true";
       input.before(error);
       input.setAttribute("aria-invalid", "true");
-      input.setAttribute("aria-describedby", `${name}-error`);
+      const hint = document.getElementById(`${name}-hint`);
+      input.setAttribute("aria-describedby", hint ? `${error.id} ${hint.id}` : error.id);
     }
     const general = document.createElement("p");
     general.textContent = message;
@@ -392,10 +393,10 @@
 
   // A response without the part that was asked for, for example an error or the page for signing in, is opened as a page.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const { requestConfig, target, serverResponse } = event.detail;
+    const { pathInfo, target, serverResponse } = event.detail;
     if (serverResponse.includes(`id="${target.id}"`)) return;
     event.detail.shouldSwap = false;
-    if (requestConfig.verb === "get") location.assign(event.detail.pathInfo.finalRequestPath);
+    if (target.id === "results") location.assign(pathInfo.finalRequestPath);
     else location.reload();
   });
   document.addEventListener("htmx:afterRequest", clearBusy);

@@ -28,8 +28,7 @@ pub(crate) const SCOPE_INTERACT: &str = "Like, comment on and follow videos";
 
 // Renewing.
 pub(crate) const RENEW: &str = "Renew with Vimeo";
-pub(crate) const RENEW_LEAD: &str =
-    "The owner of the Vimeo account approves the app again, and the new access token replaces the one that is stored.";
+pub(crate) const RENEW_LEAD: &str = "The owner of the Vimeo account approves the app again, and the new access token replaces the one that is stored.";
 
 // The page of an authorization.
 /// The title of the page of an authorization.

@@ -13,14 +13,11 @@ pub(crate) const VIMEO_ACCOUNT: &str = "Vimeo account";
 
 // The first visit.
 pub(crate) const FIRST_TITLE: &str = "No connections yet";
-pub(crate) const FIRST_TEXT: &str =
-    "A connection holds the credentials of a Vimeo app, so that videos can be uploaded to the Vimeo account behind it. There are two ways to make one.";
+pub(crate) const FIRST_TEXT: &str = "A connection holds the credentials of a Vimeo app, so that videos can be uploaded to the Vimeo account behind it. There are two ways to make one.";
 pub(crate) const FIRST_CONNECT_TITLE: &str = "Connect with Vimeo";
-pub(crate) const FIRST_CONNECT_TEXT: &str =
-    "The owner of the Vimeo account approves the app at Vimeo. You need the client identifier and the client secret of the app, and no access token.";
+pub(crate) const FIRST_CONNECT_TEXT: &str = "The owner of the Vimeo account approves the app at Vimeo. You need the client identifier and the client secret of the app, and no access token.";
 pub(crate) const FIRST_PASTE_TITLE: &str = "Paste credentials";
-pub(crate) const FIRST_PASTE_TEXT: &str =
-    "You have the client identifier, the client secret and an access token from the page of the app at Vimeo.";
+pub(crate) const FIRST_PASTE_TEXT: &str = "You have the client identifier, the client secret and an access token from the page of the app at Vimeo.";
 
 // Vimeo's own steps.
 pub(crate) const STEPS_TITLE: &str = "Where to find the credentials";
@@ -40,8 +37,7 @@ pub(crate) const STEP_COPY_TEXT: &str =
     "The client identifier, the client secret, and the access token, which Vimeo shows only once.";
 
 // Fields.
-pub(crate) const NAME_HINT: &str =
-    "Letters, digits, spaces, hyphens and underscores; at most 100 characters. Each name is used once in the account.";
+pub(crate) const NAME_HINT: &str = "Letters, digits, spaces, hyphens and underscores; at most 100 characters. Each name is used once in the account.";
 pub(crate) const CLIENT_IDENTIFIER: &str = "Client identifier";
 pub(crate) const CLIENT_IDENTIFIER_HINT: &str = "From the page of the app at developer.vimeo.com.";
 pub(crate) const CLIENT_SECRET: &str = "Client secret";
@@ -77,8 +73,7 @@ pub(crate) const CONFLICT_OVERWRITE: &str = "Save mine";
 // Replacing credentials.
 pub(crate) const CREDENTIALS_TITLE: &str = "Replace the credentials";
 pub(crate) const CREDENTIALS_LEAD: &str = "What you leave empty stays as it is.";
-pub(crate) const CREDENTIALS_TOKEN_HINT: &str =
-    "A new token from the page of the app at developer.vimeo.com. Leave it empty to keep the one that is stored.";
+pub(crate) const CREDENTIALS_TOKEN_HINT: &str = "A new token from the page of the app at developer.vimeo.com. Leave it empty to keep the one that is stored.";
 pub(crate) const CREDENTIALS_KEEP_HINT: &str = "Leave it empty to keep the one that is stored.";
 pub(crate) const CREDENTIALS_BUTTON: &str = "Check and replace";
 /// The title of the form that replaces credentials.

@@ -35,8 +35,7 @@ pub(crate) const ERROR_REQUIRED: &str = "Enter a value.";
 pub(crate) const ERROR_NAME_REQUIRED: &str = "Enter a name.";
 pub(crate) const ERROR_NAME_TAKEN: &str =
     "Another connection of this account has this name. Choose another one.";
-pub(crate) const ERROR_DELETE_NAME: &str =
-    "The name does not match, so nothing was deleted. Type the name of the connection exactly as it is shown.";
+pub(crate) const ERROR_DELETE_NAME: &str = "The name does not match, so nothing was deleted. Type the name of the connection exactly as it is shown.";
 pub(crate) const ERROR_KEY_UNKNOWN: &str =
     "This API key is not accepted. It may be mistyped, expired or revoked; enter another one.";
 pub(crate) const ERROR_KEY_OTHER_ACCOUNT: &str =
@@ -49,12 +48,10 @@ pub(crate) const ERROR_PROVIDER_FAILED: &str =
     "The provider did not confirm who you are, so you are not signed in. Try again, or use an API key.";
 pub(crate) const ERROR_PROVIDER_UNKNOWN_PERSON: &str =
     "The provider knows you, but no account here does. Ask an owner of the account to invite you.";
-pub(crate) const ERROR_SECRET_WRONG: &str =
-    "Vimeo does not accept this client secret for the client identifier. Copy both again from the page of the app.";
+pub(crate) const ERROR_SECRET_WRONG: &str = "Vimeo does not accept this client secret for the client identifier. Copy both again from the page of the app.";
 pub(crate) const ERROR_IDENTIFIER_UNKNOWN: &str =
     "Vimeo does not know this client identifier. Copy it again from the page of the app.";
-pub(crate) const ERROR_TOKEN_UNKNOWN: &str =
-    "Vimeo does not know this access token: it is mistyped, expired or revoked. Generate a new one on the page of the app.";
+pub(crate) const ERROR_TOKEN_UNKNOWN: &str = "Vimeo does not know this access token: it is mistyped, expired or revoked. Generate a new one on the page of the app.";
 pub(crate) const ERROR_TOKEN_WITHOUT_USER: &str =
     "This access token belongs to no user. Generate one with Authenticated (you) on the page of the app.";
 pub(crate) const ERROR_TOKEN_OTHER_APP: &str =
@@ -69,8 +66,7 @@ pub(crate) const ERROR_CONFLICT: &str =
     "The connection was changed while you were editing. Nothing was saved.";
 pub(crate) const ERROR_LIMIT_REACHED: &str =
     "The account has reached a limit. Delete what you no longer need, or ask the operator to raise it.";
-pub(crate) const ERROR_OUTCOME_UNKNOWN: &str =
-    "The connection to the database was lost, so this may or may not have been saved. Check before you send it again.";
+pub(crate) const ERROR_OUTCOME_UNKNOWN: &str = "The connection to the database was lost, so this may or may not have been saved. Check before you send it again.";
 pub(crate) const ERROR_SOURCE_REQUIRED: &str = "Enter the URL of the file.";
 pub(crate) const ERROR_SOURCE_FILE: &str = "Choose a file.";
 pub(crate) const ERROR_NOTHING_SELECTED: &str = "No upload was selected. Select at least one, then cancel.";
@@ -82,7 +78,9 @@ pub(crate) const ERROR_LAST_KEY: &str =
     "This is the last key that can manage API keys, so it was not revoked. Create another one first.";
 /// The access token lacks scopes.
 pub(crate) fn error_missing_scopes(scopes: &str) -> String {
-    format!("This access token lacks the scopes {scopes}. Generate a new one with them on the page of the app.")
+    format!(
+        "This access token lacks the scopes {scopes}. Generate a new one with them on the page of the app."
+    )
 }
 
 /// The access token lacks a scope.

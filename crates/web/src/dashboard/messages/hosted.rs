@@ -16,8 +16,7 @@ pub(crate) fn hosted_return(account: &str) -> String {
 }
 
 pub(crate) const HOSTED_INTRO: &str = "You decide at Vimeo. Your Vimeo password is never seen here.";
-pub(crate) const HOSTED_RENEW_INTRO: &str =
-    "The connection exists already and needs your approval again. You decide at Vimeo. Your Vimeo password is never seen here.";
+pub(crate) const HOSTED_RENEW_INTRO: &str = "The connection exists already and needs your approval again. You decide at Vimeo. Your Vimeo password is never seen here.";
 pub(crate) const HOSTED_WHO: &str = "Who asks";
 pub(crate) const HOSTED_WHAT: &str = "For the connection";
 pub(crate) const HOSTED_PERMISSIONS: &str = "If you approve, it can";
@@ -41,10 +40,8 @@ pub(crate) const PERMISSION_OTHER: &str = "Use another permission that Vimeo wil
 // The result.
 pub(crate) const HOSTED_DONE_TITLE: &str = "Your Vimeo account is connected";
 pub(crate) const HOSTED_CLOSE: &str = "You can close this page.";
-pub(crate) const HOSTED_OWN_ACCOUNT_ONLY: &str =
-    "Vimeo lets this app upload only to the account of its owner. If that is not your account, uploads will fail until the owner of the app requests upload access at developer.vimeo.com.";
-pub(crate) const HOSTED_NO_UPLOAD_ACCESS: &str =
-    "This app has no upload access yet. Uploads will fail until its owner requests it at developer.vimeo.com and Vimeo approves it.";
+pub(crate) const HOSTED_OWN_ACCOUNT_ONLY: &str = "Vimeo lets this app upload only to the account of its owner. If that is not your account, uploads will fail until the owner of the app requests upload access at developer.vimeo.com.";
+pub(crate) const HOSTED_NO_UPLOAD_ACCESS: &str = "This app has no upload access yet. Uploads will fail until its owner requests it at developer.vimeo.com and Vimeo approves it.";
 
 // It was not connected.
 pub(crate) const HOSTED_BACK: &str = "Return";
@@ -54,14 +51,11 @@ pub(crate) const HOSTED_USED: &str =
 pub(crate) const HOSTED_EXPIRED_TITLE: &str = "This link has expired";
 pub(crate) const HOSTED_EXPIRED: &str = "It was not used in time. Ask the sender for a new link.";
 pub(crate) const HOSTED_UNKNOWN_TITLE: &str = "This link does not work";
-pub(crate) const HOSTED_UNKNOWN: &str =
-    "It is incomplete, or it was withdrawn. Check that you opened all of it, or ask the sender for a new link.";
+pub(crate) const HOSTED_UNKNOWN: &str = "It is incomplete, or it was withdrawn. Check that you opened all of it, or ask the sender for a new link.";
 pub(crate) const HOSTED_DENIED_TITLE: &str = "You declined";
-pub(crate) const HOSTED_DENIED: &str =
-    "Your Vimeo account was not connected, and nothing was stored. If that was a mistake, ask the sender for a new link.";
+pub(crate) const HOSTED_DENIED: &str = "Your Vimeo account was not connected, and nothing was stored. If that was a mistake, ask the sender for a new link.";
 pub(crate) const HOSTED_OTHER_BROWSER_TITLE: &str = "This was started in another browser";
-pub(crate) const HOSTED_OTHER_BROWSER: &str =
-    "For your safety, an approval must end in the browser in which it started. Your account was not connected. Open the link again, and stay in the same browser.";
+pub(crate) const HOSTED_OTHER_BROWSER: &str = "For your safety, an approval must end in the browser in which it started. Your account was not connected. Open the link again, and stay in the same browser.";
 pub(crate) const HOSTED_FAILED_TITLE: &str = "Your account was not connected";
 pub(crate) const HOSTED_FAILED: &str =
     "The approval could not be completed, and nothing was stored. Send this page to the sender of the link.";

@@ -34,8 +34,7 @@ pub(crate) const KEY_CURL: &str = "Test it";
 pub(crate) const KEY_OLD_UNTIL: &str = "The old key is accepted until";
 
 // Rotating.
-pub(crate) const KEY_ROTATE_TEXT: &str =
-    "Creates a new key with the same name and scopes. The old one stays valid for a while, so that you can replace it without interruption.";
+pub(crate) const KEY_ROTATE_TEXT: &str = "Creates a new key with the same name and scopes. The old one stays valid for a while, so that you can replace it without interruption.";
 pub(crate) const KEY_OVERLAP: &str = "Hours the old key stays valid";
 pub(crate) const KEY_OVERLAP_HINT: &str = "0 to 720. Empty: 24.";
 pub(crate) const ROTATE_BUTTON: &str = "Rotate the key";

@@ -10,8 +10,7 @@ pub(crate) const SIGN_IN_EXPIRED: &str = "Your session has expired. Sign in agai
 pub(crate) const SIGN_IN_REVOKED: &str = "Your session was ended. Sign in again to continue.";
 pub(crate) const SIGN_IN_REQUIRED: &str = "Sign in to open that page.";
 pub(crate) const SIGN_IN_HELP_TITLE: &str = "No API key?";
-pub(crate) const SIGN_IN_HELP: &str =
-    "Ask a colleague who is an owner of the account to invite you, or ask the operator of this service for a link:";
+pub(crate) const SIGN_IN_HELP: &str = "Ask a colleague who is an owner of the account to invite you, or ask the operator of this service for a link:";
 pub(crate) const SIGN_IN_COMMAND: &str = "vimeo-connections accounts sign-in-link NAME";
 pub(crate) const SIGN_IN_COMMAND_LABEL: &str = "Command for the operator";
 /// The link to sign in through a provider.

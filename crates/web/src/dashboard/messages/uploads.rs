@@ -8,8 +8,7 @@ pub(crate) const PHASE: &str = "Phase";
 pub(crate) const VIDEO: &str = "Video";
 pub(crate) const UPLOAD_NEW: &str = "New upload";
 pub(crate) const UPLOADS_FIRST_TITLE: &str = "No uploads yet";
-pub(crate) const UPLOADS_FIRST: &str =
-    "Upload a video from a URL or from this computer. Uploads that start over the API are shown here as well.";
+pub(crate) const UPLOADS_FIRST: &str = "Upload a video from a URL or from this computer. Uploads that start over the API are shown here as well.";
 pub(crate) const UPLOADS_NONE_TITLE: &str = "No upload matches";
 pub(crate) const UPLOADS_NONE: &str = "Change the filters, or clear them to see all uploads.";
 pub(crate) const CANCEL_SELECTED: &str = "Cancel selected…";

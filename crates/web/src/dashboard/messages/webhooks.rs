@@ -33,8 +33,7 @@ pub(crate) const WEBHOOK_SECRET_TEXT: &str =
 pub(crate) const WEBHOOK_OLD_UNTIL: &str = "The old secret also signs until";
 pub(crate) const WEBHOOK_ROTATE_TITLE: &str = "Rotate the signing secret";
 pub(crate) const WEBHOOK_ROTATE_SHORT: &str = "Both secrets sign for 24 hours.";
-pub(crate) const WEBHOOK_ROTATE_TEXT: &str =
-    "You get a new secret. For 24 hours requests are signed with both, so that you can replace it without interruption.";
+pub(crate) const WEBHOOK_ROTATE_TEXT: &str = "You get a new secret. For 24 hours requests are signed with both, so that you can replace it without interruption.";
 pub(crate) const WEBHOOK_ROTATE_BUTTON: &str = "Rotate the secret";
 
 // Deleting.

@@ -91,7 +91,13 @@ pub(crate) struct Choice {
 impl Choice {
     /// An option that can be chosen.
     pub(crate) fn new(value: &str, label: &str) -> Self {
-        Self { value: value.to_owned(), label: label.to_owned(), hint: String::new(), is_chosen: false, is_fixed: false }
+        Self {
+            value: value.to_owned(),
+            label: label.to_owned(),
+            hint: String::new(),
+            is_chosen: false,
+            is_fixed: false,
+        }
     }
 
     /// The same option, chosen if its value is this one.

@@ -117,10 +117,10 @@ impl Shell {
 
     /// The first letter of the person's name.
     pub(crate) fn initial(&self) -> String {
-        self.person.chars().find(|letter| letter.is_alphanumeric()).map_or_else(
-            || "?".to_owned(),
-            |letter| letter.to_uppercase().collect(),
-        )
+        self.person
+            .chars()
+            .find(|letter| letter.is_alphanumeric())
+            .map_or_else(|| "?".to_owned(), |letter| letter.to_uppercase().collect())
     }
 }
 
