@@ -417,7 +417,9 @@
     if (window.tus?.isSupported) chooseKind(form);
     else for (const area of findAll(".segments", form)) area.hidden = true;
   }
-  find(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  // Not scrollIntoView, which would also move the place where the Tab key starts.
+  const current = find(".tabs [aria-current]");
+  if (current) find(".tabs ul").scrollLeft = Math.max(0, current.getBoundingClientRect().right - innerWidth + 40);
   find("[data-focus]")?.focus();
   connect();
 })();

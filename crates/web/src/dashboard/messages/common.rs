@@ -79,7 +79,7 @@ pub(crate) const PAGER_NEXT: &str = "Next";
 pub(crate) const SELECT_ALL: &str = "Select all";
 
 // Forms.
-pub(crate) const ERRORS_TITLE: &str = "This was not saved";
+pub(crate) const ERRORS_TITLE: &str = "That did not work";
 pub(crate) const REENTER: &str = "Secrets are never sent back to the browser: enter them again.";
 pub(crate) const SHOWN_ONCE: &str = "Copy this now and store it safely. It is shown only this once.";
 pub(crate) const LINK_SHOWN_ONCE: &str = "Copy this link now. It is shown only this once.";
