@@ -86,5 +86,5 @@ pub(crate) const ATTEMPTS: &str = "Attempts";
 pub(crate) const REDELIVER: &str = "Send again";
 /// The label of the button that sends a delivery again.
 pub(crate) fn redeliver_label(event: &str) -> String {
-    format!("Send {event} again")
+    format!("Send again: {event}")
 }
