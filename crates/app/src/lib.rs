@@ -11,6 +11,7 @@ mod backups;
 mod bootstrap;
 mod cache;
 mod clock;
+mod connection_lists;
 mod connections;
 mod context;
 mod engine_migration;
@@ -63,6 +64,9 @@ pub use audit::{AuditEventPage, AuditOptions, Finding, FindingKind, SignedHead, 
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
+pub use connection_lists::{
+    ConnectionCount, ConnectionFilter, ListedConnection, ListedConnections, SearchText,
+};
 pub use connections::{ConnectionPage, SameCredentials};
 pub use egress::{
     AllowHttp, AllowedDestination, AllowedDestinationError, Egress, EgressOptions, EgressPolicy,

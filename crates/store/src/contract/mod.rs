@@ -100,6 +100,7 @@ contract_suite! {
         a_check_is_leased_once_until_its_lease_ends,
         due_checks_are_listed_by_account,
         connections_are_listed_and_counted_by_their_health,
+        the_health_of_several_connections_is_read_at_once,
         the_health_is_deleted_with_the_connection,
         a_missing_health_is_added,
         an_orphaned_health_is_deleted,

@@ -54,6 +54,7 @@ const ON_LARGE_TABLES: &[&str] = &[
     connections::LIST,
     connections::LIST_IDS,
     connection_health::FIND,
+    connection_health::LIST,
     connection_health::WRITE,
     connection_health::SCHEDULE,
     connection_health::LIST_DUE,
