@@ -21,6 +21,7 @@ mod idempotency;
 mod integrity;
 mod job_readings;
 mod limits;
+mod public_url;
 mod rate_limits;
 mod readiness;
 mod retention;
@@ -78,6 +79,7 @@ pub use limits::operations::ShownLimits;
 pub use limits::rates::{CallerRates, RatePolicy, RateReport, RateState};
 pub use limits::share::WriteInProgress;
 pub use limits::streams::StreamPermit;
+pub use public_url::{ListenerScheme, PublicUrl, PublicUrlError};
 pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
@@ -164,6 +166,7 @@ impl Caller {
 pub struct App {
     context: Arc<Context>,
     verification: Verification,
+    public_url: Option<PublicUrl>,
     api_keys: SingleFlightCache<HashedKey, VerifiedKey>,
     api_key_uses: ApiKeyUses,
     weak_keys: WeakKeys,
@@ -191,6 +194,11 @@ impl Deref for App {
 }
 
 impl App {
+    /// The origin at which browsers reach the service, if it is known.
+    pub fn public_url(&self) -> Option<&PublicUrl> {
+        self.public_url.as_ref()
+    }
+
     /// Waits until the service must stop, because the state of its database is unknown; returns the cause.
     pub async fn failed(&self) -> String {
         self.store.failed().await

@@ -26,7 +26,7 @@ use crate::limits::waiting::Waiting;
 use crate::readiness::Readiness;
 use crate::uploads::{UploadSetup, Uploads};
 use crate::webhooks::{Announcer, OperatorEndpoint, Presenter, WebhookSetup, Webhooks};
-use crate::{App, Clock, LimitSettings, Verification, WeakKeys};
+use crate::{App, Clock, LimitSettings, PublicUrl, Verification, WeakKeys};
 
 /// A warning is logged if the clock is behind the newest stored ID by more than this.
 const CLOCK_SKEW_WARN_SECONDS: i64 = 60;
@@ -56,6 +56,8 @@ pub struct Setup {
     pub randomness: Randomness,
     /// Runs work that continues after its request. A shutdown must wait for it.
     pub tasks: TaskTracker,
+    /// The origin at which browsers reach the service, if it is known.
+    pub public_url: Option<PublicUrl>,
     /// The parts of health checks; `None` in a process that does not ask Vimeo about connections.
     pub health: Option<HealthSetup>,
     /// The parts of the upload worker; `None` in a process that does not execute uploads.
@@ -199,6 +201,7 @@ impl App {
         Ok(Self {
             context: Arc::new(context),
             verification: setup.verification,
+            public_url: setup.public_url,
             api_keys: SingleFlightCache::new(),
             api_key_uses: ApiKeyUses::default(),
             weak_keys: setup.weak_keys,

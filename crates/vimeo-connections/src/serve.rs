@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use app::{AccountError, App, Clock, ImportError, KeyOptions, RetentionOptions};
+use app::{AccountError, App, Clock, ImportError, KeyOptions, ListenerScheme, PublicUrl, RetentionOptions};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use domain::account::{Account, Label};
@@ -61,7 +61,9 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         files,
     });
     let background_tasks = TaskTracker::new();
-    let app = Arc::new(Box::pin(wiring::open_for_serving(config, background_tasks.clone())).await?);
+    let public_url = public_url(config, address);
+    let opened = wiring::open_for_serving(config, public_url.clone(), background_tasks.clone());
+    let app = Arc::new(Box::pin(opened).await?);
     if let Some(bootstrap) = &config.bootstrap {
         create_bootstrap(&app, bootstrap).await?;
     }
@@ -83,7 +85,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
     log_start(config, address);
     let hangups = signal(SignalKind::hangup())?;
-    let settings = settings(config, tls.as_ref().map(Tls::check), streams);
+    let settings = web::Settings { public_url, ..settings(config, tls.as_ref().map(Tls::check), streams) };
     let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
     let guard = Guard::new(&config.listener, config.client_address.clone(), uploads);
     let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
@@ -158,6 +160,12 @@ fn log_start(config: &Config, address: SocketAddr) {
     }
 }
 
+/// The configured origin for browsers, or that of a listener on loopback.
+fn public_url(config: &Config, address: SocketAddr) -> Option<PublicUrl> {
+    let scheme = if config.tls.is_some() { ListenerScheme::Https } else { ListenerScheme::Http };
+    config.public_url.clone().or_else(|| PublicUrl::of_listener(address, scheme))
+}
+
 fn settings(
     config: &Config,
     certificate: Option<CertificateCheck>,
@@ -166,6 +174,7 @@ fn settings(
     let randomness = Randomness::system();
     web::Settings {
         base_path: config.base_path.clone(),
+        public_url: config.public_url.clone(),
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
         client_address: config.client_address.clone(),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use app::{
     AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
-    EgressTimeouts, HealthSetup, Migrations, OperatorEndpoint, OwnAddresses, Setup, UploadOptions,
+    EgressTimeouts, HealthSetup, Migrations, OperatorEndpoint, OwnAddresses, PublicUrl, Setup, UploadOptions,
     UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
 };
 use seal::Randomness;
@@ -73,17 +73,22 @@ pub(crate) enum WiringError {
 pub(crate) const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
 
 /// Opens the service for `serve`, with verification as configured and with uploads.
-pub(crate) async fn open_for_serving(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    open_for_uploads(config, Migrations::Apply, tasks).await
+pub(crate) async fn open_for_serving(
+    config: &Config,
+    public_url: Option<PublicUrl>,
+    tasks: TaskTracker,
+) -> Result<App, WiringError> {
+    open_for_uploads(config, public_url, Migrations::Apply, tasks).await
 }
 
 /// The same for the `upload` command, without migrations.
 pub(crate) async fn open_for_uploading(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    open_for_uploads(config, Migrations::OnlyIfNew, tasks).await
+    open_for_uploads(config, None, Migrations::OnlyIfNew, tasks).await
 }
 
 async fn open_for_uploads(
     config: &Config,
+    public_url: Option<PublicUrl>,
     migrations: Migrations,
     tasks: TaskTracker,
 ) -> Result<App, WiringError> {
@@ -95,7 +100,7 @@ async fn open_for_uploads(
     let health = Some(health(config, client.clone()));
     let keyring = read_keyring(config).await?;
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
-    let setup = Setup { migrations, uploads, health, webhooks, operator_endpoint, ..setup };
+    let setup = Setup { public_url, migrations, uploads, health, webhooks, operator_endpoint, ..setup };
     Ok(Box::pin(App::open(setup)).await?)
 }
 
@@ -173,6 +178,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         clock: Clock::system(),
         randomness: Randomness::system(),
         tasks,
+        public_url: None,
         health: None,
         uploads: None,
         presenter: web::PRESENTER,

@@ -31,7 +31,7 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use app::{App, Clock};
+use app::{App, Clock, PublicUrl};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
@@ -61,6 +61,8 @@ pub use v1::webhook_event::PRESENTER;
 pub struct Settings {
     /// Prefix of all documented paths: empty, or with a leading slash and without a trailing one.
     pub base_path: String,
+    /// The origin at which browsers reach the service, if it is known.
+    pub public_url: Option<PublicUrl>,
     /// Whether the service terminates TLS itself.
     pub transport: Transport,
     /// How to treat unknown fields of connections that do not resemble a known field.

@@ -10,7 +10,8 @@ const COUNT: Kind = Kind::Number { least: 0, most: LIMIT_MAX };
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().chain(super::health::KEYS).chain(WEBHOOKS).chain(LIMITS)
+    let subjects = [super::public_url::KEYS, super::health::KEYS, WEBHOOKS, LIMITS];
+    KEYS.iter().chain(subjects.into_iter().flatten())
 }
 
 const LIMITS: &[Key] = &[

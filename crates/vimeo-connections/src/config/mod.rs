@@ -1,6 +1,7 @@
 //! The configuration: built-in defaults, then a file, then the environment. All keys are in [`limit_keys::all`]; unknown
 //! ones are errors.
 
+mod effective;
 mod file;
 mod health;
 mod keys;
@@ -12,6 +13,7 @@ mod limits;
 mod listener;
 mod page;
 mod postgres;
+mod public_url;
 mod retention;
 mod roots;
 mod scopes;
@@ -20,12 +22,13 @@ mod uploads;
 mod webhook_keys;
 mod webhooks;
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use app::{DatabaseUrl, HealthOptions, LimitSettings, PostgresOptions, PreparedStatements, WeakKeys};
+use app::{
+    DatabaseUrl, HealthOptions, LimitSettings, PostgresOptions, PreparedStatements, PublicUrl, WeakKeys,
+};
 use domain::account::Label;
 use rustls::ClientConfig;
 use seal::keyring::Keyring;
@@ -35,6 +38,7 @@ use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, ConcurrencyLimits, Cors, UnknownFields};
 
+pub(crate) use effective::effective;
 pub(crate) use health::VerificationMode;
 pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
@@ -57,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) traces: Option<TracesConfig>,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) base_path: String,
+    /// The origin for browsers, if it is configured.
+    pub(crate) public_url: Option<PublicUrl>,
     pub(crate) cors: Cors,
     pub(crate) client_address: ClientAddress,
     pub(crate) unknown_fields: UnknownFields,
@@ -207,6 +213,7 @@ impl Reader<'_> {
             traces: self.traces(tls_client.as_ref()),
             tls,
             base_path: base_path?,
+            public_url: self.public_url(),
             cors: cors?,
             client_address: client_address?,
             unknown_fields,
@@ -360,39 +367,6 @@ fn parse_base_path(text: &str) -> Result<String, String> {
         return Ok(path.to_owned());
     }
     Err("must be a path such as /pictoryapis, or / for none".to_owned())
-}
-
-/// A URL without its user information and without passwords in its query.
-fn redact_password(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
-    let (front, query) = rest.split_once('?').map_or((rest, None), |(front, query)| (front, Some(query)));
-    let front = match front.rsplit_once('@') {
-        Some((_, place)) => format!("<redacted>@{place}"),
-        None => front.to_owned(),
-    };
-    let query = query.map_or_else(String::new, |query| {
-        let shown = query.split('&').map(|pair| {
-            let is_secret = pair.split('=').next().is_some_and(|key| key.to_lowercase().contains("pass"));
-            if is_secret { "<redacted>" } else { pair }
-        });
-        format!("?{}", shown.collect::<Vec<_>>().join("&"))
-    });
-    format!("{scheme}://{front}{query}")
-}
-
-/// The effective configuration as a file, with the source of each value. Secrets are redacted.
-pub(crate) fn effective(layers: &Layers) -> String {
-    let mut text = String::new();
-    for key in limit_keys::all() {
-        let (mark, value) = match layers.text(key.name) {
-            None | Some("") => ("# ", "not set".to_owned()),
-            Some(_) if key.is_secret => ("", "\"<redacted>\"".to_owned()),
-            Some(value) => ("", key.kind.to_toml(&redact_password(value))),
-        };
-        // Writing to a `String` does not fail.
-        let _ = writeln!(text, "{mark}{} = {value}  # {}", key.name, layers.source(key.name));
-    }
-    text
 }
 
 #[cfg(test)]

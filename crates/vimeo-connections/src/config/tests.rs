@@ -96,6 +96,8 @@ fn security_settings_are_explicit_or_rejected() {
         ("[bootstrap]\napi_key_file = \"k\"", "needs bootstrap.account"),
         ("[bootstrap]\naccount = \"\\u0007\"", "must not contain control"),
         ("base_path = \"pictory\"", "must be a path"),
+        ("public_url = \"http://connect.example.com\"", "public_url (line 1 of the file): must start with"),
+        ("public_url = \"https://example.com/connect\"", "must not contain a user name, a path"),
         ("base_path = \"/a/{b}\"", "must be a path"),
         ("[store]\nqueue = 0", "from 1 to"),
         ("listen = 1979-05-27", "must not be a table or a date"),
@@ -109,6 +111,8 @@ fn security_settings_are_explicit_or_rejected() {
         load("listen = \"0.0.0.0:8080\"\n[tls]\nkey_file = \"k\"\ncertificate_file = \"c\"", &[]).is_ok()
     );
     assert_eq!(load("base_path = \"/\"", &[]).unwrap().0.base_path, "");
+    let (config, _) = load("public_url = \"https://connect.example.com/\"", &[]).unwrap();
+    assert_eq!(config.public_url.unwrap().to_string(), "https://connect.example.com");
 }
 
 #[test]
