@@ -14,6 +14,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a sweep is left to a node that does not continue it.
 const LEASE: Duration = Duration::from_secs(15);
 
+/// How long an authorization is kept after its end.
+const AUTHORIZATIONS_KEPT: Duration = Duration::from_hours(30 * 24);
+
 /// How long records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionOptions {
@@ -34,6 +37,8 @@ enum Sweep {
     FailedRequests { kept: Duration },
     Jobs { kept: Duration },
     WebhookDeliveries { kept: Duration },
+    OverdueAuthorizations,
+    Authorizations { kept: Duration },
 }
 
 impl Sweep {
@@ -44,6 +49,8 @@ impl Sweep {
             Self::FailedRequests { .. } => "failed_requests",
             Self::Jobs { .. } => "jobs",
             Self::WebhookDeliveries { .. } => "webhook_deliveries",
+            Self::OverdueAuthorizations => "overdue_authorizations",
+            Self::Authorizations { .. } => "authorizations",
         }
     }
 }
@@ -54,6 +61,8 @@ impl RetentionOptions {
             Sweep::IdempotencyRecords,
             Sweep::FailedRequests { kept: self.failed_requests },
             Sweep::WebhookDeliveries { kept: self.webhook_deliveries },
+            Sweep::OverdueAuthorizations,
+            Sweep::Authorizations { kept: AUTHORIZATIONS_KEPT },
         ];
         always.into_iter().chain(self.jobs.map(|kept| Sweep::Jobs { kept })).collect()
     }
@@ -110,7 +119,7 @@ impl App {
         }
     }
 
-    /// Deletes the next piece; returns its number of rows.
+    /// Deletes or ends the next piece; returns its number of rows.
     async fn sweep_piece(&self, sweep: Sweep) -> Result<usize, Error> {
         let now = self.clock.now();
         let expired = |kept| Expired { kept, limit: PIECE, now };
@@ -121,6 +130,8 @@ impl App {
             Sweep::WebhookDeliveries { kept } => {
                 self.store.delete_ended_webhook_deliveries(&expired(kept)).await?
             }
+            Sweep::OverdueAuthorizations => self.end_overdue_authorizations(PIECE).await?,
+            Sweep::Authorizations { kept } => self.store.delete_ended_authorizations(&expired(kept)).await?,
         })
     }
 }
@@ -146,10 +157,12 @@ mod tests {
             Sweep::IdempotencyRecords,
             Sweep::FailedRequests { kept: 7 * DAY },
             Sweep::WebhookDeliveries { kept: 30 * DAY },
+            Sweep::OverdueAuthorizations,
+            Sweep::Authorizations { kept: 30 * DAY },
         ];
         assert_eq!(options(None).sweeps(), always);
         let jobs = Sweep::Jobs { kept: 90 * DAY };
-        assert_eq!(options(Some(90 * DAY)).sweeps(), [always[0], always[1], always[2], jobs]);
+        assert_eq!(options(Some(90 * DAY)).sweeps(), [&always[..], &[jobs]].concat());
     }
 
     #[test]

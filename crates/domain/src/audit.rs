@@ -150,11 +150,23 @@ pub enum Action {
     DisableWebhookEndpoint,
     /// Sent a webhook again.
     RedeliverWebhook,
+    /// Created an authorization.
+    CreateAuthorization,
+    /// Sent a person's browser to Vimeo for an authorization.
+    StartAuthorization,
+    /// Completed an authorization: its connection was created or renewed.
+    CompleteAuthorization,
+    /// A person declined an authorization.
+    DeclineAuthorization,
+    /// An authorization failed.
+    FailAuthorization,
+    /// An authorization expired.
+    ExpireAuthorization,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 34] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -183,6 +195,12 @@ impl Action {
         Self::TestWebhookEndpoint,
         Self::DisableWebhookEndpoint,
         Self::RedeliverWebhook,
+        Self::CreateAuthorization,
+        Self::StartAuthorization,
+        Self::CompleteAuthorization,
+        Self::DeclineAuthorization,
+        Self::FailAuthorization,
+        Self::ExpireAuthorization,
     ];
 
     /// The name in the store and in the audit log.
@@ -216,6 +234,12 @@ impl Action {
             Self::TestWebhookEndpoint => "test_webhook_endpoint",
             Self::DisableWebhookEndpoint => "disable_webhook_endpoint",
             Self::RedeliverWebhook => "redeliver_webhook",
+            Self::CreateAuthorization => "create_authorization",
+            Self::StartAuthorization => "start_authorization",
+            Self::CompleteAuthorization => "complete_authorization",
+            Self::DeclineAuthorization => "decline_authorization",
+            Self::FailAuthorization => "fail_authorization",
+            Self::ExpireAuthorization => "expire_authorization",
         }
     }
 

@@ -59,11 +59,22 @@ text_id! {
     EndpointId
 }
 text_id! {
+    /// Identifies an authorization: `auth_`, and an identifier in the format of a connection's.
+    AuthorizationId
+}
+text_id! {
     /// Identifies a delivery of a webhook: the identifier of its audit event, `-`, and what receives it. Increases with time.
     DeliveryId
 }
 
 impl AccountId {
+    /// Parses an identifier from a link; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("acc_")?;
+        let is_well_formed = digits.len() == 20 && digits.bytes().all(|byte| BASE36.contains(&byte));
+        is_well_formed.then(|| Self(text.to_owned()))
+    }
+
     /// A new identifier from 16 random bytes.
     pub fn from_random(random: [u8; 16]) -> Self {
         Self(format!("acc_{}", base36(u128::from_be_bytes(random), 20)))
@@ -81,6 +92,13 @@ impl ApiKeyId {
         let digits = text.strip_prefix("key_")?;
         let is_well_formed = digits.len() == 20 && digits.bytes().all(|byte| BASE36.contains(&byte));
         is_well_formed.then(|| Self(text.to_owned()))
+    }
+}
+
+impl AuthorizationId {
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix("auth_").is_some_and(is_time_ordered).then(|| Self(text.to_owned()))
     }
 }
 
@@ -199,6 +217,11 @@ impl AscendingId {
     /// As an endpoint's identifier.
     pub fn into_endpoint_id(self) -> EndpointId {
         EndpointId(format!("whe_{}", self.text))
+    }
+
+    /// As an authorization's identifier.
+    pub fn into_authorization_id(self) -> AuthorizationId {
+        AuthorizationId(format!("auth_{}", self.text))
     }
 
     /// As an audit event's identifier.

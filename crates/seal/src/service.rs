@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
 use domain::audit::{AuditChain, AuditHead, Link};
-use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId, DeliveryId, EndpointId};
+use domain::id::{AccountId, ApiKeyId, AuditEventId, AuthorizationId, ConnectionId, DeliveryId, EndpointId};
 use domain::idempotency::{Operation, RequestMac};
 use domain::job::JobId;
 use domain::time::Timestamp;
@@ -34,6 +34,8 @@ pub struct ServiceKeys {
     webhook_origin: hmac::Key,
     endpoint_page_key: hmac::Key,
     delivery_page_key: hmac::Key,
+    authorization_page_key: hmac::Key,
+    pub(crate) browser_token: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -55,6 +57,8 @@ impl ServiceKeys {
             webhook_origin: hmac_key("webhook-origin/1"),
             endpoint_page_key: hmac_key("webhook-endpoint-page-key/1"),
             delivery_page_key: hmac_key("webhook-delivery-page-key/1"),
+            authorization_page_key: hmac_key("authorization-page-key/1"),
+            browser_token: hmac_key("browser-token/1"),
         }
     }
 
@@ -152,6 +156,20 @@ impl ServiceKeys {
     /// Decodes the result of [`Self::encode_delivery_page_key`] for the same account; `None` for anything else.
     pub fn decode_delivery_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<DeliveryId> {
         decode_page_key(&self.delivery_page_key, account, bytes).and_then(DeliveryId::parse)
+    }
+
+    /// The same for a position in an account's list of authorizations.
+    pub fn encode_authorization_page_key(&self, account: &AccountId, before: &AuthorizationId) -> Vec<u8> {
+        encode_page_key(&self.authorization_page_key, account, before.as_str())
+    }
+
+    /// Decodes the result of [`Self::encode_authorization_page_key`] for the same account; `None` for anything else.
+    pub fn decode_authorization_page_key(
+        &self,
+        account: &AccountId,
+        bytes: &[u8],
+    ) -> Option<AuthorizationId> {
+        decode_page_key(&self.authorization_page_key, account, bytes).and_then(AuthorizationId::parse)
     }
 
     /// The MAC of an event's message to webhook endpoints: its `webhook-id`, its type and its body.
@@ -270,7 +288,7 @@ fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
     bytes
 }
 
-fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
+pub(crate) fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(key, message);
     let mut bytes = [0; 32];
     // HMAC-SHA-256 returns exactly 32 bytes.

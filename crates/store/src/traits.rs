@@ -17,9 +17,10 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Audit, ConnectionHealth, Deferral, DueJob, DueLimits, Error, Exports,
-    FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits,
-    NewHealth, NewJob, Retention, StoredJob, WebhookDeliveries, WebhookEndpoints, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Audit, Authorizations, ConnectionHealth, Deferral, DueJob, DueLimits, Error,
+    Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob,
+    Limits, NewHealth, NewJob, Retention, StoredJob, WebhookDeliveries, WebhookEndpoints, WebhookSecretRow,
+    Work,
 };
 
 /// Everything that the service stores.
@@ -38,6 +39,7 @@ pub trait Store:
     + WebhookEndpoints
     + WebhookDeliveries
     + Audit
+    + Authorizations
     + Retention
     + Exports
 {
@@ -58,6 +60,7 @@ impl<S> Store for S where
         + WebhookEndpoints
         + WebhookDeliveries
         + Audit
+        + Authorizations
         + Retention
         + Exports
 {

@@ -24,7 +24,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-pub use authorize::{AppCredentials, DeviceFlow, GrantError, GrantedToken, GrantedUser, PermissionRequest};
+pub use authorize::{
+    AppCredentials, DeviceFlow, GrantError, GrantedToken, GrantedUser, PermissionRequest, SCOPES,
+};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use check::{Answer, CheckReport, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails, UserDetails};
 pub use failure::{Failure, Parameter, Refused};

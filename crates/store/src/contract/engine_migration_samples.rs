@@ -7,6 +7,7 @@ use domain::id::{AccountId, DeliveryId};
 use domain::webhook::{EventFilter, EventType};
 use rusqlite::Connection;
 
+use super::authorization_samples;
 use super::job_samples;
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
 use super::test_database::TestDatabase;
@@ -65,6 +66,7 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     }
     insert_jobs(&*store, &account).await;
     insert_webhooks(&*store, &account).await;
+    authorization_samples::insert(&*store, &account, 1).await;
     link_events(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();

@@ -4,12 +4,15 @@
 mod account_cases;
 mod api_key_cases;
 mod audit_cases;
+mod authorization_cases;
+pub(crate) mod authorization_samples;
 mod basic_cases;
 mod batch_cases;
 mod catalogs;
 mod connection_cases;
 mod differential;
 mod differential_audit;
+mod differential_authorizations;
 mod differential_jobs;
 mod differential_keys;
 mod differential_webhooks;
@@ -194,6 +197,16 @@ contract_suite! {
         a_delivery_is_made_again_while_its_endpoint_is_enabled,
         the_webhook_of_a_job_becomes_a_delivery_whose_secrets_are_wiped,
         ended_deliveries_are_deleted_when_they_are_old_enough,
+    }
+    authorization_cases {
+        an_authorization_is_found_by_its_account_and_its_tokens,
+        each_step_is_taken_once,
+        a_secret_is_wiped_when_its_authorization_ends,
+        overdue_authorizations_of_all_accounts_are_listed,
+        a_revoked_key_adds_no_authorization,
+        an_idempotent_request_is_completed_with_its_authorization,
+        ended_authorizations_are_deleted_when_they_are_old_enough,
+        deleting_an_account_deletes_its_authorizations,
     }
     limit_cases {
         the_limits_of_an_account_are_set_and_reset_one_by_one,
