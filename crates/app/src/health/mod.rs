@@ -207,6 +207,12 @@ impl App {
         }
     }
 
+    /// The client of Vimeo's API and the required scopes, also if credentials are stored without a check.
+    pub(crate) fn vimeo_setup(&self) -> Result<(&vimeo::Client, &vimeo::Requirements), Error> {
+        let setup = self.health.as_ref().map(|checks| (&checks.setup.client, &checks.setup.requirements));
+        setup.ok_or_else(|| Error::Internal("this process cannot ask Vimeo".into()))
+    }
+
     /// Whether connections are checked without a request.
     fn checks_in_background(&self) -> bool {
         self.health_interval().is_some()

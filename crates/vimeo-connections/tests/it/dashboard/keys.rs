@@ -112,8 +112,8 @@ async fn keys_of_another_account_and_changes_without_the_scope_are_refused() {
     env.cli(&["accounts", "create", "other"], "");
     let foreign = env.make_key("other", &[]);
     let headers = [("authorization", &*foreign)];
-    let theirs = env.send(reqwest::Method::GET, "/pictoryapis/v1/whoami", &headers, Vec::new()).await;
-    let id = theirs.json().pointer("/key/keyId").unwrap().as_str().unwrap().to_owned();
+    let theirs = env.send(reqwest::Method::GET, "/pictoryapis/v1/api-keys", &headers, Vec::new()).await;
+    let id = theirs.json()["items"][0]["keyId"].as_str().unwrap().to_owned();
     let mut owner = with_link(&env, "owner").await;
     let token = csrf(&owner.page(KEYS).await);
     for path in [format!("{KEYS}/{id}"), format!("{KEYS}/{id}/revoke"), format!("{KEYS}/nonsense")] {

@@ -115,7 +115,7 @@ async fn of_two_that_use_a_link_at_once_one_is_signed_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_ends_with_its_key_at_once() {
     let env = TestEnv::without_verification("").await;
-    let key = env.make_key(ACCOUNT, &["--json"]);
+    let key = env.make_key(ACCOUNT, &["--name", "temporary"]);
     let mut browser = Browser::signed_in(&env, &key).await;
     browser.page(CONNECTIONS).await;
     let keys = env.get("/pictoryapis/v1/api-keys").await.json();
