@@ -9,7 +9,8 @@ use std::time::Duration;
 use app::{
     App, AuthorizationDraft, Callback, CallbackAnswer, CallbackResult, Caller, Clock, ConnectView,
     CreatedAuthorization, DatabaseUrl, DraftFlow, DraftTarget, HealthOptions, HealthSetup, LimitSettings,
-    Migrations, Outcome, PostgresOptions, PublicUrl, ReturnUrl, Setup, StartResult, Verification, WeakKeys,
+    Migrations, Outcome, PostgresOptions, PublicUrl, ReturnUrl, SessionOptions, Setup, StartResult,
+    Verification, WeakKeys,
 };
 use domain::account::Label;
 use domain::connection::{ClientIdentifier, ClientSecret, ConnectionName};

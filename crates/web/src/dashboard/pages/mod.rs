@@ -1,6 +1,7 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
 pub(super) mod audit;
+mod connect;
 mod connection;
 mod connection_credentials;
 mod connection_delete;
@@ -9,12 +10,14 @@ mod connection_fields;
 mod connection_new;
 mod connections;
 pub(super) mod endpoint;
+mod hosted;
 pub(super) mod keys;
 pub(super) mod paging;
 mod present_activity;
 mod present_connections;
 pub(super) mod settings;
 pub(super) mod sign_in;
+mod waiting;
 pub(super) mod webhooks;
 
 use axum::Router;
@@ -31,4 +34,6 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(endpoint::routes())
         .merge(settings::routes())
         .merge(connections::routes())
+        .merge(connect::routes())
+        .merge(hosted::routes())
 }

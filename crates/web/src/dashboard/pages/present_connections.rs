@@ -182,13 +182,25 @@ const fn check_name(name: CheckName) -> &'static str {
 
 /// The Vimeo account that receives the videos.
 pub(super) fn vimeo_account(user: &VimeoUser) -> VimeoAccount {
-    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let user_number = user.uri.strip_prefix("/users/").filter(is_number);
     VimeoAccount {
         name: user.name.clone(),
-        link: user_number.map_or_else(String::new, |user| format!("https://vimeo.com/user{user}")),
+        link: vimeo_link(&user.uri),
         plan: user.account_type.as_deref().map_or_else(String::new, in_words),
     }
+}
+
+/// The page of a Vimeo user; empty if the URI is not that of one.
+pub(super) fn vimeo_link(uri: &str) -> String {
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = uri.strip_prefix("/users/").filter(is_number);
+    number.map_or_else(String::new, |number| format!("https://vimeo.com/user{number}"))
+}
+
+/// An address that a page may link to: of Vimeo, or of a sandbox on this machine; empty for any other.
+pub(super) fn https_only(address: &str) -> String {
+    let is_allowed =
+        ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|start| address.starts_with(start));
+    if is_allowed { address.to_owned() } else { String::new() }
 }
 
 /// What is free. A number that is not known, or without limit, is left out.
