@@ -44,6 +44,11 @@ impl PageKey {
     }
 }
 
+/// The bytes of a page key as received; `None` if it is malformed.
+pub(crate) fn page_key_bytes(text: &str) -> Option<Vec<u8>> {
+    PAGE_KEY_TEXT.decode(text).ok()
+}
+
 /// A page key as sent to the client.
 pub(crate) fn page_key_text(bytes: &[u8]) -> String {
     PAGE_KEY_TEXT.encode(bytes)

@@ -79,6 +79,11 @@ impl ReplayableResponse {
         }
     }
 
+    /// The body.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+
     pub(crate) fn encode(&self) -> StoredResponse {
         StoredResponse(serde_json::to_vec(self).unwrap_or_default())
     }

@@ -30,6 +30,26 @@ impl Browser {
         browser
     }
 
+    /// Its cookies, as it sends them.
+    pub(crate) fn cookies(&self) -> String {
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join("; ")
+    }
+
+    /// Replaces its cookies.
+    pub(crate) fn set_cookies(&mut self, text: &str) {
+        let pairs = text.split("; ").filter_map(|pair| pair.split_once('='));
+        self.cookies = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    }
+
+    /// Requests a page, whatever the response does to the cookies.
+    pub(crate) async fn get_keeping_cookies(&mut self, path: &str) -> Response {
+        let cookies = self.cookies.clone();
+        let answer = self.get(path).await;
+        self.cookies = cookies;
+        answer
+    }
+
     /// Requests a page.
     pub(crate) async fn get(&mut self, path: &str) -> Response {
         self.send(Method::GET, path, None).await
@@ -67,9 +87,8 @@ impl Browser {
     }
 
     async fn send(&mut self, method: Method, path: &str, fields: Option<&[(&str, &str)]>) -> Response {
-        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request =
-            self.http.request(method, format!("{}{path}", self.base)).header("cookie", cookies.join("; "));
+            self.http.request(method, format!("{}{path}", self.base)).header("cookie", self.cookies());
         if let Some(fields) = fields {
             request = request
                 .header("content-type", "application/x-www-form-urlencoded")

@@ -14,13 +14,14 @@ use domain::page::PageLimit;
 use domain::scope::Scope;
 
 use super::super::errors::PageError;
+use super::super::present_audit::audit_row;
 use super::super::respond::{Notice, page, percent_encode, redirect_with, when};
 use super::super::views::connection::ConnectionPage;
 use super::super::views::parts::AuditRow;
 use super::super::views::shell::Section;
 use super::super::views::uploads::UploadRow;
 use super::super::visit::{Submission, Visit};
-use super::present_activity::{audit_row, upload_row};
+use super::present_activity::upload_row;
 use super::present_connections::{self as present, Renewal};
 use crate::Shared;
 
@@ -79,32 +80,32 @@ async fn show(State(shared): State<Shared>, id: SentId, visit: Visit) -> Result<
     Ok(page(&view(&shared, &visit, &report, uploads, history)))
 }
 
-async fn uploads(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Vec<UploadRow>, Error> {
+async fn uploads(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Option<Vec<UploadRow>>, Error> {
     if !visit.may(Scope::UploadsRead) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let filter = JobFilter { connection_id: Some(id.clone()), ..JobFilter::default() };
     let limit = PageLimit::parse(UPLOADS).unwrap_or(PageLimit::MAX);
     let listed = shared.app.list_jobs(&visit.person.caller, &filter, limit).await?;
-    Ok(listed.items.iter().map(upload_row).collect())
+    Ok(Some(listed.items.iter().map(upload_row).collect()))
 }
 
-async fn history(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Vec<AuditRow>, Error> {
+async fn history(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Option<Vec<AuditRow>>, Error> {
     if !visit.may(Scope::AuditRead) {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let filter = AuditFilter { subject: Some(id.to_string()), ..AuditFilter::default() };
     let limit = PageLimit::parse(EVENTS).unwrap_or(PageLimit::MAX);
     let listed = shared.app.list_audit_events(&visit.person.caller, &filter, limit).await?;
-    Ok(listed.items.iter().map(audit_row).collect())
+    Ok(Some(listed.items.iter().map(audit_row).collect()))
 }
 
 fn view(
     shared: &Shared,
     visit: &Visit,
     report: &ConnectionReport,
-    uploads: Vec<UploadRow>,
-    history: Vec<AuditRow>,
+    uploads: Option<Vec<UploadRow>>,
+    history: Option<Vec<AuditRow>>,
 ) -> ConnectionPage {
     let ConnectionReport { connection, health, next_check_at } = report;
     let facts = &health.facts;
@@ -136,9 +137,8 @@ fn view(
         history,
         history_href: format!("/dashboard/audit?subject={}", percent_encode(id)),
         can_write: visit.may(Scope::ConnectionsWrite),
-        can_upload: visit.may(Scope::UploadsWrite),
-        can_see_uploads: visit.may(Scope::UploadsRead),
-        can_see_history: visit.may(Scope::AuditRead),
+        new_upload_href: (visit.may(Scope::UploadsWrite) && connection.availability.is_enabled())
+            .then(|| format!("/dashboard/uploads/new?connection={}", percent_encode(id))),
         can_renew,
     }
 }

@@ -1,5 +1,6 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
+pub(super) mod audit;
 mod connection;
 mod connection_credentials;
 mod connection_delete;
@@ -7,9 +8,14 @@ mod connection_edit;
 mod connection_fields;
 mod connection_new;
 mod connections;
+pub(super) mod endpoint;
+pub(super) mod keys;
+pub(super) mod paging;
 mod present_activity;
 mod present_connections;
+pub(super) mod settings;
 pub(super) mod sign_in;
+pub(super) mod webhooks;
 
 use axum::Router;
 
@@ -17,5 +23,12 @@ use crate::Shared;
 
 /// The routes of all pages.
 pub(super) fn routes() -> Router<Shared> {
-    Router::new().merge(sign_in::routes()).merge(connections::routes())
+    Router::new()
+        .merge(sign_in::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
+        .merge(webhooks::routes())
+        .merge(endpoint::routes())
+        .merge(settings::routes())
+        .merge(connections::routes())
 }
