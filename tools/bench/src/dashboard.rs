@@ -45,6 +45,7 @@ pub(crate) struct Results {
 
 /// Median latencies.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[expect(clippy::struct_field_names, reason = "units come last")]
 struct Round {
     api_us: u64,
     page_us: u64,
@@ -86,15 +87,15 @@ async fn measure(service: &Service, pace: Pace, progress: impl Fn(&str)) -> Resu
     let key = ("Authorization", service.api_key.clone());
     let session = ("Cookie", sign_in(service, &mut client).await?);
     let api = Target { path: format!("{COLLECTION}?limit={PAGE}"), header: key };
-    let page = Target { path: LIST.to_owned(), header: session.clone() };
+    let shown = Target { path: LIST.to_owned(), header: session.clone() };
     // All are searched, and none is found.
     let search = Target { path: format!("{LIST}?search=%25"), header: session };
-    let (_, text) = fetch(service, &mut client, &page).await?;
+    let (_, text) = fetch(service, &mut client, &shown).await?;
     let mut found = Results { connections: BASE, page_bytes: text.len(), rounds: Vec::new() };
     for _ in 0..pace.rounds {
         let mut latencies = [const { Vec::new() }; 3];
         for _ in 0..pace.seconds * PAIRS_A_SECOND {
-            for (target, latencies) in [&api, &page].into_iter().zip(&mut latencies) {
+            for (target, latencies) in [&api, &shown].into_iter().zip(&mut latencies) {
                 latencies.push(fetch(service, &mut client, target).await?.0);
             }
         }

@@ -45,7 +45,7 @@ async fn a_connection_is_created_shown_changed_and_deleted() {
     assert!(page.contains("Vimeo accepts its credentials."), "{page}");
     assert!(page.contains("Café 1") && page.contains("one\ntwo") && page.contains(text("clientIdentifier")));
     assert!(!page.contains(text("clientSecret")) && !page.contains(text("accessToken")));
-    assert!(page.contains("Create connection"), "its history");
+    assert!(page.contains("Connection created"), "its history");
 
     let edit = format!("{path}/edit");
     let saved = browser.submit(&edit, &edit, &[("name", "Bistro"), ("description", "")]).await;
