@@ -2,6 +2,7 @@
 
 use app::{ConnectionCount, ConnectionReport, ListedConnection};
 use domain::health::{self, CheckName, CheckState, FreeBytes, HealthStatus, ProblemCode, VimeoUser};
+use domain::upload::View;
 
 use super::super::messages as m;
 use super::super::respond::{number, when};
@@ -219,17 +220,17 @@ pub(super) fn quotas(free: FreeBytes) -> Vec<Quota> {
 
 /// A value of `privacy.view` in words. Vimeo may add values.
 pub(super) fn privacy(value: &str) -> String {
-    let known = match value {
-        "anybody" => m::ALLOWED_ANYBODY,
-        "nobody" => m::ALLOWED_NOBODY,
-        "password" => m::ALLOWED_PASSWORD,
-        "unlisted" => m::ALLOWED_UNLISTED,
-        "contacts" => m::ALLOWED_CONTACTS,
-        "users" => m::ALLOWED_USERS,
-        "disable" => m::ALLOWED_DISABLE,
-        other => return in_words(other),
+    let Ok(view) = View::parse(value) else { return in_words(value) };
+    let text = match view {
+        View::Anybody => m::ALLOWED_ANYBODY,
+        View::Password => m::ALLOWED_PASSWORD,
+        View::Unlisted => m::ALLOWED_UNLISTED,
+        View::Disable => m::ALLOWED_DISABLE,
+        View::Users => m::ALLOWED_USERS,
+        View::Contacts => m::ALLOWED_CONTACTS,
+        View::Nobody => m::ALLOWED_OWNER,
     };
-    known.to_owned()
+    text.to_owned()
 }
 
 /// A name of the API or of Vimeo, as words: `create_connection` is "Create connection".
