@@ -38,7 +38,7 @@ const BINDINGS_MAX: usize = 10;
 /// As long as a person may take.
 const BINDING_SECONDS: u32 = 1_800;
 
-pub(super) fn routes() -> Router<Shared> {
+pub(in super::super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/connect/callback", get(callback))
         .route("/connect/{token}", get(ask))

@@ -10,7 +10,7 @@ mod connection_fields;
 mod connection_new;
 mod connections;
 pub(super) mod endpoint;
-mod hosted;
+pub(super) mod hosted;
 pub(super) mod keys;
 pub(super) mod paging;
 mod present_activity;
@@ -24,7 +24,7 @@ use axum::Router;
 
 use crate::Shared;
 
-/// The routes of all pages.
+/// The routes of all pages but the hosted ones.
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .merge(sign_in::routes())
@@ -35,5 +35,4 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(settings::routes())
         .merge(connections::routes())
         .merge(connect::routes())
-        .merge(hosted::routes())
 }
