@@ -1,4 +1,4 @@
-//! The operations of authorizations in this process, with a sandbox and a clock that stands until a test advances it; and a
+//! The operations of authorizations in this process, with a sandbox and a clock that only the test advances; and a
 //! browser that decides on the sandbox's pages.
 
 use std::collections::BTreeMap;
