@@ -24,6 +24,11 @@ impl PageKey {
         Self(query.optional("nextPageKey"))
     }
 
+    /// A page key from elsewhere; `None` for the first page.
+    pub(crate) fn from_text(text: Option<String>) -> Self {
+        Self(text)
+    }
+
     /// The position, according to `parse`; `None` for the first page.
     pub(crate) fn decode<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, Problem> {
         let invalid = || {

@@ -79,6 +79,23 @@ impl ReplayableResponse {
         }
     }
 
+    /// The job in the location of an upload.
+    pub(crate) fn job_id(&self) -> Result<JobId, Problem> {
+        let id = self.location.rsplit('/').next().and_then(JobId::parse);
+        id.ok_or_else(|| {
+            tracing::error!("a stored response names no job");
+            Code::InternalError.into()
+        })
+    }
+
+    /// What the body says.
+    pub(crate) fn read_body<'a, T: Deserialize<'a>>(&'a self) -> Result<T, Problem> {
+        serde_json::from_str(&self.body).map_err(|error| {
+            tracing::error!(%error, "the body of a stored response cannot be read");
+            Code::InternalError.into()
+        })
+    }
+
     pub(crate) fn encode(&self) -> StoredResponse {
         StoredResponse(serde_json::to_vec(self).unwrap_or_default())
     }

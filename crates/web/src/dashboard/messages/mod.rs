@@ -5,6 +5,7 @@
 mod common;
 mod connect;
 mod connections;
+mod failures;
 mod handlers;
 mod hosted;
 mod keys;
@@ -16,6 +17,7 @@ mod webhooks;
 pub(crate) use common::*;
 pub(crate) use connect::*;
 pub(crate) use connections::*;
+pub(crate) use failures::*;
 pub(crate) use handlers::*;
 pub(crate) use hosted::*;
 pub(crate) use keys::*;
