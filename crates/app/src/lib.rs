@@ -102,7 +102,7 @@ pub use vimeo::{Credential, CredentialProblem};
 pub use webhooks::{
     CreatedEndpoint, DEFAULT_RETRY_DELAYS, DeliveryPage, EndpointChange, EndpointDescription,
     EndpointDescriptionError, EndpointDraft, EndpointPage, EventData, OperatorEndpoint, PresentedEvent,
-    Presenter, ShownEndpoint, WebhookOptions, WebhookSetup,
+    Presenter, ShownEndpoint, WEBHOOK_SECRET_OVERLAP, WebhookOptions, WebhookSetup,
 };
 
 /// Whether credentials are verified before they are stored: `vimeo.verification`.

@@ -61,7 +61,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         files,
     });
     let background_tasks = TaskTracker::new();
-    let public_url = public_url(config, address);
+    let public_url = public_url(config, Some(address));
     let opened = wiring::open_for_serving(config, public_url.clone(), background_tasks.clone());
     let app = Arc::new(Box::pin(opened).await?);
     if let Some(bootstrap) = &config.bootstrap {
@@ -173,9 +173,9 @@ fn dashboard(config: &Config) -> DashboardSettings {
 }
 
 /// The configured origin for browsers, or that of a listener on loopback.
-fn public_url(config: &Config, address: SocketAddr) -> Option<PublicUrl> {
+pub(crate) fn public_url(config: &Config, address: Option<SocketAddr>) -> Option<PublicUrl> {
     let scheme = if config.tls.is_some() { ListenerScheme::Https } else { ListenerScheme::Http };
-    config.public_url.clone().or_else(|| PublicUrl::of_listener(address, scheme))
+    config.public_url.clone().or_else(|| PublicUrl::of_listener(address?, scheme))
 }
 
 fn settings(

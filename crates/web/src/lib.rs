@@ -48,7 +48,7 @@ use gate::Gate;
 
 pub use client_address::{ClientAddress, TrustedProxies};
 pub use cors::Cors;
-pub use dashboard::DashboardSettings;
+pub use dashboard::{DashboardSettings, sign_in_path};
 pub use error::errors_markdown;
 pub use gate::ConcurrencyLimits;
 pub use health::CertificateCheck;

@@ -24,11 +24,6 @@ impl PageKey {
         Self(query.optional("nextPageKey"))
     }
 
-    /// A page key from elsewhere; `None` for the first page.
-    pub(crate) fn from_text(text: Option<String>) -> Self {
-        Self(text)
-    }
-
     /// The position, according to `parse`; `None` for the first page.
     pub(crate) fn decode<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, Problem> {
         let invalid = || {
@@ -42,6 +37,11 @@ impl PageKey {
             Some(Err(_)) => Err(invalid()),
         }
     }
+}
+
+/// The bytes of a page key as received; `None` if it is malformed.
+pub(crate) fn page_key_bytes(text: &str) -> Option<Vec<u8>> {
+    PAGE_KEY_TEXT.decode(text).ok()
 }
 
 /// A page key as sent to the client.

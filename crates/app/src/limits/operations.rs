@@ -2,10 +2,13 @@
 
 use domain::account::Account;
 use domain::audit::{Action, Actor};
-use domain::limits::{AccountLimits, LimitChanges, LimitOverrides};
-use store::Changed;
+use domain::limits::{AccountLimits, Limit, LimitChanges, LimitOverrides};
+use store::{Changed, Counted};
 
-use crate::{AccountError, App, Error};
+use crate::{AccountError, App, Caller, Error};
+
+/// The most things without a limit that are counted.
+const COUNT_MAX: u64 = 100_000;
 
 /// The limits of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,31 @@ impl App {
         let found = self.store.find_account_limits(&account.id).await.map_err(Error::from)?;
         let overrides = found.ok_or_else(|| AccountError::Unknown(account.name.clone()))?;
         Ok(ShownLimits { effective: overrides.over(&self.limits.account), overrides })
+    }
+
+    /// The limits of the caller's account, and how much of each is used where that is counted: at most up to the limit, or
+    /// [`COUNT_MAX`] where there is none.
+    pub async fn limits_in_use(&self, caller: &Caller) -> Result<Vec<(Limit, u64, Option<u64>)>, Error> {
+        let mut shown = Vec::with_capacity(Limit::ALL.len());
+        for limit in Limit::ALL {
+            let value = *caller.limits.get(limit);
+            let counted = match limit {
+                Limit::Connections => Some(Counted::Connections),
+                Limit::JobsInProgress => Some(Counted::JobsInProgress),
+                Limit::WebhookEndpoints => Some(Counted::WebhookEndpoints),
+                Limit::RequestsPerMinute
+                | Limit::KeyRequestsPerMinute
+                | Limit::IdempotencyRecords
+                | Limit::EventStreams => None,
+            };
+            let most = if value == 0 { COUNT_MAX } else { value };
+            let used = match counted {
+                Some(counted) => Some(self.store.count_of_account(&caller.account_id, counted, most).await?),
+                None => None,
+            };
+            shown.push((limit, value, used));
+        }
+        Ok(shown)
     }
 
     /// Changes the limits of an account; every node applies them within a second. Returns all limits.

@@ -6,7 +6,7 @@ mod links;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use domain::account::Label;
+use domain::account::{Account, Label};
 use domain::api_key::{KeyStatus, PlainKey};
 use domain::audit::{Action, Actor, AuditEvent};
 use domain::id::{AccountId, SessionId};
@@ -332,6 +332,11 @@ impl App {
     fn session_event(&self, session: &Session, remote: Option<IpAddr>, action: Action) -> AuditEvent {
         let subject = Some(session.id.to_string());
         self.audit_event(&session.account_id, actor(session, remote), action, subject)
+    }
+
+    /// The caller's account.
+    pub async fn account_of(&self, caller: &Caller) -> Result<Account, Error> {
+        self.account(&caller.account_id).await
     }
 
     /// The name of an account, for pages.

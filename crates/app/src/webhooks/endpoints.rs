@@ -18,7 +18,7 @@ use crate::idempotency::{Creation, IdempotencyGuard};
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 
 /// How long a replaced secret keeps signing beside the new one.
-const OVERLAP: Duration = Duration::from_hours(24);
+pub const SECRET_OVERLAP: Duration = Duration::from_hours(24);
 /// Attempts of a change that meets another write of the endpoint each time.
 const CHANGE_ATTEMPTS: u32 = 20;
 /// The longest description, in characters.
@@ -255,7 +255,7 @@ impl App {
         id: &EndpointId,
     ) -> Result<CreatedEndpoint, Error> {
         let action = Action::RotateWebhookEndpointSecret;
-        let until = self.clock.now().plus(OVERLAP);
+        let until = self.clock.now().plus(SECRET_OVERLAP);
         let secret = WebhookSecret::random(&self.randomness);
         let rotated = self.change_endpoint(caller, id, action, |_, content| {
             let replaced = std::mem::replace(&mut content.secret, secret.clone());

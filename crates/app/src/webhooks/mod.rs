@@ -30,6 +30,7 @@ use pace::Pace;
 use receivers::Receivers;
 
 pub use deliveries::DeliveryPage;
+pub use endpoints::SECRET_OVERLAP as WEBHOOK_SECRET_OVERLAP;
 pub use endpoints::{
     CreatedEndpoint, EndpointChange, EndpointDescription, EndpointDescriptionError, EndpointDraft,
     EndpointPage, ShownEndpoint,

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use app::{App, ShownLimits};
+use app::{App, Caller, LinkOptions, PublicUrl, ShownLimits, SignInLink};
 use clap::Subcommand;
 use domain::account::Label;
 use domain::limits::{LIMIT_MAX, Limit, LimitChange, LimitChanges};
+use domain::session::Role;
 use serde_json::{Value, json};
 
 use super::backend::UsageError;
@@ -63,6 +65,26 @@ pub(super) enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Create a link with which a person signs in to the dashboard, once
+    ///
+    /// Send it to the person yourself: it signs in the first person who uses it. The settings of the dashboard list links that
+    /// were not used, and revoke them.
+    SignInLink {
+        /// The account's name
+        #[arg(value_parser = Label::parse)]
+        name: Label,
+        /// The person's name, for the dashboard and the audit log
+        #[arg(long, value_name = "NAME", value_parser = Label::parse, default_value = "Owner")]
+        person: Label,
+        /// What the person may do: owner (everything), member (everything but API keys and people) or read-only
+        #[arg(long, value_parser = Role::parse, default_value_t = Role::Owner)]
+        role: Role,
+        /// How long the link can be used
+        #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=168))]
+        hours: u64,
+        #[command(flatten)]
+        format: Format,
+    },
     /// List all accounts
     List {
         #[command(flatten)]
@@ -70,7 +92,11 @@ pub(super) enum Command {
     },
 }
 
-pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxError> {
+pub(super) async fn run(
+    app: &App,
+    public_url: Option<&PublicUrl>,
+    command: Command,
+) -> Result<ExitCode, BoxError> {
     match command {
         Command::Create { name, format } => {
             let account = app.create_account(name).await?;
@@ -108,6 +134,12 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             };
             show_limits(&limits, &format)
         }
+        Command::SignInLink { name, person, role, hours, format } => {
+            let account = app.find_account(&name).await?;
+            let options = LinkOptions { person, role, lasts: Duration::from_hours(hours) };
+            let link = app.create_sign_in_link(&Caller::operator_for(&account), options).await?;
+            show_link(&link, public_url, &format)
+        }
         Command::List { format } => {
             let accounts = app.list_accounts().await?;
             if format.json {
@@ -132,6 +164,29 @@ pub(super) async fn run(app: &App, command: Command) -> Result<ExitCode, BoxErro
             output::print_table(&["NAME", "ACCOUNT", "CREATED"], &rows)
         }
     }
+}
+
+fn show_link(
+    link: &SignInLink,
+    public_url: Option<&PublicUrl>,
+    format: &Format,
+) -> Result<ExitCode, BoxError> {
+    let path = web::sign_in_path(link.token.expose());
+    let url = public_url.map(|url| url.join(&path));
+    if format.json {
+        return output::print_json(&json!({
+            "sessionId": link.session.id.as_str(),
+            "person": link.session.person.as_str(),
+            "role": link.session.role.map(Role::as_str),
+            "expiresDate": link.session.expires_at.to_string(),
+            "path": path,
+            "url": url,
+        }));
+    }
+    if url.is_none() {
+        tracing::warn!("public_url is not set: put the address of the service before this path");
+    }
+    output::print(&url.unwrap_or(path))
 }
 
 fn parse_limit(text: &str) -> Result<(Limit, u64), String> {

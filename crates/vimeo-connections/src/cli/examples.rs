@@ -48,6 +48,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("accounts list", &["vimeo-connections accounts list", "vimeo-connections accounts list --json"]),
+    (
+        "accounts sign-in-link",
+        &[
+            "vimeo-connections accounts sign-in-link acme",
+            "vimeo-connections accounts sign-in-link acme --person Anna --role member --hours 72",
+        ],
+    ),
     ("keys", &["vimeo-connections keys create --account acme", "vimeo-connections keys list"]),
     (
         "keys create",

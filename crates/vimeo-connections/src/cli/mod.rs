@@ -217,7 +217,10 @@ async fn run_on_database(
             Ok(ExitCode::SUCCESS)
         }
         DatabaseCommand::Accounts(command) => {
-            administer(config, async |app| accounts::run(app, command).await).await
+            // A port that the system chooses is not known here.
+            let listener = Some(config.listen).filter(|address| address.port() != 0);
+            let public_url = serve::public_url(config, listener);
+            administer(config, async |app| accounts::run(app, public_url.as_ref(), command).await).await
         }
         DatabaseCommand::Move(arguments) => engine_migration::run(config, arguments).await,
     }

@@ -12,6 +12,8 @@
 
   const english = navigator.languages.find((language) => language.startsWith("en")) ?? "en-GB";
   const exact = new Intl.DateTimeFormat(english, { dateStyle: "medium", timeStyle: "short" });
+  const thisYear = new Intl.DateTimeFormat(english, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
+  const otherYear = new Intl.DateTimeFormat(english, { dateStyle: "medium" });
   const relative = new Intl.RelativeTimeFormat(english, { numeric: "auto" });
 
   function timeText(at) {
@@ -20,7 +22,7 @@
     if (distance < 45) return relative.format(0, "second");
     if (distance < 3570) return relative.format(Math.round(seconds / 60), "minute");
     if (distance < 84600) return relative.format(Math.round(seconds / 3600), "hour");
-    return exact.format(at);
+    return (at.getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(at);
   }
 
   function showTimes(from) {
@@ -117,6 +119,7 @@
       const old = next.id && document.getElementById(next.id);
       if (old) morph(old, next);
     }
+    showBulk();
   }
 
   function disconnect() {
@@ -202,7 +205,8 @@
       error.dataset.own = "true";
       input.before(error);
       input.setAttribute("aria-invalid", "true");
-      input.setAttribute("aria-describedby", `${name}-error`);
+      const hint = document.getElementById(`${name}-hint`);
+      input.setAttribute("aria-describedby", hint ? `${error.id} ${hint.id}` : error.id);
     }
     const general = document.createElement("p");
     general.textContent = message;
@@ -356,11 +360,16 @@
     find("summary", menu).focus();
   });
 
+  function showBulk() {
+    for (const bar of findAll("[data-bulk]")) bar.hidden = !find("input[name=jobId]:checked", bar.parentElement);
+  }
+
   document.addEventListener("change", (event) => {
     if (event.target.matches("[data-tick-all]")) {
       for (const box of findAll("input[name=jobId]", event.target.closest("table"))) box.checked = event.target.checked;
     }
     if (event.target.name === "kind") chooseKind(event.target.form);
+    showBulk();
   });
 
   document.addEventListener("submit", (event) => {
@@ -384,27 +393,33 @@
 
   // A response without the part that was asked for, for example an error or the page for signing in, is opened as a page.
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const { requestConfig, target, serverResponse } = event.detail;
+    const { pathInfo, target, serverResponse } = event.detail;
     if (serverResponse.includes(`id="${target.id}"`)) return;
     event.detail.shouldSwap = false;
-    if (requestConfig.verb === "get") location.assign(event.detail.pathInfo.finalRequestPath);
+    if (target.id === "results") location.assign(pathInfo.finalRequestPath);
     else location.reload();
   });
   document.addEventListener("htmx:afterRequest", clearBusy);
   document.addEventListener("htmx:afterSettle", (event) => {
     showTimes(document);
+    showBulk();
     const results = find("#results");
     if (document.activeElement === document.body) (event.detail.target?.id === "results" ? results : find("#main"))?.focus({ preventScroll: true });
     announce(event.detail.target?.id === "results" ? results?.dataset.count : find(".flash")?.textContent);
     connect();
   });
 
+  if (window.htmx) root.classList.add("filtering");
   showTimes(document);
+  showBulk();
   setInterval(() => { if (!document.hidden) showTimes(document); }, 30000);
   for (const form of findAll("form[data-upload]")) {
     if (window.tus?.isSupported) chooseKind(form);
     else for (const area of findAll(".segments", form)) area.hidden = true;
   }
+  // Not scrollIntoView, which would also move the place where the Tab key starts.
+  const current = find(".tabs [aria-current]");
+  if (current) find(".tabs ul").scrollLeft = Math.max(0, current.getBoundingClientRect().right - innerWidth + 40);
   find("[data-focus]")?.focus();
   connect();
 })();

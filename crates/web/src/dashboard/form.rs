@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, Limited};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::errors::PageError;
 
@@ -44,6 +44,13 @@ impl Form {
     /// All values of a field.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All fields but the token, for the comparison of forms that are sent twice.
+    pub(super) fn without_token(&self) -> Zeroizing<String> {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        text.extend_pairs(self.0.iter().filter(|(field, _)| field != CSRF));
+        Zeroizing::new(text.finish())
     }
 
     /// Whether a checkbox was checked.

@@ -2,11 +2,13 @@
 //! Handlers call the same operations as the API. What a page shows is a struct in `views`, and all its text is in `messages`.
 
 mod assets;
+mod browser_names;
 mod cookies;
 mod errors;
 mod form;
 mod messages;
 mod pages;
+mod present_audit;
 mod respond;
 mod security;
 mod views;
@@ -16,6 +18,8 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::Shared;
+
+pub use pages::settings::sign_in_path;
 
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]

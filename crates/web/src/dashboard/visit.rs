@@ -9,6 +9,7 @@ use axum::http::header::{HOST, ORIGIN, USER_AGENT};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
+use domain::audit::Action;
 use domain::scope::Scope;
 use domain::session::{Role, SessionToken};
 
@@ -82,6 +83,19 @@ impl Visit {
     /// Refuses a page that the person may not see.
     pub(super) fn require(&self, scope: Scope) -> Result<(), PageError> {
         if self.may(scope) { Ok(()) } else { Err(PageError::Forbidden) }
+    }
+
+    /// Refuses a change that the person may not make, and audits the refusal.
+    pub(super) async fn require_to_change(
+        &self,
+        shared: &Shared,
+        scope: Scope,
+        change: (Action, Option<String>),
+    ) -> Result<(), PageError> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(shared.app.forbid(&self.person.caller, scope, Some(change)).await.into())
     }
 
     /// Requires that the person proved recently who they are. Otherwise they do so first, and then come to the page `next`.

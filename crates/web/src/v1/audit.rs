@@ -60,15 +60,15 @@ pub(crate) struct AuditEventOut<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditActor)]
 struct ActorOut<'a> {
-    /// `api_key`, `operator` (on the command line) or `worker` (the service itself). Later versions add kinds.
+    /// `api_key`, `session` (a person in the dashboard), `operator` (on the command line) or `worker` (the service itself). Later versions add kinds.
     #[serde(rename = "type")]
     #[schema(example = "api_key")]
     kind: &'a str,
-    /// The ID of the API key, not the key.
+    /// The ID of the API key, not the key. For a session, of the key that the person signed in with.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "key_7t1b8z4d0c6q2v9x1k3m")]
     key_id: Option<&'a str>,
-    /// The name of the key at that time.
+    /// The name of the key at that time, or of the person.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "api key")]
     key_name: Option<&'a str>,
@@ -103,11 +103,11 @@ pub(super) struct AuditQuery {
     /// Only events about the record with this ID.
     #[param(example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
     subject: Option<String>,
-    /// Only events of this actor: the ID of an API key, or `api_key`, `operator` or `worker` for all of a kind.
+    /// Only events of this actor: the ID of an API key, or `api_key`, `session`, `operator` or `worker` for all of a kind.
     #[param(
         example = "operator",
         nullable = false,
-        pattern = "^(key_[a-z0-9]{20}|api_key|operator|worker)$"
+        pattern = "^(key_[a-z0-9]{20}|api_key|session|operator|worker)$"
     )]
     actor: Option<String>,
 }
@@ -194,6 +194,15 @@ pub(crate) async fn export_audit_events(
     let mut query = Query::new(query.as_deref());
     let filter = read_filter(&mut query);
     query.finish_strict()?;
+    export_response(shared, caller, filter).await
+}
+
+/// The export of the events that match a filter.
+pub(crate) async fn export_response(
+    shared: Shared,
+    caller: Arc<Caller>,
+    filter: AuditFilter,
+) -> Result<Response, Problem> {
     let mut export = Export { shared, caller, filter: Some(filter) };
     // An error of the first page is still a response of its own.
     let first = export.next_page().await?.unwrap_or_default();

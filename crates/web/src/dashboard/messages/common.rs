@@ -13,11 +13,7 @@ pub(crate) const NAV_SETTINGS: &str = "Settings";
 pub(crate) const SIGN_OUT: &str = "Sign out";
 pub(crate) const CRUMB_LABEL: &str = "Up";
 pub(crate) const NEW_TAB: &str = "(opens in a new tab)";
-/// The name of the menu of a person.
-pub(crate) fn menu_label(person: &str) -> String {
-    format!("Signed in as {person}")
-}
-
+pub(crate) const SIGNED_IN_AS: &str = "Signed in as";
 /// The role of a person in an account.
 pub(crate) fn role_in(role: &str, account: &str) -> String {
     format!("{role} in {account}")
@@ -83,7 +79,7 @@ pub(crate) const PAGER_NEXT: &str = "Next";
 pub(crate) const SELECT_ALL: &str = "Select all";
 
 // Forms.
-pub(crate) const ERRORS_TITLE: &str = "This was not saved";
+pub(crate) const ERRORS_TITLE: &str = "That did not work";
 pub(crate) const REENTER: &str = "Secrets are never sent back to the browser: enter them again.";
 pub(crate) const SHOWN_ONCE: &str = "Copy this now and store it safely. It is shown only this once.";
 pub(crate) const LINK_SHOWN_ONCE: &str = "Copy this link now. It is shown only this once.";

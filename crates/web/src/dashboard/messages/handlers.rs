@@ -103,11 +103,21 @@ pub(crate) fn error_connection_unhealthy(problem: &str) -> String {
 
 pub(crate) const ERROR_NOTHING_SELECTED: &str = "No upload was selected. Select at least one, then cancel.";
 pub(crate) const ERROR_NO_SCOPES: &str = "Choose at least one scope.";
+pub(crate) const ERROR_EXPIRY_BEYOND_SESSION: &str =
+    "The API key that you signed in with expires earlier. Enter fewer days.";
 pub(crate) const ERROR_DAYS: &str = "Enter a whole number of days from 1 to 36500, or leave it empty.";
 pub(crate) const ERROR_HOURS: &str = "Enter a whole number of hours from 0 to 720, or leave it empty.";
+pub(crate) const ERROR_EVENTS: &str = "An event type does not exist. Choose others.";
+pub(crate) const ERROR_ROLE: &str = "Choose a role.";
+pub(crate) const ERROR_FILTER: &str = "A filter has a value that does not exist. Choose another one.";
 pub(crate) const ERROR_DATE: &str = "Enter a date and a time, or leave it empty.";
 pub(crate) const ERROR_LAST_KEY: &str =
     "This is the last key that can manage API keys, so it was not revoked. Create another one first.";
+/// An error of a field as a sentence: `must not be empty` becomes `It must not be empty.`
+pub(crate) fn sentence(error: &str) -> String {
+    format!("It {error}.")
+}
+
 /// The access token lacks scopes.
 pub(crate) fn error_missing_scopes(scopes: &str) -> String {
     format!(

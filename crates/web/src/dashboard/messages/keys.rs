@@ -9,6 +9,12 @@ pub(crate) const KEY: &str = "Key";
 pub(crate) const KEY_ID: &str = "Key ID";
 pub(crate) const KEY_NEW: &str = "New API key";
 pub(crate) const KEY_CREATE: &str = "Create key";
+pub(crate) const KEY_CONFIRM_FIRST: &str = "Before you create a key, confirm that it is you.";
+/// How many keys there are.
+pub(crate) fn key_count(count: &str) -> String {
+    if count == "1" { "1 API key".to_owned() } else { format!("{count} API keys") }
+}
+
 pub(crate) const KEY_NAME_HINT: &str = "The program or the person that uses it.";
 pub(crate) const KEY_SCOPES: &str = "Scopes";
 pub(crate) const KEY_SCOPES_HINT: &str = "Choose only what the program needs.";

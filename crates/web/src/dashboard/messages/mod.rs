@@ -2,6 +2,7 @@
 //!
 //! An error says what happened, to which thing, and what to do next.
 
+mod actions;
 mod common;
 mod connect;
 mod connections;
@@ -14,6 +15,7 @@ mod sign_in;
 mod uploads;
 mod webhooks;
 
+pub(crate) use actions::*;
 pub(crate) use common::*;
 pub(crate) use connect::*;
 pub(crate) use connections::*;

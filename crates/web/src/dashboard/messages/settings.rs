@@ -1,5 +1,7 @@
 //! Texts of the audit log and of the settings.
 
+use domain::limits::Limit;
+
 // The audit log.
 pub(crate) const AUDIT_TITLE: &str = "Audit";
 pub(crate) const AUDIT_LEAD: &str =
@@ -25,6 +27,13 @@ pub(crate) const ACCOUNT_ID: &str = "Account ID";
 pub(crate) const LIMITS: &str = "Limits";
 pub(crate) const SESSIONS: &str = "Sessions";
 pub(crate) const SESSIONS_TEXT: &str = "People who are signed in.";
+pub(crate) const METHOD_LINK: &str = "Link";
+pub(crate) const METHOD_PROVIDER: &str = "Identity provider";
+/// The person signed in with this API key.
+pub(crate) fn method_key(id: &str) -> String {
+    format!("API key {id}")
+}
+
 pub(crate) const SESSION_METHOD: &str = "Signed in with";
 pub(crate) const SESSION_FROM: &str = "From";
 pub(crate) const SESSION_SINCE: &str = "Since";
@@ -35,12 +44,32 @@ pub(crate) fn end_session_label(person: &str) -> String {
     format!("End the session of {person}")
 }
 
+// Limits.
+pub(crate) const LIMIT_NONE: &str = "No limit";
+/// How much of a limit is used.
+pub(crate) fn limit_used(used: &str, value: &str) -> String {
+    format!("{used} of {value}")
+}
+
+/// A limit in words.
+pub(crate) const fn limit(limit: Limit) -> &'static str {
+    match limit {
+        Limit::RequestsPerMinute => "Requests per minute",
+        Limit::KeyRequestsPerMinute => "Requests per minute and API key",
+        Limit::Connections => "Connections",
+        Limit::JobsInProgress => "Uploads in progress",
+        Limit::IdempotencyRecords => "Idempotency keys of a day",
+        Limit::EventStreams => "Open event streams",
+        Limit::WebhookEndpoints => "Webhook endpoints",
+    }
+}
+
 // Invitations.
 pub(crate) const INVITATIONS: &str = "Open invitations";
 pub(crate) const INVITATIONS_NONE: &str = "No invitation is open.";
-pub(crate) const INVITED_BY: &str = "Invited by";
 pub(crate) const INVITE_TITLE: &str = "Invite a colleague";
 pub(crate) const INVITE_TEXT: &str = "You get a link that signs them in. Send it to them yourself.";
+pub(crate) const INVITE_CONFIRM_FIRST: &str = "Before you invite someone, confirm that it is you.";
 pub(crate) const INVITE_NAME_HINT: &str = "Shown in the audit log.";
 pub(crate) const INVITE_BUTTON: &str = "Create the link";
 pub(crate) const INVITED_TITLE: &str = "The invitation is ready";

@@ -43,6 +43,36 @@ pub(crate) const WEBHOOK_DELETE_TEXT: &str =
     "Deliveries that wait are not sent, and the signing secret is destroyed. This cannot be undone.";
 pub(crate) const WEBHOOK_DELETE_BUTTON: &str = "Delete the endpoint";
 
+// States.
+pub(crate) const ENDPOINT_FAILING: &str = "Failing";
+pub(crate) const ENDPOINT_DISABLED_BY_SERVICE: &str = "Disabled by the service";
+pub(crate) const ENDPOINT_GONE: &str =
+    "It answered 410 Gone, which means that it wants no more events. Enable it again once it accepts them.";
+pub(crate) const ENDPOINT_FAILED_TOO_LONG: &str =
+    "Every delivery failed for five days. Repair the receiver, then enable the endpoint again.";
+pub(crate) const DELIVERY_WAITING: &str = "Waiting";
+pub(crate) const DELIVERY_DELIVERED: &str = "Delivered";
+pub(crate) const DELIVERY_EXHAUSTED: &str = "Not delivered";
+pub(crate) const DELIVERY_UNREACHABLE: &str = "The receiver could not be reached.";
+pub(crate) const DELIVERY_NOT_ALLOWED: &str = "Nothing was sent: the URL is not allowed any more.";
+pub(crate) const DELIVERY_ENDPOINT_DISABLED: &str = "Nothing was sent: the endpoint is disabled.";
+pub(crate) const DELIVERY_ENDPOINT_DELETED: &str = "Nothing was sent: the endpoint was deleted.";
+pub(crate) const DELIVERY_UNREADABLE: &str = "Nothing was sent: the stored content does not verify.";
+/// The receiver answered with a status.
+pub(crate) fn delivery_http(status: u16, millis: &str) -> String {
+    format!("HTTP {status} after {millis} ms")
+}
+
+/// The receiver did not answer in time.
+pub(crate) fn delivery_no_response(millis: &str) -> String {
+    format!("No response after {millis} ms")
+}
+
+/// How many endpoints there are.
+pub(crate) fn endpoint_count(count: &str) -> String {
+    if count == "1" { "1 endpoint".to_owned() } else { format!("{count} endpoints") }
+}
+
 // Deliveries.
 pub(crate) const DELIVERIES: &str = "Deliveries";
 pub(crate) const DELIVERIES_FILTER: &str = "Filter deliveries";
@@ -56,5 +86,5 @@ pub(crate) const ATTEMPTS: &str = "Attempts";
 pub(crate) const REDELIVER: &str = "Send again";
 /// The label of the button that sends a delivery again.
 pub(crate) fn redeliver_label(event: &str) -> String {
-    format!("Send {event} again")
+    format!("Send again: {event}")
 }

@@ -124,16 +124,16 @@ pub(crate) struct ConnectionPage {
     pub(crate) created: When,
     pub(crate) updated: When,
     pub(crate) version: String,
-    pub(crate) uploads: Vec<UploadRow>,
+    /// The latest ones; `None`: the person may not see uploads.
+    pub(crate) uploads: Option<Vec<UploadRow>>,
     /// The list of all its uploads.
     pub(crate) uploads_href: String,
-    /// Empty where the person may not see it.
-    pub(crate) history: Vec<AuditRow>,
+    /// The latest events; `None`: the person may not see them.
+    pub(crate) history: Option<Vec<AuditRow>>,
     pub(crate) history_href: String,
+    /// The form for a new upload with it; `None`: it is disabled, or the person may not upload.
+    pub(crate) new_upload_href: Option<String>,
     pub(crate) can_write: bool,
-    pub(crate) can_upload: bool,
-    pub(crate) can_see_uploads: bool,
-    pub(crate) can_see_history: bool,
     /// Whether its token can be renewed at Vimeo by somebody's approval.
     pub(crate) can_renew: bool,
 }

@@ -66,6 +66,8 @@ pub(crate) struct KeysPage {
     pub(crate) pager: Pager,
     /// For example "12 API keys".
     pub(crate) count: String,
+    /// Where the person confirms who they are before creating a key; `None`: they did recently.
+    pub(crate) confirm_href: Option<String>,
     /// `None`: the person may not create keys.
     pub(crate) form: Option<KeyForm>,
 }

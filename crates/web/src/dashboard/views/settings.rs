@@ -21,7 +21,6 @@ pub(crate) struct LimitRow {
 pub(crate) struct InvitationRow {
     pub(crate) name: String,
     pub(crate) role: String,
-    pub(crate) creator: String,
     pub(crate) expires: When,
     /// The path to which the form for revoking it posts; `None`: this person may not.
     pub(crate) revoke_href: Option<String>,
@@ -77,6 +76,8 @@ pub(crate) struct SettingsPage {
     pub(crate) account_id: String,
     pub(crate) created: When,
     pub(crate) limits: Vec<LimitRow>,
+    /// Where the person confirms who they are before inviting someone; `None`: they did recently.
+    pub(crate) confirm_href: Option<String>,
     /// `None`: the person may not invite.
     pub(crate) invite: Option<InviteForm>,
     pub(crate) invitations: Vec<InvitationRow>,

@@ -34,7 +34,7 @@ pub(crate) struct SignInPage {
     pub(crate) bare: Bare,
     pub(crate) notice: Option<SignInNotice>,
     pub(crate) errors: Errors,
-    /// The name of the OpenID Connect provider, if one is configured.
+    /// The name of the identity provider, if one is configured.
     pub(crate) provider: Option<String>,
     /// The path to open afterwards; empty: the start page.
     pub(crate) next: String,

@@ -41,8 +41,8 @@ pub(crate) struct UploadRow {
 #[template(path = "dashboard/upload_row.html")]
 pub(crate) struct UploadRowUpdate {
     pub(crate) row: UploadRow,
-    /// Whether the list has checkboxes.
-    pub(crate) can_cancel_any: bool,
+    /// The same as on the page: whether the list has a column of checkboxes.
+    pub(crate) can_write: bool,
 }
 
 /// A state with the number of uploads in it, as a link that filters.
@@ -84,9 +84,8 @@ pub(crate) struct UploadsPage {
     pub(crate) href: String,
     /// `/dashboard/uploads/events` with all filters of this page.
     pub(crate) events_href: String,
-    pub(crate) can_upload: bool,
-    /// Whether some row can be cancelled by this person.
-    pub(crate) can_cancel_any: bool,
+    /// Whether this person can start and cancel uploads.
+    pub(crate) can_write: bool,
     /// Whether the account has no upload at all.
     pub(crate) is_first_visit: bool,
 }

@@ -16,7 +16,7 @@ use super::super::super::visit::{Submission, Visit};
 use super::connections::Connections;
 use super::list::find_settings;
 use super::present::{self, Access};
-use super::{facts, job_id, require_write};
+use super::{facts, job_id};
 use crate::Shared;
 
 pub(super) async fn detail_page(
@@ -98,7 +98,9 @@ async fn find_for_change(
 ) -> Result<(String, Option<Job>), PageError> {
     let id = id.map(|Path(id)| id).unwrap_or_default();
     let parsed = JobId::parse(&id);
-    require_write(shared, visit, action, parsed.as_ref().map(ToString::to_string)).await?;
+    visit
+        .require_to_change(shared, Scope::UploadsWrite, (action, parsed.as_ref().map(ToString::to_string)))
+        .await?;
     let Some(parsed) = parsed else { return Ok((id, None)) };
     match shared.app.find_job(&visit.person.caller, &parsed).await {
         Ok(job) => Ok((id, Some(job))),

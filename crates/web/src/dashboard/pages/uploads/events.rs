@@ -62,10 +62,10 @@ pub(super) async fn watch_list(
     visit: Visit,
 ) -> Result<Response, PageError> {
     visit.require(Scope::UploadsRead)?;
-    let filter = Filter::read(query.as_deref())?;
+    let caller = Arc::new(visit.person.caller.clone());
+    let filter = Filter::read(query.as_deref(), |bytes| shared.app.read_job_page_key(&caller, bytes))?;
     let Shown { watched, newest, seen } = Shown::read(query.as_deref());
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok());
-    let caller = Arc::new(visit.person.caller.clone());
     let mut connections = Connections::for_caller(&caller);
     let mut rows = Vec::with_capacity(watched.len());
     for id in &watched {
@@ -230,11 +230,7 @@ impl WatchedList {
     /// The parts of the page that have changed.
     fn changes(&mut self) -> String {
         let rows = self.rows.iter().map(|WatchedRow { job, name, connection }| {
-            // A page with something to watch has checkboxes, for those who can use them.
-            render_row(
-                &present::row(job, name.clone(), connection, self.access),
-                self.access == Access::Write,
-            )
+            render_row(&present::row(job, name.clone(), connection, self.access), self.access)
         });
         let now = Snapshot::new(rows.collect(), render_tabs(&tabs(&self.filter, &self.counts)));
         let id = now.id();

@@ -7,14 +7,16 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use domain::audit::Action;
 use domain::id::ConnectionId;
-use serde::{Deserialize, Serialize};
+use domain::scope::Scope;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::super::super::errors::PageError;
 use super::super::super::messages as m;
 use super::super::super::views::parts::Errors;
 use super::super::super::visit::Submission;
 use super::form::{self, Draft, Origin};
-use super::{present, require_write};
+use super::present;
 use crate::Shared;
 use crate::replay::ReplayableResponse;
 
@@ -44,18 +46,6 @@ struct FieldOut {
     message: String,
 }
 
-/// The link in the body of a response of the API.
-#[derive(Deserialize)]
-struct Linked {
-    data: LinkedJob,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct LinkedJob {
-    upload_link: String,
-}
-
 pub(super) async fn create_link(
     State(shared): State<Shared>,
     sent: Result<Submission, PageError>,
@@ -67,7 +57,7 @@ pub(super) async fn create_link(
 async fn create(shared: &Shared, sent: &Submission) -> Result<Response, PageError> {
     let Submission { visit, form, .. } = sent;
     let subject = ConnectionId::parse(form.text("connection")).map(|id| id.to_string());
-    require_write(shared, visit, Action::CreateUpload, subject).await?;
+    visit.require_to_change(shared, Scope::UploadsWrite, (Action::CreateUpload, subject)).await?;
     let Draft { connection, request, body, key } = match form::read(shared, form, Origin::File)? {
         Ok(draft) => draft,
         Err(errors) => return Ok(invalid(errors)),
@@ -83,10 +73,12 @@ async fn create(shared: &Shared, sent: &Submission) -> Result<Response, PageErro
         Err(error) => return form::refusal(error).map(|(errors, _)| invalid(errors)),
     };
     let job = answer.job_id()?;
-    let Linked { data } = answer.read_body()?;
+    // Also of a form that was sent twice.
+    let body = answer.json();
+    let upload_link = body.pointer("/data/uploadLink").and_then(Value::as_str).unwrap_or_default();
     let href = present::href(&job);
     let cancel_href = format!("{href}/cancel");
-    let out = StartedOut { job_id: job.as_str(), upload_link: &data.upload_link, href: &href, cancel_href };
+    let out = StartedOut { job_id: job.as_str(), upload_link, href: &href, cancel_href };
     Ok((StatusCode::CREATED, Json(out)).into_response())
 }
 

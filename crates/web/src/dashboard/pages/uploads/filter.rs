@@ -6,6 +6,7 @@ use domain::job::{JobId, JobPhase, JobStatus};
 
 use super::super::super::errors::PageError;
 use super::super::super::respond::percent_encode;
+use super::super::paging;
 use super::super::sign_in::parameter;
 
 /// The path of the list.
@@ -24,6 +25,8 @@ pub(super) struct Filter {
     pub(super) connection: Option<String>,
     /// The page key, as it was given.
     pub(super) page: Option<String>,
+    /// What it says: only older uploads than this one.
+    pub(super) before: Option<JobId>,
 }
 
 /// What a page of the list shows, for its stream of changes.
@@ -43,7 +46,11 @@ fn given(query: Option<&str>, name: &str) -> Option<String> {
 }
 
 impl Filter {
-    pub(super) fn read(query: Option<&str>) -> Result<Self, PageError> {
+    /// Reads a query; `parse` reads the page key.
+    pub(super) fn read(
+        query: Option<&str>,
+        parse: impl FnOnce(&[u8]) -> Option<JobId>,
+    ) -> Result<Self, PageError> {
         let status = given(query, "status").map(|text| JobStatus::parse(&text)).transpose();
         let phase = given(query, "phase").map(|text| JobPhase::parse(&text)).transpose();
         Ok(Self {
@@ -51,6 +58,7 @@ impl Filter {
             phase: phase.map_err(|_| PageError::BadRequest)?,
             connection: given(query, "connection"),
             page: given(query, "page"),
+            before: paging::position(query, parse)?,
         })
     }
 
@@ -64,23 +72,18 @@ impl Filter {
     }
 
     /// What the store looks for; `None`: nothing can match.
-    pub(super) fn of_store(&self, before: Option<JobId>) -> Option<JobFilter> {
+    pub(super) fn of_store(&self) -> Option<JobFilter> {
         let connection_id = match self.connection.as_deref().map(ConnectionId::parse) {
             Some(None) => return None,
             connection_id => connection_id.flatten(),
         };
-        let (status, phase) = (self.status, self.phase);
+        let (status, phase, before) = (self.status, self.phase, self.before.clone());
         Some(JobFilter { connection_id, status, phase, before, ..JobFilter::default() })
     }
 
     /// The address of the tab of a status: all its uploads, of the same connection.
     pub(super) fn tab(&self, status: Option<JobStatus>) -> String {
-        Self { status, phase: None, page: None, ..self.clone() }.href()
-    }
-
-    /// The address of another page.
-    pub(super) fn at_page(&self, page: String) -> String {
-        Self { page: Some(page), ..self.clone() }.href()
+        Self { status, phase: None, page: None, before: None, ..self.clone() }.href()
     }
 
     /// The address of this page.
@@ -144,13 +147,18 @@ fn with_query(path: &str, query: &[(&str, String)]) -> String {
 mod tests {
     use super::*;
 
+    fn try_read(query: &str) -> Result<Filter, PageError> {
+        Filter::read(Some(query), |bytes| (bytes == b"k").then(|| JobId::from_stored("k".to_owned())))
+    }
+
     fn read(query: &str) -> Filter {
-        Filter::read(Some(query)).unwrap()
+        try_read(query).unwrap()
     }
 
     #[test]
     fn a_filter_is_read_from_its_own_address() {
-        for query in ["", "status=failed", "status=in-progress&phase=uploading&connection=a%26b&page=k%3D%3D"]
+        for query in
+            ["", "status=failed", "status=in-progress&phase=uploading&connection=a%26b&page=aw%3D%3D"]
         {
             let filter = read(query);
             let href = filter.href();
@@ -159,22 +167,22 @@ mod tests {
         }
         // The form of the filters posts empty values.
         assert_eq!(read("status=&phase=&connection=&page="), Filter::default());
-        for bad in ["status=x", "phase=Failed", "status=failed%20"] {
-            assert!(matches!(Filter::read(Some(bad)), Err(PageError::BadRequest)), "{bad}");
+        for bad in ["status=x", "phase=Failed", "status=failed%20", "page=eA%3D%3D", "page=%"] {
+            assert!(matches!(try_read(bad), Err(PageError::BadRequest)), "{bad}");
         }
     }
 
     #[test]
     fn a_malformed_connection_matches_nothing() {
-        assert_eq!(read("connection=x").of_store(None), None);
-        let good = read("connection=20260131090500042k3v9x0q2m7t1b8z&status=failed").of_store(None).unwrap();
+        assert_eq!(read("connection=x").of_store(), None);
+        let good = read("connection=20260131090500042k3v9x0q2m7t1b8z&status=failed").of_store().unwrap();
         assert!(good.connection_id.is_some() && good.status == Some(JobStatus::Failed));
-        assert!(read("").of_store(None).is_some());
+        assert!(read("").of_store().is_some());
     }
 
     #[test]
     fn a_tab_keeps_the_connection_alone() {
-        let filter = read("status=failed&phase=failed&connection=c&page=k");
+        let filter = read("status=failed&phase=failed&connection=c&page=aw");
         assert_eq!(filter.tab(None), "/dashboard/uploads?connection=c");
         let tab = filter.tab(Some(JobStatus::Completed));
         assert_eq!(tab, "/dashboard/uploads?status=completed&connection=c");

@@ -15,13 +15,12 @@ use super::super::super::views::parts::{Choice, Pager};
 use super::super::super::views::shell::Section;
 use super::super::super::views::uploads::{CancelUploadsPage, StateTab, UploadsPage};
 use super::super::super::visit::{Submission, Visit};
+use super::super::paging::next_href;
 use super::connections::{Connections, filter_choices};
 use super::filter::{Filter, LIST, PAGE_ITEMS, Shown};
 use super::present::{self, Access};
-use super::require_write;
 use super::watch::{Snapshot, render_row, render_tabs};
 use crate::Shared;
-use crate::page_key::{PageKey, page_key_text};
 
 /// More than a page has, and few enough for one request.
 const CANCELLED_MAX: usize = 100;
@@ -30,7 +29,7 @@ const CANCELLED_MAX: usize = 100;
 pub(super) struct JobsOnPage {
     pub(super) jobs: Vec<Job>,
     /// The page key of the next page.
-    next: Option<String>,
+    next: Option<Vec<u8>>,
 }
 
 pub(super) async fn list_page(
@@ -40,7 +39,7 @@ pub(super) async fn list_page(
 ) -> Result<Response, PageError> {
     visit.require(Scope::UploadsRead)?;
     let (caller, access) = (&visit.person.caller, Access::of(&visit));
-    let filter = Filter::read(query.as_deref())?;
+    let filter = Filter::read(query.as_deref(), |bytes| shared.app.read_job_page_key(caller, bytes))?;
     let found = find_page(&shared, caller, &filter).await?;
     let counts = shared.app.count_uploads(caller).await?;
     let mut connections = Connections::for_caller(caller);
@@ -52,10 +51,9 @@ pub(super) async fn list_page(
         rows.push(present::row(job, present::name(job, settings.as_ref()), &connection, access));
     }
     let watched: Vec<_> = found.jobs.iter().filter(|job| !job.state.has_ended()).collect();
-    let can_cancel_any = access == Access::Write && !watched.is_empty();
     let tabs = tabs(&filter, &counts);
     let is_watched = |id: &str| watched.iter().any(|job| job.id.as_str() == id);
-    let rendered = rows.iter().filter(|row| is_watched(&row.id)).map(|row| render_row(row, can_cancel_any));
+    let rendered = rows.iter().filter(|row| is_watched(&row.id)).map(|row| render_row(row, access));
     let seen = Snapshot::new(rendered.collect(), render_tabs(&tabs)).id();
     let newest = found.jobs.first().filter(|_| filter.page.is_none()).map(|job| job.id.clone());
     let shown = Shown { watched: watched.iter().map(|job| job.id.clone()).collect(), newest, seen };
@@ -67,11 +65,13 @@ pub(super) async fn list_page(
         connections: filter_choices(&listed, chosen),
         is_filtered: filter.is_filtered(),
         count: count_text(&filter, &counts, rows.len()),
-        pager: Pager { previous: None, next: found.next.map(|key| filter.at_page(key)) },
+        pager: Pager {
+            previous: None,
+            next: found.next.as_deref().map(|key| next_href(LIST, query.as_deref(), key)),
+        },
         href: filter.href(),
         events_href: filter.events_href(&shown),
-        can_upload: access == Access::Write,
-        can_cancel_any,
+        can_write: access == Access::Write,
         is_first_visit: counts.counts.total() == 0,
         tabs,
         rows,
@@ -85,13 +85,11 @@ pub(super) async fn find_page(
     filter: &Filter,
 ) -> Result<JobsOnPage, PageError> {
     let limit = PageLimit::parse(PAGE_ITEMS).unwrap_or(PageLimit::MAX);
-    let key = PageKey::from_text(filter.page.clone());
-    let before = key.decode(|bytes| shared.app.read_job_page_key(caller, bytes))?;
-    let Some(wanted) = filter.of_store(before) else {
+    let Some(wanted) = filter.of_store() else {
         return Ok(JobsOnPage { jobs: Vec::new(), next: None });
     };
     let found = shared.app.list_jobs(caller, &wanted, limit).await?;
-    Ok(JobsOnPage { jobs: found.items, next: found.next.map(|bytes| page_key_text(&bytes)) })
+    Ok(JobsOnPage { jobs: found.items, next: found.next })
 }
 
 /// The settings of a job, which name it. A completed or cancelled one has none any more.
@@ -157,7 +155,7 @@ pub(super) async fn cancel_uploads(
     sent: Submission,
 ) -> Result<Response, PageError> {
     let Submission { visit, form, .. } = &sent;
-    require_write(&shared, visit, Action::CancelUpload, None).await?;
+    visit.require_to_change(&shared, Scope::UploadsWrite, (Action::CancelUpload, None)).await?;
     let caller = &visit.person.caller;
     let ids: Vec<_> = form.all("jobId").collect();
     if ids.len() > CANCELLED_MAX {
@@ -209,13 +207,17 @@ mod tests {
 
     use super::*;
 
+    fn read(query: &str) -> Filter {
+        Filter::read(Some(query), |_| None).unwrap()
+    }
+
     fn counts(has_more: bool) -> UploadCounts {
         let counts = StatusCounts { in_progress: 3, completed: 1_200, failed: 0, cancelled: 1 };
         UploadCounts { counts, has_more }
     }
 
     fn texts(query: &str, has_more: bool) -> Vec<(String, bool)> {
-        let tabs = tabs(&Filter::read(Some(query)).unwrap(), &counts(has_more));
+        let tabs = tabs(&read(query), &counts(has_more));
         tabs.into_iter().map(|tab| (tab.count, tab.is_current)).collect()
     }
 
@@ -232,9 +234,7 @@ mod tests {
 
     #[test]
     fn the_count_says_what_is_known() {
-        let text = |query: &str, has_more, rows| {
-            count_text(&Filter::read(Some(query)).unwrap(), &counts(has_more), rows)
-        };
+        let text = |query: &str, has_more, rows| count_text(&read(query), &counts(has_more), rows);
         assert_eq!(text("", false, 50), "1,204 uploads");
         assert_eq!(text("status=cancelled", false, 1), "1 upload");
         assert_eq!(text("status=failed", true, 0), "0 uploads on this page");

@@ -16,12 +16,9 @@ use axum::Router;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::routing::{get, post};
-use domain::audit::Action;
 use domain::job::JobId;
-use domain::scope::Scope;
 
 use super::super::errors::PageError;
-use super::super::visit::Visit;
 use crate::Shared;
 
 pub(super) fn routes() -> Router<Shared> {
@@ -40,18 +37,4 @@ pub(super) fn routes() -> Router<Shared> {
 /// The job in a path. A malformed ID is not found.
 fn job_id(id: Result<Path<String>, PathRejection>) -> Result<JobId, PageError> {
     id.ok().and_then(|Path(id)| JobId::parse(&id)).ok_or(PageError::NotFound)
-}
-
-/// Refuses a mutation of uploads to a person who may only look at them.
-async fn require_write(
-    shared: &Shared,
-    visit: &Visit,
-    action: Action,
-    subject: Option<String>,
-) -> Result<(), PageError> {
-    if visit.may(Scope::UploadsWrite) {
-        return Ok(());
-    }
-    let mutation = Some((action, subject));
-    Err(shared.app.forbid(&visit.person.caller, Scope::UploadsWrite, mutation).await.into())
 }

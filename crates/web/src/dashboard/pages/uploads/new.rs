@@ -22,7 +22,7 @@ use super::super::super::visit::{Submission, Visit};
 use super::super::sign_in::parameter;
 use super::connections::{Connections, target_choices};
 use super::form::{self, Draft, Origin, Repeat};
-use super::{present, require_write};
+use super::present;
 use crate::Shared;
 use crate::replay::ReplayableResponse;
 
@@ -49,7 +49,7 @@ pub(super) async fn new_page(
 pub(super) async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Response, PageError> {
     let Submission { visit, form, .. } = &sent;
     let subject = ConnectionId::parse(form.text("connection")).map(|id| id.to_string());
-    require_write(&shared, visit, Action::CreateUpload, subject).await?;
+    visit.require_to_change(&shared, Scope::UploadsWrite, (Action::CreateUpload, subject)).await?;
     let draft = match form::read(&shared, form, Origin::Url)? {
         Ok(draft) => draft,
         Err(errors) => return again(&shared, visit, form, errors, Repeat::SameId).await,

@@ -6,6 +6,7 @@ use askama::Template as _;
 
 use super::super::super::views::upload::{UploadUpdate, UploadView};
 use super::super::super::views::uploads::{StateTab, UploadRow, UploadRowUpdate, UploadTabsUpdate};
+use super::present::Access;
 
 /// The HTML of the parts of a page that change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,9 +42,9 @@ impl Snapshot {
     }
 }
 
-pub(super) fn render_row(row: &UploadRow, can_cancel_any: bool) -> String {
+pub(super) fn render_row(row: &UploadRow, access: Access) -> String {
     // A template of texts is always rendered.
-    UploadRowUpdate { row: row.clone(), can_cancel_any }.render().unwrap_or_default()
+    UploadRowUpdate { row: row.clone(), can_write: access == Access::Write }.render().unwrap_or_default()
 }
 
 pub(super) fn render_tabs(tabs: &[StateTab]) -> String {

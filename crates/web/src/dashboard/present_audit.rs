@@ -1,0 +1,105 @@
+//! Audit events as pages show them.
+
+use domain::audit::{Action, ActorKind, AuditRecord};
+use domain::id::{ApiKeyId, ConnectionId, EndpointId};
+use domain::job::JobId;
+
+use super::messages as m;
+use super::respond::when;
+use super::views::parts::AuditRow;
+
+/// A row of the audit log. Names that a newer version wrote are shown as they are.
+pub(super) fn audit_row(record: &AuditRecord) -> AuditRow {
+    let kind = ActorKind::ALL.into_iter().find(|kind| kind.as_str() == record.actor_kind());
+    let kind_text =
+        kind.map_or_else(|| record.actor_kind().to_owned(), |kind| m::actor_kind(kind).to_owned());
+    let name = record.actor_name.clone().or_else(|| record.api_key_id.clone());
+    let subject = record.subject.clone().unwrap_or_default();
+    AuditRow {
+        at: when(record.at),
+        action: Action::parse(&record.action)
+            .map_or_else(|| record.action.clone(), |action| m::action(action).to_owned()),
+        code: record.action.clone(),
+        actor_kind: if name.is_some() { kind_text.clone() } else { String::new() },
+        actor: name.unwrap_or(kind_text),
+        subject_href: subject_href(&subject),
+        subject,
+        address: record.address().unwrap_or_default().to_owned(),
+        refusal: record.refusal.clone().unwrap_or_default(),
+    }
+}
+
+/// The page of a record, by the form of its ID.
+fn subject_href(id: &str) -> Option<String> {
+    if ConnectionId::parse(id).is_some() {
+        Some(format!("/dashboard/connections/{id}"))
+    } else if JobId::parse(id).is_some() {
+        Some(format!("/dashboard/uploads/{id}"))
+    } else if ApiKeyId::parse(id).is_some() {
+        Some(format!("/dashboard/keys/{id}"))
+    } else if EndpointId::parse(id).is_some() {
+        Some(format!("/dashboard/webhooks/{id}"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::id::{AccountId, AuditEventId};
+    use domain::time::Timestamp;
+
+    use super::*;
+
+    fn record(kind: &str, name: Option<&str>, action: &str) -> AuditRecord {
+        AuditRecord {
+            id: AuditEventId::from_stored("20260131090500042abcdefghijklmno".to_owned()),
+            account_id: AccountId::from_random([1; 16]),
+            at: Timestamp::from_millis(1_769_850_300_042),
+            actor_kind: Some(kind.to_owned()),
+            api_key_id: None,
+            actor_name: name.map(str::to_owned),
+            remote: None,
+            action: action.to_owned(),
+            subject: None,
+            refusal: None,
+        }
+    }
+
+    #[test]
+    fn an_event_names_who_did_what() {
+        let shown = audit_row(&record("session", Some("Anna"), "create_connection"));
+        assert_eq!(
+            (&*shown.actor, &*shown.actor_kind, &*shown.action),
+            ("Anna", "Person", "Connection created")
+        );
+        let shown = audit_row(&record("operator", None, "sign_in"));
+        assert_eq!((&*shown.actor, &*shown.actor_kind, &*shown.action), ("Operator", "", "Signed in"));
+        let shown = audit_row(&record("robot", None, "fly"));
+        assert_eq!(
+            (&*shown.actor, &*shown.action, &*shown.code),
+            ("robot", "fly", "fly"),
+            "of a newer version"
+        );
+    }
+
+    #[test]
+    fn a_subject_leads_to_its_page_by_the_form_of_its_id() {
+        for (id, href) in [
+            (
+                "20260131090500042abcdefghijklmno",
+                Some("/dashboard/connections/20260131090500042abcdefghijklmno"),
+            ),
+            (
+                "01946e3a-5b00-7000-8000-0123456789ab",
+                Some("/dashboard/uploads/01946e3a-5b00-7000-8000-0123456789ab"),
+            ),
+            ("key_7t1b8z4d0c6q2v9x1k3m", Some("/dashboard/keys/key_7t1b8z4d0c6q2v9x1k3m")),
+            ("ses_7t1b8z4d0c6q2v9x1k3m", None),
+            ("\"><script>", None),
+            ("", None),
+        ] {
+            assert_eq!(subject_href(id).as_deref(), href, "{id}");
+        }
+    }
+}
