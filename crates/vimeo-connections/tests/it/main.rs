@@ -6,6 +6,7 @@ mod architecture;
 mod audit;
 mod cli;
 mod connections;
+mod dashboard;
 mod engines;
 mod health;
 mod http;

@@ -368,3 +368,6 @@ fn links(job: &Job) -> Vec<(String, String)> {
         .filter_map(|(label, link)| Some((label.to_owned(), link.filter(is_web)?.clone())))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
