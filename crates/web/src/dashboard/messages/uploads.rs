@@ -172,7 +172,7 @@ pub(crate) const PRIVACY: &str = "Who can watch";
 pub(crate) const PRIVACY_HINT: &str =
     "What a plan does not allow fails the upload before any bytes are sent.";
 pub(crate) const VIDEO_PASSWORD: &str = "Password for viewers";
-pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only for the privacy Password.";
+pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only if viewers are Anyone with the password.";
 pub(crate) const FOLDER: &str = "Folder";
 pub(crate) const FOLDER_HINT: &str = "The name of a folder at Vimeo. It is created if it does not exist.";
 pub(crate) const UPLOAD_START: &str = "Start upload";

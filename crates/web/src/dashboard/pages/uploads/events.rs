@@ -78,7 +78,7 @@ pub(super) async fn watch_list(
         let connection = connections.of(&shared, &caller, &job.connection_id).await?;
         rows.push(WatchedRow { job, name, connection });
     }
-    let list = WatchedList {
+    let page = WatchedList {
         counts: shared.app.count_uploads(&caller).await?,
         shared: shared.clone(),
         access: Access::of(&visit),
@@ -91,7 +91,7 @@ pub(super) async fn watch_list(
         announced_new: 0,
         polls: 0,
     };
-    open(&shared, &visit, &headers, list)
+    open(&shared, &visit, &headers, page)
 }
 
 pub(super) async fn watch_upload(

@@ -1,7 +1,7 @@
 //! What the page of an upload says about its source and its settings.
 
 use domain::job::{Job, SourceKind};
-use domain::upload::{Folder, UploadSettings, View};
+use domain::upload::{Domain, Folder, UploadSettings, View};
 
 use super::super::super::messages as m;
 use super::super::super::respond::number;
@@ -40,7 +40,7 @@ fn setting_facts(settings: &UploadSettings) -> Vec<(&'static str, Option<String>
         (m::PRIVACY, Some(view_text(privacy.view).to_owned())),
         (m::VIDEO_PASSWORD, settings.password.as_ref().map(|_| m::PASSWORD_SET.to_owned())),
         (m::EMBED, privacy.embed.map(|embed| embed.as_str().to_owned())),
-        (m::EMBED_DOMAINS, listed(settings.embed_domains.iter().map(|domain| domain.as_str()).collect())),
+        (m::EMBED_DOMAINS, listed(settings.embed_domains.iter().map(Domain::as_str).collect())),
         (m::COMMENTS, privacy.comments.map(|comments| comments.as_str().to_owned())),
         (m::DOWNLOAD, privacy.is_downloadable.map(allowed)),
         (m::ADD_TO_COLLECTIONS, privacy.is_addable.map(allowed)),

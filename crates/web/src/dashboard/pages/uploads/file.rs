@@ -50,8 +50,11 @@ pub(super) async fn create_link(
     State(shared): State<Shared>,
     sent: Result<Submission, PageError>,
 ) -> Response {
-    let created = async || create(&shared, &sent?).await;
-    created().await.unwrap_or_else(refused)
+    let created = match sent {
+        Ok(sent) => Box::pin(create(&shared, &sent)).await,
+        Err(error) => Err(error),
+    };
+    created.unwrap_or_else(refused)
 }
 
 async fn create(shared: &Shared, sent: &Submission) -> Result<Response, PageError> {

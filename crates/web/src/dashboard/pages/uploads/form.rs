@@ -101,7 +101,7 @@ pub(super) fn read(shared: &Shared, form: &Form, origin: Origin) -> Result<Resul
         Ok(_) => Ok(Err(errors)),
         Err(problem) => {
             for error in problem.fields {
-                let (field, text) = field_error(form, error);
+                let (field, text) = field_error(form, &error);
                 errors.add(field, text);
             }
             Ok(Err(errors))
@@ -135,7 +135,7 @@ fn name_of_file(name: &str) -> Option<&str> {
 }
 
 /// The field of the form that an error of the API is about, and a sentence.
-fn field_error(form: &Form, error: FieldError) -> (&'static str, String) {
+fn field_error(form: &Form, error: &FieldError) -> (&'static str, String) {
     let (field, label) = match &*error.name {
         "source" | "source.url" => ("source", m::SOURCE_URL),
         "source.size" => ("file", m::FILE),
