@@ -1,24 +1,28 @@
 //! Connections: creating, finding, listing, updating, deleting them.
 
+mod credentials;
+
 use domain::audit::Action;
 use domain::connection::{
     Availability, Connection, ConnectionChange, ConnectionDraft, ConnectionName, Credentials,
     DescriptionChange, SecretCredentials,
 };
-use domain::id::{AccountId, ConnectionId};
+use domain::id::{AccountId, AscendingId, ConnectionId};
 use domain::idempotency::Operation;
 use domain::page::PageLimit;
 use domain::secret::SealedCredentials;
 use domain::time::Timestamp;
 use domain::webhook::EventType;
-use seal::CryptoError;
-use seal::envelope::{AccountKey, AssociatedData};
+use seal::envelope::AccountKey;
 use store::{ConnectionUpdate, Counted, NewConnection};
 
 use crate::idempotency::Creation;
 use crate::verification::Verified;
 use crate::webhooks::EventData;
 use crate::{App, Caller, Error, IdempotentRequest, Outcome};
+
+use credentials::associated_data;
+pub(crate) use credentials::{open_credentials, was_enabled_in_database};
 
 /// The version of a new connection.
 const FIRST_VERSION: u64 = 1;
@@ -56,15 +60,32 @@ impl App {
         self.idempotent(caller, creation, request, async |guard| {
             let complete =
                 |connection: &Connection| guard?.completion((idempotency.as_ref()?.present)(connection));
-            self.insert_connection(caller, draft, complete).await
+            self.insert_connection(caller, (draft, None), complete).await
         })
         .await
+    }
+
+    /// Creates the connection of an authorization, which has named its identifier, and has it checked at once: that finds the Vimeo
+    /// user, whom a renewal must have again.
+    pub(crate) async fn create_authorized_connection(
+        &self,
+        caller: &Caller,
+        draft: ConnectionDraft,
+        id: AscendingId,
+    ) -> Result<Connection, Error> {
+        let connection = self.insert_connection(caller, (draft, Some(id)), |_| None).await?;
+        if let Err(error) = self.schedule_check(&connection.account_id, &connection.id).await {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::warn!(error, connection = %connection.id, "the first check of a connection was not scheduled");
+        }
+        self.wake_health_worker();
+        Ok(connection)
     }
 
     async fn insert_connection(
         &self,
         caller: &Caller,
-        draft: ConnectionDraft,
+        (draft, id): (ConnectionDraft, Option<AscendingId>),
         complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
@@ -77,19 +98,19 @@ impl App {
         }
         let limit = caller.limits.connections;
         let place = self.usage.reserve(&*self.store, account, Counted::Connections, limit).await?;
-        place.settle(self.insert_new_connection(caller, draft, complete).await)
+        place.settle(self.insert_new_connection(caller, (draft, id), complete).await)
     }
 
     /// Verifies, seals and stores a connection whose name was free.
     async fn insert_new_connection(
         &self,
         caller: &Caller,
-        draft: ConnectionDraft,
+        (draft, id): (ConnectionDraft, Option<AscendingId>),
         complete: impl Fn(&Connection) -> Option<store::Completion> + Send + Sync,
     ) -> Result<Connection, Error> {
         let account = &caller.account_id;
         let verified = self.verify(caller, &draft.credentials).await?;
-        let id = self.next_id();
+        let id = id.unwrap_or_else(|| self.next_id());
         let created_at = id.at();
         let connection = Connection {
             id: id.into_connection_id(),
@@ -352,39 +373,6 @@ fn apply(before: &Connection, change: ConnectionChange, now: Timestamp) -> Conne
         updated_at: now.max(before.updated_at.next_milli()),
         version: before.version + 1,
         ..before
-    }
-}
-
-fn associated_data(connection: &Connection) -> AssociatedData<'_> {
-    AssociatedData::of_credentials(&connection.id, connection.sealed_version, connection.availability)
-}
-
-/// Whether an enabled connection was disabled when its secrets were sealed: something other than the service enabled it,
-/// directly in the database.
-pub(crate) fn was_enabled_in_database(
-    key: &AccountKey,
-    connection: &Connection,
-    sealed: &SealedCredentials,
-) -> bool {
-    let (id, version) = (&connection.id, connection.sealed_version);
-    let as_disabled = AssociatedData::of_credentials(id, version, Availability::Disabled);
-    connection.availability == Availability::Enabled && key.open_credentials(as_disabled, sealed).is_ok()
-}
-
-/// Decrypts the secrets of a connection. Those of an enabled connection decrypt only if the service enabled it. Those of a
-/// disabled one may have been sealed by an earlier version, whose associated data did not include the availability.
-pub(crate) fn open_credentials(
-    key: &AccountKey,
-    connection: &Connection,
-    sealed: &SealedCredentials,
-) -> Result<SecretCredentials, CryptoError> {
-    let opened = key.open_credentials(associated_data(connection), sealed);
-    match connection.availability {
-        Availability::Enabled => opened,
-        Availability::Disabled => opened.or_else(|_| {
-            let (id, version) = (&connection.id, connection.sealed_version);
-            key.open_credentials(AssociatedData::of_credentials(id, version, Availability::Enabled), sealed)
-        }),
     }
 }
 

@@ -114,6 +114,12 @@ pub enum Error {
         /// The job of that upload.
         job_id: JobId,
     },
+    /// Check the ID: the authorization does not exist, or belongs to another account.
+    #[error("the account has no such authorization")]
+    AuthorizationNotFound,
+    /// Let the operator set `public_url`, or use the device flow.
+    #[error("the service has no public URL")]
+    PublicUrlMissing,
     /// Fix the credentials.
     #[error("Vimeo refused the credentials")]
     CredentialsRejected(Vec<CredentialProblem>),
@@ -163,6 +169,8 @@ impl Error {
             Self::WebhookEndpointDisabled => Some("WEBHOOK_ENDPOINT_DISABLED"),
             Self::WebhookDeliveryNotFound => Some("WEBHOOK_DELIVERY_NOT_FOUND"),
             Self::WebhookNotRedeliverable => Some("WEBHOOK_NOT_REDELIVERABLE"),
+            Self::AuthorizationNotFound => Some("AUTHORIZATION_NOT_FOUND"),
+            Self::PublicUrlMissing => Some("PUBLIC_URL_MISSING"),
             Self::JobNotFound => Some("JOB_NOT_FOUND"),
             Self::JobNotRetryable(NotRetryable::NotFailed) => Some("JOB_NOT_FAILED"),
             Self::JobNotRetryable(NotRetryable::ClientUpload | NotRetryable::NotKept) => {

@@ -99,6 +99,7 @@ impl App {
                     Operation::CreateConnection => Action::CreateConnection,
                     Operation::CreateUpload => Action::CreateUpload,
                     Operation::CreateWebhookEndpoint => Action::CreateWebhookEndpoint,
+                    Operation::CreateAuthorization => Action::CreateAuthorization,
                 };
                 let subject = connection.map(|id| id.to_string());
                 let context = AuditContext { action, subject, guard };
@@ -141,10 +142,10 @@ impl App {
         });
         let claim = claiming.await.map_err(|error| Error::Internal(Box::new(error)))??;
         match (claim, operation) {
-            (Claim::Replay(response), Operation::CreateUpload | Operation::CreateWebhookEndpoint) => {
+            (claim, Operation::CreateConnection) | (claim @ Claim::Acquired(_), _) => Ok(claim),
+            (Claim::Replay(response), _) => {
                 self.open_answer(&caller.account_id, key, &response).await.map(Claim::Replay)
             }
-            (claim, _) => Ok(claim),
         }
     }
 

@@ -7,10 +7,12 @@ mod api_key_changes;
 mod api_key_uses;
 mod api_keys;
 mod audit;
+mod authorizations;
 mod backups;
 mod bootstrap;
 mod cache;
 mod clock;
+mod connection_lists;
 mod connections;
 mod context;
 mod engine_migration;
@@ -60,9 +62,18 @@ pub use accounts::AccountError;
 pub use api_key_changes::{ImportError, KeyOptions, NewApiKey, RotateOptions, WeakKeys};
 pub use api_keys::{ApiKeyPage, Authentication, Identity};
 pub use audit::{AuditEventPage, AuditOptions, Finding, FindingKind, SignedHead, VerifiedChain};
+pub use authorizations::{
+    AuthorizationDraft, AuthorizationOutcome, AuthorizationPage, AuthorizationRequest, AuthorizationTarget,
+    CALLBACK_PATH, CONNECT_PATH, Callback, CallbackAnswer, CallbackResult, ConnectStage, ConnectView,
+    CreatedAuthorization, DevicePrompt, DraftFlow, DraftTarget, RETURN_URL_MAX_CHARS, ReturnResult,
+    ReturnUrl, ReturnUrlError, ShownAuthorization, StartResult, VimeoAccount,
+};
 pub use backups::{RestoreError, Restored, RestoredKeys, back_up, check_backup, restore_backup};
 pub use bootstrap::{BootstrapError, BootstrapKey, BootstrapKeyError, check_bootstrap};
 pub use clock::Clock;
+pub use connection_lists::{
+    ConnectionCount, ConnectionFilter, ListedConnection, ListedConnections, SearchText,
+};
 pub use connections::{ConnectionPage, SameCredentials};
 pub use egress::{
     AllowHttp, AllowedDestination, AllowedDestinationError, Egress, EgressOptions, EgressPolicy,
@@ -98,7 +109,7 @@ pub use uploads::{
     CREATE_TIMEOUT_MAX, ClientUpload, FileRun, JobPage, LocalFile, LocalFileFailed, RequestedSource,
     UploadCounts, UploadOptions, UploadRequest, UploadSetup, WebhookTarget,
 };
-pub use vimeo::{Credential, CredentialProblem};
+pub use vimeo::{Credential, CredentialProblem, SCOPES as VIMEO_SCOPES};
 pub use webhooks::{
     CreatedEndpoint, DEFAULT_RETRY_DELAYS, DeliveryPage, EndpointChange, EndpointDescription,
     EndpointDescriptionError, EndpointDraft, EndpointPage, EventData, OperatorEndpoint, PresentedEvent,

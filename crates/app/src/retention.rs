@@ -14,6 +14,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a sweep is left to a node that does not continue it.
 const LEASE: Duration = Duration::from_secs(15);
 
+/// How long an authorization is kept after its end.
+const AUTHORIZATIONS_KEPT: Duration = Duration::from_hours(30 * 24);
+
 /// How long records are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetentionOptions {
@@ -35,6 +38,8 @@ enum Sweep {
     Jobs { kept: Duration },
     WebhookDeliveries { kept: Duration },
     DashboardSessions,
+    OverdueAuthorizations,
+    Authorizations { kept: Duration },
 }
 
 impl Sweep {
@@ -46,6 +51,8 @@ impl Sweep {
             Self::Jobs { .. } => "jobs",
             Self::WebhookDeliveries { .. } => "webhook_deliveries",
             Self::DashboardSessions => "dashboard_sessions",
+            Self::OverdueAuthorizations => "overdue_authorizations",
+            Self::Authorizations { .. } => "authorizations",
         }
     }
 }
@@ -57,6 +64,8 @@ impl RetentionOptions {
             Sweep::FailedRequests { kept: self.failed_requests },
             Sweep::WebhookDeliveries { kept: self.webhook_deliveries },
             Sweep::DashboardSessions,
+            Sweep::OverdueAuthorizations,
+            Sweep::Authorizations { kept: AUTHORIZATIONS_KEPT },
         ];
         always.into_iter().chain(self.jobs.map(|kept| Sweep::Jobs { kept })).collect()
     }
@@ -113,7 +122,7 @@ impl App {
         }
     }
 
-    /// Deletes the next piece; returns its number of rows.
+    /// Deletes or ends the next piece; returns its number of rows.
     async fn sweep_piece(&self, sweep: Sweep) -> Result<usize, Error> {
         let now = self.clock.now();
         let expired = |kept| Expired { kept, limit: PIECE, now };
@@ -127,6 +136,8 @@ impl App {
             Sweep::DashboardSessions => {
                 self.store.delete_expired_dashboard_sessions(&expired(Duration::ZERO)).await?
             }
+            Sweep::OverdueAuthorizations => self.end_overdue_authorizations(PIECE).await?,
+            Sweep::Authorizations { kept } => self.store.delete_ended_authorizations(&expired(kept)).await?,
         })
     }
 }
@@ -153,10 +164,12 @@ mod tests {
             Sweep::FailedRequests { kept: 7 * DAY },
             Sweep::WebhookDeliveries { kept: 30 * DAY },
             Sweep::DashboardSessions,
+            Sweep::OverdueAuthorizations,
+            Sweep::Authorizations { kept: 30 * DAY },
         ];
         assert_eq!(options(None).sweeps(), always);
         let jobs = Sweep::Jobs { kept: 90 * DAY };
-        assert_eq!(options(Some(90 * DAY)).sweeps(), [always[0], always[1], always[2], jobs]);
+        assert_eq!(options(Some(90 * DAY)).sweeps(), [&always[..], &[jobs]].concat());
     }
 
     #[test]

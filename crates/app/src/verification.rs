@@ -53,9 +53,13 @@ impl App {
                      with vimeo.verification = \"off\" connections are stored unverified, \
                      with \"when-reachable\" only while Vimeo does not answer"
                 );
-                Err(Error::VimeoUnavailable { retry_after_seconds: self.retry_after_seconds(&error) })
+                Err(self.vimeo_unavailable(&error))
             }
         }
+    }
+
+    pub(crate) fn vimeo_unavailable(&self, error: &TransportError) -> Error {
+        Error::VimeoUnavailable { retry_after_seconds: self.retry_after_seconds(error) }
     }
 
     fn retry_after_seconds(&self, error: &TransportError) -> u64 {

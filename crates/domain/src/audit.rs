@@ -175,11 +175,23 @@ pub enum Action {
     SignOut,
     /// Ended another session, or withdrew a sign-in link.
     RevokeSession,
+    /// Created an authorization.
+    CreateAuthorization,
+    /// Sent a person's browser to Vimeo for an authorization.
+    StartAuthorization,
+    /// Completed an authorization: its connection was created or renewed.
+    CompleteAuthorization,
+    /// A person declined an authorization.
+    DeclineAuthorization,
+    /// An authorization failed.
+    FailAuthorization,
+    /// An authorization expired.
+    ExpireAuthorization,
 }
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 39] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -213,6 +225,12 @@ impl Action {
         Self::ConfirmSession,
         Self::SignOut,
         Self::RevokeSession,
+        Self::CreateAuthorization,
+        Self::StartAuthorization,
+        Self::CompleteAuthorization,
+        Self::DeclineAuthorization,
+        Self::FailAuthorization,
+        Self::ExpireAuthorization,
     ];
 
     /// The name in the store and in the audit log.
@@ -251,6 +269,12 @@ impl Action {
             Self::ConfirmSession => "confirm_session",
             Self::SignOut => "sign_out",
             Self::RevokeSession => "revoke_session",
+            Self::CreateAuthorization => "create_authorization",
+            Self::StartAuthorization => "start_authorization",
+            Self::CompleteAuthorization => "complete_authorization",
+            Self::DeclineAuthorization => "decline_authorization",
+            Self::FailAuthorization => "fail_authorization",
+            Self::ExpireAuthorization => "expire_authorization",
         }
     }
 

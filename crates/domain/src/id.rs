@@ -59,6 +59,10 @@ text_id! {
     EndpointId
 }
 text_id! {
+    /// Identifies an authorization: `auth_`, and an identifier in the format of a connection's.
+    AuthorizationId
+}
+text_id! {
     /// Identifies a delivery of a webhook: the identifier of its audit event, `-`, and what receives it. Increases with time.
     DeliveryId
 }
@@ -106,6 +110,13 @@ impl ApiKeyId {
     /// Parses an identifier from a client; `None` if the service cannot have created it.
     pub fn parse(text: &str) -> Option<Self> {
         is_random("key_", text).then(|| Self(text.to_owned()))
+    }
+}
+
+impl AuthorizationId {
+    /// Parses an identifier from a client; `None` if the service cannot have created it.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix("auth_").is_some_and(is_time_ordered).then(|| Self(text.to_owned()))
     }
 }
 
@@ -224,6 +235,11 @@ impl AscendingId {
     /// As an endpoint's identifier.
     pub fn into_endpoint_id(self) -> EndpointId {
         EndpointId(format!("whe_{}", self.text))
+    }
+
+    /// As an authorization's identifier.
+    pub fn into_authorization_id(self) -> AuthorizationId {
+        AuthorizationId(format!("auth_{}", self.text))
     }
 
     /// As an audit event's identifier.

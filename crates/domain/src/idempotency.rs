@@ -45,6 +45,8 @@ pub enum Operation {
     CreateUpload,
     /// Creating a webhook endpoint.
     CreateWebhookEndpoint,
+    /// Creating an authorization.
+    CreateAuthorization,
 }
 
 impl Operation {
@@ -54,6 +56,7 @@ impl Operation {
             Self::CreateConnection => "create_connection",
             Self::CreateUpload => "create_upload",
             Self::CreateWebhookEndpoint => "create_webhook_endpoint",
+            Self::CreateAuthorization => "create_authorization",
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod api_key;
 pub mod audit;
+pub mod authorization;
 pub mod connection;
 pub mod health;
 pub mod id;

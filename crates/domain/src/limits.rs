@@ -25,6 +25,8 @@ pub enum Limit {
     EventStreams,
     /// Webhook endpoints.
     WebhookEndpoints,
+    /// Authorizations that have not ended.
+    OpenAuthorizations,
 }
 
 /// A value for each limit.
@@ -44,6 +46,8 @@ pub struct PerLimit<T> {
     pub event_streams: T,
     /// For [`Limit::WebhookEndpoints`].
     pub webhook_endpoints: T,
+    /// For [`Limit::OpenAuthorizations`].
+    pub open_authorizations: T,
 }
 
 /// The limits that apply to an account; zero: no limit.
@@ -74,7 +78,7 @@ pub struct UnknownLimit;
 
 impl Limit {
     /// All limits.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RequestsPerMinute,
         Self::KeyRequestsPerMinute,
         Self::Connections,
@@ -82,6 +86,7 @@ impl Limit {
         Self::IdempotencyRecords,
         Self::EventStreams,
         Self::WebhookEndpoints,
+        Self::OpenAuthorizations,
     ];
 
     /// The name, for operators and clients.
@@ -94,6 +99,7 @@ impl Limit {
             Self::IdempotencyRecords => "idempotency-records",
             Self::EventStreams => "event-streams",
             Self::WebhookEndpoints => "webhook-endpoints",
+            Self::OpenAuthorizations => "open-authorizations",
         }
     }
 }
@@ -125,6 +131,7 @@ impl<T> PerLimit<T> {
             Limit::IdempotencyRecords => &self.idempotency_records,
             Limit::EventStreams => &self.event_streams,
             Limit::WebhookEndpoints => &self.webhook_endpoints,
+            Limit::OpenAuthorizations => &self.open_authorizations,
         }
     }
 
@@ -138,6 +145,7 @@ impl<T> PerLimit<T> {
             Limit::IdempotencyRecords => &mut self.idempotency_records,
             Limit::EventStreams => &mut self.event_streams,
             Limit::WebhookEndpoints => &mut self.webhook_endpoints,
+            Limit::OpenAuthorizations => &mut self.open_authorizations,
         };
         std::mem::replace(place, value)
     }
@@ -152,6 +160,7 @@ impl<T> PerLimit<T> {
             idempotency_records: value(Limit::IdempotencyRecords),
             event_streams: value(Limit::EventStreams),
             webhook_endpoints: value(Limit::WebhookEndpoints),
+            open_authorizations: value(Limit::OpenAuthorizations),
         }
     }
 }
@@ -166,6 +175,7 @@ impl AccountLimits {
         idempotency_records: 0,
         event_streams: 0,
         webhook_endpoints: 0,
+        open_authorizations: 0,
     };
 }
 

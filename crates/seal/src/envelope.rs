@@ -38,6 +38,8 @@ pub enum Purpose {
     WebhookEndpoint,
     /// The URL and the body of a job's own webhook: the record is the delivery.
     WebhookDelivery,
+    /// The client secret and the device code of an authorization: the record is the authorization.
+    Authorization,
 }
 
 impl Purpose {
@@ -52,6 +54,7 @@ impl Purpose {
             Self::WebhookSecret => ("webhook-secret", "webhook-secret-key"),
             Self::WebhookEndpoint => ("webhook-endpoint", "webhook-endpoint-key"),
             Self::WebhookDelivery => ("webhook-delivery", "webhook-delivery-key"),
+            Self::Authorization => ("authorization", "authorization-key"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! key wraps one random key per sealed value; that key encrypts one [`envelope`]. `tests/vectors.json` freezes the
 //! formats.
 
+pub mod browser_tokens;
 pub mod envelope;
 pub mod keyring;
 pub mod keyring_file;

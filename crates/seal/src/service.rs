@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
 use domain::audit::{AuditChain, AuditHead, Link};
-use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId, DeliveryId, EndpointId};
+use domain::id::{AccountId, ApiKeyId, AuditEventId, AuthorizationId, ConnectionId, DeliveryId, EndpointId};
 use domain::idempotency::{Operation, RequestMac};
 use domain::job::JobId;
 use domain::time::Timestamp;
@@ -37,6 +37,8 @@ pub struct ServiceKeys {
     pub(crate) session_token: hmac::Key,
     pub(crate) session_row: hmac::Key,
     pub(crate) form_token: hmac::Key,
+    authorization_page_key: hmac::Key,
+    pub(crate) browser_token: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -61,6 +63,8 @@ impl ServiceKeys {
             session_token: hmac_key("session-token/1"),
             session_row: hmac_key("session-row/1"),
             form_token: hmac_key("form-token/1"),
+            authorization_page_key: hmac_key("authorization-page-key/1"),
+            browser_token: hmac_key("browser-token/1"),
         }
     }
 
@@ -158,6 +162,20 @@ impl ServiceKeys {
     /// Decodes the result of [`Self::encode_delivery_page_key`] for the same account; `None` for anything else.
     pub fn decode_delivery_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<DeliveryId> {
         decode_page_key(&self.delivery_page_key, account, bytes).and_then(DeliveryId::parse)
+    }
+
+    /// The same for a position in an account's list of authorizations.
+    pub fn encode_authorization_page_key(&self, account: &AccountId, before: &AuthorizationId) -> Vec<u8> {
+        encode_page_key(&self.authorization_page_key, account, before.as_str())
+    }
+
+    /// Decodes the result of [`Self::encode_authorization_page_key`] for the same account; `None` for anything else.
+    pub fn decode_authorization_page_key(
+        &self,
+        account: &AccountId,
+        bytes: &[u8],
+    ) -> Option<AuthorizationId> {
+        decode_page_key(&self.authorization_page_key, account, bytes).and_then(AuthorizationId::parse)
     }
 
     /// The MAC of an event's message to webhook endpoints: its `webhook-id`, its type and its body.

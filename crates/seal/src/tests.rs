@@ -158,13 +158,14 @@ fn granted(key: ApiKey) -> ApiKey {
     ApiKey { grant: Some(Grant { scopes, creator, rotated_from }), ..key }
 }
 
-const PURPOSES: [(&str, Purpose); 6] = [
+const PURPOSES: [(&str, Purpose); 7] = [
     ("job_request", Purpose::JobRequest),
     ("job_link", Purpose::JobLink),
     ("kept_answer", Purpose::StoredResponse),
     ("webhook_secret", Purpose::WebhookSecret),
     ("webhook_endpoint", Purpose::WebhookEndpoint),
     ("webhook_delivery", Purpose::WebhookDelivery),
+    ("authorization", Purpose::Authorization),
 ];
 
 fn make_vectors() -> Value {

@@ -1,5 +1,6 @@
 //! The health of connections, as it is stored.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +21,12 @@ pub trait ConnectionHealth: Send + Sync {
         account: &AccountId,
         id: &ConnectionId,
     ) -> Result<Option<HealthRow>, Error>;
+    /// The health of several connections of the account, by connection. Those that have none are left out.
+    async fn list_connection_health(
+        &self,
+        account: &AccountId,
+        ids: &[ConnectionId],
+    ) -> Result<HashMap<ConnectionId, HealthRow>, Error>;
     /// Writes the health of a connection with its audit events, and releases its lease. [`Changed::No`] if the connection is
     /// gone or has other credentials than those that were checked, or its health was written meanwhile.
     async fn write_connection_health(

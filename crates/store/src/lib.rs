@@ -4,6 +4,7 @@
 
 mod api_keys;
 mod audit;
+mod authorizations;
 mod backup;
 mod connection_health;
 mod dashboard_sessions;
@@ -39,6 +40,10 @@ use domain::time::Timestamp;
 
 pub use api_keys::{ApiKeyUpdate, ApiKeyUse, OtherManager};
 pub use audit::{Audit, AuditChainWrite, AuditLinkRow, AuditPage, LinkHorizons, UnlinkedAccounts};
+pub use authorizations::{
+    AuthorizationKey, AuthorizationRow, AuthorizationUpdate, Authorizations, NewAuthorization,
+    OverdueAuthorization,
+};
 pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup, stage_backup};
 pub use connection_health::{
     ConnectionHealth, DueHealthCheck, HealthLease, HealthRow, HealthUpdate, NewHealth, NotHealthy,
@@ -77,7 +82,7 @@ pub use webhooks::{
 };
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 16;
+pub const APPLICATION_SCHEMA: u32 = 17;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -44,6 +44,8 @@ pub enum Counted {
     IdempotencyRecords,
     /// Its webhook endpoints.
     WebhookEndpoints,
+    /// Its authorizations that have not ended.
+    OpenAuthorizations,
 }
 
 /// An API key that was found by its hash.

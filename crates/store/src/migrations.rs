@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 16] = [
+pub(crate) const MIGRATIONS: [Migration; 17] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -40,7 +40,8 @@ pub(crate) const MIGRATIONS: [Migration; 16] = [
     migration!(13, "audit_chains", 9, "0013_audit_chains.sql"),
     migration!(14, "webhooks", 9, "0014_webhooks.sql"),
     migration!(15, "connection_health", 9, "0015_connection_health.sql"),
-    migration!(16, "dashboard_sessions", 9, "0016_dashboard_sessions.sql"),
+    migration!(16, "authorizations", 9, "0016_authorizations.sql"),
+    migration!(17, "dashboard_sessions", 9, "0017_dashboard_sessions.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

@@ -47,6 +47,8 @@ pub trait Retention: Send + Sync {
     async fn wipe_kept_requests(&self, expired: &Expired) -> Result<usize, Error>;
     /// Deletes deliveries of webhooks that ended that long ago. Returns how many.
     async fn delete_ended_webhook_deliveries(&self, expired: &Expired) -> Result<usize, Error>;
+    /// Deletes authorizations that ended that long ago. Returns how many.
+    async fn delete_ended_authorizations(&self, expired: &Expired) -> Result<usize, Error>;
 }
 
 impl Expired {

@@ -54,14 +54,14 @@ macro_rules! table {
 
 /// All tables but those about the database itself, each after those that it refers to. A sealing key is a column here,
 /// wherever the engine keeps it.
-pub(crate) const TABLES: [Table; 17] = [
+pub(crate) const TABLES: [Table; 19] = [
     table! { keyring_checks by 1: keyring_key_id Text, check_value Bytes, },
     table! { service_secrets by 1: purpose Text, keyring_key_id Text, wrapped_key Bytes, },
     table! { accounts by 1:
     account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes,
     max_requests_per_minute Integer, max_key_requests_per_minute Integer, max_connections Integer,
     max_jobs_in_progress Integer, max_idempotency_records Integer, max_event_streams Integer,
-    max_webhook_endpoints Integer, },
+    max_webhook_endpoints Integer, max_open_authorizations Integer, },
     table! { api_keys by 1:
     api_key_id Text, account_id Text, name Text, key_hash Bytes, last_four Text, created_at Integer,
     expires_at Integer, revoked_at Integer, row_mac Bytes, scopes Text, created_by Text, rotated_from Text,
@@ -110,6 +110,13 @@ pub(crate) const TABLES: [Table; 17] = [
     table! { audit_chains by 1:
     account_id Text, version Integer, position Integer, link Bytes, linked_event_id Text, checked_event_id Text,
     deleted_position Integer, deleted_link Bytes, updated_at Integer, row_mac Bytes, },
+    table! { authorizations by 2:
+    account_id Text, authorization_id Text, created_at Integer, expires_at Integer, version Integer, flow Text,
+    next_poll_at Integer, state Text, exchanging_since Integer, connection_id Text, failure_reason Text,
+    overdue_at Integer, ended_at Integer, connect_hash Bytes, state_hash Bytes, binding_hash Bytes, request Text,
+    outcome Text, },
+    table! { authorization_secrets by 2:
+    account_id Text, authorization_id Text, wrapped_key Bytes, envelope Bytes, },
 ];
 
 impl Table {

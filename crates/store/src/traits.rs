@@ -17,10 +17,10 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Audit, ConnectionHealth, DashboardSessions, Deferral, DueJob, DueLimits, Error,
-    Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob,
-    Limits, NewHealth, NewJob, Retention, StatusCounts, StoredJob, WebhookDeliveries, WebhookEndpoints,
-    WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Audit, Authorizations, ConnectionHealth, DashboardSessions, Deferral, DueJob,
+    DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal,
+    LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention, StatusCounts, StoredJob, WebhookDeliveries,
+    WebhookEndpoints, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
@@ -39,6 +39,7 @@ pub trait Store:
     + WebhookEndpoints
     + WebhookDeliveries
     + Audit
+    + Authorizations
     + Retention
     + Exports
     + DashboardSessions
@@ -60,6 +61,7 @@ impl<S> Store for S where
         + WebhookEndpoints
         + WebhookDeliveries
         + Audit
+        + Authorizations
         + Retention
         + Exports
         + DashboardSessions

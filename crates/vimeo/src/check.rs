@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::connection::Credentials;
+use domain::connection::{AccessToken, Credentials};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::Value;
@@ -21,8 +21,8 @@ use crate::verify::{CredentialProblem, in_time};
 /// The whole of `/me` can contain passwords of videos, so only what is needed is requested.
 const ME: &str = "/me?fields=uri,name,account,upload_quota";
 /// Limits for texts of Vimeo, in characters.
-const NAME_MAX: usize = 200;
-const ACCOUNT_MAX: usize = 50;
+pub(crate) const NAME_MAX: usize = 200;
+pub(crate) const ACCOUNT_MAX: usize = 50;
 
 /// What Vimeo says of one thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +143,18 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Asks Vimeo about the user of a token, with that token's rate limit.
+    pub async fn find_user(
+        &self,
+        token: &AccessToken,
+        rate_limit: Arc<RateLimit>,
+        timeout: Duration,
+    ) -> Answer<UserDetails> {
+        self.session(token.clone(), rate_limit).find_user(timeout).await
+    }
+}
+
 impl Session {
     /// `GET /me`.
     async fn find_user(&self, timeout: Duration) -> Answer<UserDetails> {
@@ -194,7 +206,7 @@ fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<V
     Value::deserialize(deserializer).map(Some)
 }
 
-fn is_user_uri(uri: &str) -> bool {
+pub(crate) fn is_user_uri(uri: &str) -> bool {
     uri.strip_prefix("/users/").is_some_and(|number| {
         (1..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit())
     })

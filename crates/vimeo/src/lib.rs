@@ -4,6 +4,7 @@
 //! the configured upload hosts, without credentials; "Vimeo is unavailable" is never reported as "the credentials are
 //! wrong".
 
+mod authorize;
 mod base_url;
 mod check;
 mod failure;
@@ -23,6 +24,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
+pub use authorize::{
+    AppCredentials, DeviceFlow, GrantError, GrantedToken, GrantedUser, PermissionRequest, SCOPES,
+};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use check::{Answer, CheckReport, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails, UserDetails};
 pub use failure::{Failure, Parameter, Refused};

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use crate::Client;
 use crate::http::{TransportError, send_checked};
 use crate::verify::CredentialProblem;
-use crate::wire::{AuthOut, TokenOut};
+use crate::wire::{AuthOut, ErrorBody, TokenOut};
 
 /// Vimeo's error code for a wrong client secret.
 const BAD_CLIENT_SECRET: i64 = 8001;
@@ -44,6 +44,17 @@ pub(crate) struct TokenInfo {
     pub(crate) scopes: Vec<String>,
 }
 
+/// What an error of a token endpoint says about the app's identifier and secret.
+pub(crate) fn client_problem(status: StatusCode, error_body: &ErrorBody) -> Option<CredentialProblem> {
+    match (error_body.error_code, error_body.error.as_str()) {
+        (Some(BAD_CLIENT_SECRET), _) => Some(CredentialProblem::ClientSecretWrong),
+        (_, INVALID_CLIENT) => Some(CredentialProblem::ClientUnknown),
+        _ if status == StatusCode::UNAUTHORIZED => Some(CredentialProblem::ClientRejected),
+        // Any other 400 is about the request, not the credentials.
+        _ => None,
+    }
+}
+
 impl Client {
     /// `POST /oauth/authorize/client`.
     pub(crate) async fn grant(
@@ -75,14 +86,7 @@ impl Client {
             StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST => response.error_body(),
             _ => None,
         };
-        let problem =
-            error_body.and_then(|error_body| match (error_body.error_code, error_body.error.as_str()) {
-                (Some(BAD_CLIENT_SECRET), _) => Some(CredentialProblem::ClientSecretWrong),
-                (_, INVALID_CLIENT) => Some(CredentialProblem::ClientUnknown),
-                _ if response.status == StatusCode::UNAUTHORIZED => Some(CredentialProblem::ClientRejected),
-                // Any other 400 is about the request, not the credentials.
-                _ => None,
-            });
+        let problem = error_body.and_then(|error_body| client_problem(response.status, &error_body));
         Err(problem.map_or_else(|| OAuthError::Unknown(response.error()), OAuthError::Rejected))
     }
 

@@ -1,11 +1,11 @@
 //! Maps errors to responses. One table specifies all errors; `docs/errors.md` is generated from it.
 
+mod code;
 mod codes;
 mod examples;
+mod page;
 #[cfg(test)]
 mod tests;
-
-use std::fmt::Write as _;
 
 use app::{Check, Error};
 use axum::Json;
@@ -22,7 +22,8 @@ use crate::health::CheckOut;
 use crate::{LimitExceeded, Shared};
 use codes::ErrorSpec;
 
-pub(crate) use codes::Code;
+pub(crate) use code::Code;
+pub use page::errors_markdown;
 
 /// `Retry-After` if the queue is full.
 const OVERLOADED_RETRY_SECONDS: u64 = 1;
@@ -174,6 +175,11 @@ impl Problem {
         }
     }
 
+    /// Names a job.
+    fn of_job(code: Code, job_id: JobId) -> Self {
+        Self { details: Some(Box::new(Details::Job(job_id))), ..code.into() }
+    }
+
     fn retry(code: Code, seconds: u64) -> Self {
         Self { retry_after_seconds: Some(seconds), ..code.into() }
     }
@@ -221,20 +227,18 @@ impl From<Error> for Problem {
             },
             Error::WebhookSecretMissing => Code::WebhookSecretMissing.into(),
             Error::JobNotFound => Code::JobNotFound.into(),
+            Error::AuthorizationNotFound => Code::AuthorizationNotFound.into(),
+            Error::PublicUrlMissing => Code::PublicUrlMissing.into(),
             Error::WebhookEndpointNotFound => Code::WebhookEndpointNotFound.into(),
             Error::WebhookEndpointDisabled => Code::WebhookEndpointDisabled.into(),
             Error::WebhookDeliveryNotFound => Code::WebhookDeliveryNotFound.into(),
             Error::WebhookNotRedeliverable => Code::WebhookNotRedeliverable.into(),
             Error::JobNotRetryable(reason) => not_retryable(reason),
-            Error::JobAlreadyRetried { job_id } => {
-                Self { details: Some(Box::new(Details::Job(job_id))), ..Code::JobAlreadyRetried.into() }
-            }
+            Error::JobAlreadyRetried { job_id } => Self::of_job(Code::JobAlreadyRetried, job_id),
             Error::UploadRefused(failure) => {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
             }
-            Error::UploadOver { job_id } => {
-                Self { details: Some(Box::new(Details::Job(job_id))), ..Code::UploadOver.into() }
-            }
+            Error::UploadOver { job_id } => Self::of_job(Code::UploadOver, job_id),
             Error::CredentialsRejected(problems) => {
                 Self { fields: credential_errors(&problems), ..Code::InvalidVimeoCredentials.into() }
             }
@@ -379,23 +383,4 @@ pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem
         return Code::NotFound.into();
     };
     Problem { message: Some(message), ..Code::NotFound.into() }
-}
-
-/// The table as a page of documentation.
-pub fn errors_markdown() -> String {
-    let mut page = String::from(
-        "# Errors\n\n\
-         Generated from the table in `crates/web/src/error/codes.rs`; a test fails when this page is stale.\n\n\
-         Every error is `{\"code\":\"…\",\"message\":\"…\"}`, plus what its row says. Branch on `code`; show `message`\n\
-         to people. Every response has `X-Request-Id`: send it to the operator, whose log contains it. The one exception\n\
-         is a request that is not HTTP (a malformed request line, a header that is too long): it gets 400, 414 or 431 with\n\
-         an empty body, and the connection closes.\n\n\
-         | status | code | message | when it occurs, and what to do |\n|---|---|---|---|\n",
-    );
-    for code in Code::ALL {
-        let ErrorSpec { status, code, message, help } = code.spec();
-        // Writing to a `String` does not fail.
-        let _ = writeln!(page, "| {} | `{code}` | {message} | {help} |", status.as_u16());
-    }
-    page
 }

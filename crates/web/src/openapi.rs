@@ -135,6 +135,14 @@ error_responses! {
     RedeliverErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, WebhookDeliveryNotFound, RequestTimeout,
         WebhookEndpointDisabled, WebhookNotRedeliverable, BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError,
         StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of creating an authorization.
+    CreateAuthorizationErrors: InvalidRequestBody, InvalidQuery, InvalidRequestHeader, Unauthorized, Forbidden, ConnectionNotFound,
+        RequestTimeout, ConnectionNameExists, PublicUrlMissing, IdempotencyKeyInUse, BodyTooLarge, UnsupportedMediaType,
+        InvalidVimeoCredentials, IdempotencyKeyReused, LimitReached, RateLimited, InternalError, VimeoUnavailable,
+        StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of getting an authorization.
+    GetAuthorizationErrors: InvalidQuery, Unauthorized, Forbidden, AuthorizationNotFound, RateLimited, InternalError,
+        StoreUnavailable, Overloaded;
     /// Errors of the readiness check.
     ReadyErrors: InternalError, NotReady;
 }
@@ -236,6 +244,8 @@ fn forbid_additional_properties(document: &mut Value) {
         "AcceptedUpload",
         "ApiKeyPage",
         "ApiKeyRotation",
+        "AuthorizationPage",
+        "AuthorizedVimeoAccount",
         "Connection",
         "ConnectionPage",
         "CreatedConnection",
@@ -246,6 +256,7 @@ fn forbid_additional_properties(document: &mut Value) {
         "JobPage",
         "LinkedJob",
         "NewApiKey",
+        "NewAuthorization",
         "NewUpload",
         "NewWebhookEndpoint",
         "Readiness",
@@ -299,6 +310,7 @@ fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Map<String,
 fn tags() -> Value {
     json!([
         { "name": "Connections", "description": "Customers' Vimeo app credentials, under a name." },
+        { "name": "Authorizations", "description": "Asking people for their permission, instead of copying access tokens." },
         { "name": "Uploads", "description": "Uploads of videos to the Vimeo account of a connection." },
         { "name": "Webhooks", "description": "Where the events of the account are sent, and what was sent." },
         { "name": "Keys", "description": "API keys." },

@@ -1,6 +1,6 @@
 //! Responses that can be stored, so that a repeated request gets the same response byte for byte.
 
-use app::{ClientUpload, CreatedEndpoint, Outcome};
+use app::{ClientUpload, CreatedAuthorization, CreatedEndpoint, Outcome};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Code, Problem};
 use crate::fields::{IGNORED_FIELDS, IgnoredFields};
 use crate::headers::IDEMPOTENT_REPLAYED;
+use crate::v1::authorization::CreatedAuthorizationOut;
 use crate::v1::connection::CreatedOut;
 use crate::v1::upload::{AcceptedUploadOut, UploadLinkOut};
 use crate::v1::webhook_endpoint::CreatedEndpointOut;
@@ -62,6 +63,13 @@ impl ReplayableResponse {
     pub(crate) fn endpoint_created(base_path: &str, created: &CreatedEndpoint) -> Self {
         let location = format!("{base_path}/v1/webhook-endpoints/{}", created.shown.endpoint.id);
         Self::new(StatusCode::CREATED, location, &CreatedEndpointOut::from(created), None)
+    }
+
+    /// The response to the creation of an authorization, with the page that is returned only once.
+    pub(crate) fn authorization_created(base_path: &str, created: &CreatedAuthorization) -> Self {
+        let id = &created.shown.authorization.id;
+        let location = format!("{base_path}/v1/vimeo-connections/authorizations/{id}");
+        Self::new(StatusCode::CREATED, location, &CreatedAuthorizationOut::from(created), None)
     }
 
     fn new(

@@ -34,6 +34,7 @@ use crate::verification::Verified;
 use crate::{App, Caller, Error};
 
 pub(crate) use checker::{CheckError, Checked};
+pub(crate) use stored::health as stored_health;
 
 /// The shortest time between two checks of a connection on request.
 const REQUEST_PAUSE: Duration = Duration::from_secs(5);
@@ -204,6 +205,12 @@ impl App {
             Some(Health { problem: Some(problem), .. }) => Err(Error::ConnectionUnhealthy(problem)),
             _ => Ok(()),
         }
+    }
+
+    /// The client of Vimeo's API and the required scopes, also if credentials are stored without a check.
+    pub(crate) fn vimeo_setup(&self) -> Result<(&vimeo::Client, &vimeo::Requirements), Error> {
+        let setup = self.health.as_ref().map(|checks| (&checks.setup.client, &checks.setup.requirements));
+        setup.ok_or_else(|| Error::Internal("this process cannot ask Vimeo".into()))
     }
 
     /// Whether connections are checked without a request.

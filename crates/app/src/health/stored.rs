@@ -94,7 +94,7 @@ pub(super) fn details(health: &Health) -> String {
 }
 
 /// The health of a row. A new connection has no details: its creation has checked what is required, or nothing.
-pub(super) fn health(row: &HealthRow) -> Health {
+pub(crate) fn health(row: &HealthRow) -> Health {
     let base = Health { status: row.status, checked_at: row.checked_at, ..Health::unverified(row.since) };
     let Some(kept) = row.details.as_deref().and_then(|details| serde_json::from_str::<Kept>(details).ok())
     else {

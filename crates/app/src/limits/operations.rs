@@ -37,6 +37,7 @@ impl App {
                 Limit::Connections => Some(Counted::Connections),
                 Limit::JobsInProgress => Some(Counted::JobsInProgress),
                 Limit::WebhookEndpoints => Some(Counted::WebhookEndpoints),
+                Limit::OpenAuthorizations => Some(Counted::OpenAuthorizations),
                 Limit::RequestsPerMinute
                 | Limit::KeyRequestsPerMinute
                 | Limit::IdempotencyRecords

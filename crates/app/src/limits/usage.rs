@@ -25,6 +25,7 @@ struct AccountUsage {
     jobs: Thing,
     records: Thing,
     endpoints: Thing,
+    authorizations: Thing,
 }
 
 /// The number of things of one kind.
@@ -88,6 +89,7 @@ fn limit_of(counted: Counted) -> Limit {
         Counted::JobsInProgress => Limit::JobsInProgress,
         Counted::IdempotencyRecords => Limit::IdempotencyRecords,
         Counted::WebhookEndpoints => Limit::WebhookEndpoints,
+        Counted::OpenAuthorizations => Limit::OpenAuthorizations,
     }
 }
 
@@ -102,6 +104,7 @@ impl AccountUsage {
             Counted::JobsInProgress => &self.jobs,
             Counted::IdempotencyRecords => &self.records,
             Counted::WebhookEndpoints => &self.endpoints,
+            Counted::OpenAuthorizations => &self.authorizations,
         }
     }
 }

@@ -119,9 +119,14 @@ async fn postgres(db: &TestDatabase) -> Catalog {
 /// On SQLite, sealing keys have a table of their own, in which they are overwritten in place.
 fn without_sealing_keys(mut catalog: Catalog) -> Catalog {
     catalog.remove("sealing_keys").unwrap();
-    for name in
-        ["connections", "job_secrets", "webhook_secrets", "webhook_endpoints", "webhook_delivery_secrets"]
-    {
+    for name in [
+        "connections",
+        "job_secrets",
+        "webhook_secrets",
+        "webhook_endpoints",
+        "webhook_delivery_secrets",
+        "authorization_secrets",
+    ] {
         let table = catalog.get_mut(name).unwrap();
         assert!(table.columns.remove(&("sealing_key_id".to_owned(), "number", false)), "{name}");
         assert!(table.references.remove("sealing_key_id -> sealing_keys sealing_key_id"), "{name}");

@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::differential_audit::{self, AuditOp};
+use super::differential_authorizations::{self, AuthorizationOp};
 use super::differential_jobs::{self, JobOp, Known};
 use super::differential_keys::{self, KeyOp};
 use super::differential_webhooks::{self, WebhookOp};
@@ -50,6 +51,7 @@ enum Op {
     Job(JobOp),
     Audit(AuditOp),
     Webhook(WebhookOp),
+    Authorization(AuthorizationOp),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -80,6 +82,7 @@ fn op() -> impl Strategy<Value = Op> {
         24 => differential_jobs::op().prop_map(Op::Job),
         6 => differential_audit::op().prop_map(Op::Audit),
         12 => differential_webhooks::op().prop_map(Op::Webhook),
+        8 => differential_authorizations::op().prop_map(Op::Authorization),
     ]
 }
 
@@ -196,25 +199,29 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
             changes.set(Limit::ALL[limit], change);
             describe(store.update_account_limits(&account, &changes, &event).await)
         }
-        Op::Count { account, most } => {
-            let account = run.account(account);
-            let counted = [
-                Counted::Connections,
-                Counted::JobsInProgress,
-                Counted::IdempotencyRecords,
-                Counted::WebhookEndpoints,
-            ];
-            let mut counts = Vec::new();
-            for counted in counted {
-                counts.push(describe(store.count_of_account(&account, counted, most).await));
-            }
-            counts.join(" ")
-        }
+        Op::Count { account, most } => counts(store, run, (account, most)).await,
         Op::Job(ref op) => differential_jobs::step(store, run, op).await,
         Op::Audit(ref op) => differential_audit::step(store, run, op).await,
         Op::Webhook(ref op) => differential_webhooks::step(store, run, op).await,
+        Op::Authorization(ref op) => differential_authorizations::step(store, run, op).await,
         Op::Insert { .. } | Op::Update { .. } | Op::Delete { .. } => write(store, run, op).await,
     }
+}
+
+async fn counts(store: &dyn Store, run: &Run, (account, most): (u8, u64)) -> String {
+    let account = run.account(account);
+    let counted = [
+        Counted::Connections,
+        Counted::JobsInProgress,
+        Counted::IdempotencyRecords,
+        Counted::WebhookEndpoints,
+        Counted::OpenAuthorizations,
+    ];
+    let mut counts = Vec::new();
+    for counted in counted {
+        counts.push(describe(store.count_of_account(&account, counted, most).await));
+    }
+    counts.join(" ")
 }
 
 async fn write(store: &dyn Store, run: &mut Run, op: &Op) -> String {
@@ -291,6 +298,7 @@ async fn observe(store: &dyn Store, run: &Run) -> Vec<String> {
         seen.push(describe(store.list_api_keys(&account).await));
         seen.extend(differential_audit::observe(store, &account).await);
         seen.extend(differential_webhooks::observe(store, run, &account).await);
+        seen.push(describe(store.list_authorizations(&account, None, 1_000).await));
         seen.push(describe(store.list_jobs(&account, &JobFilter::default(), 1_000).await));
         seen.push(describe(store.list_webhook_secrets(&account, samples::at(run.second)).await));
         for name in NAMES {

@@ -8,6 +8,7 @@ use domain::session::SessionState;
 use domain::webhook::{EventFilter, EventType};
 use rusqlite::Connection;
 
+use super::authorization_samples;
 use super::job_samples;
 use super::samples::{self, at, event, insert_account, insert_connection, key_row};
 use super::session_cases::{insert_session, session_row};
@@ -69,6 +70,7 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     insert_webhooks(&*store, &account).await;
     let session = session_row(&account, 1, SessionState::Active);
     insert_session(&*store, &account, &session).await;
+    authorization_samples::insert(&*store, &account, 1).await;
     link_events(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();

@@ -200,6 +200,25 @@ pub(crate) async fn connections_are_listed_and_counted_by_their_health(db: &Test
     assert_eq!(store.count_not_healthy_connections(2).await.unwrap().unhealthy, 2);
 }
 
+pub(crate) async fn the_health_of_several_connections_is_read_at_once(db: &TestDatabase) {
+    let store = db.open().await;
+    let one = insert_account(&*store, 1).await;
+    let two = insert_account(&*store, 2).await;
+    for (account, number) in [(&one, 1), (&one, 2), (&one, 3), (&two, 4)] {
+        with_health(&*store, account, number, new_health()).await;
+    }
+    let row = checked(&find(&*store, &one, 3).await, HealthStatus::Unhealthy, 9);
+    store.write_connection_health(&one, update(&one, 3, row, Vec::new())).await.unwrap();
+    let asked = [id(&one, 1), id(&one, 3), id(&two, 4), id(&one, 5)];
+    let found = store.list_connection_health(&one, &asked).await.unwrap();
+    let expected = [1, 3].map(|number| id(&one, number));
+    assert_eq!(found.len(), expected.len(), "neither another account's, nor one that does not exist");
+    for (number, expected) in [1, 3].into_iter().zip(expected) {
+        assert_eq!(found.get(&expected), Some(&find(&*store, &one, number).await));
+    }
+    assert!(store.list_connection_health(&one, &[]).await.unwrap().is_empty());
+}
+
 pub(crate) async fn the_health_is_deleted_with_the_connection(db: &TestDatabase) {
     let store = db.open().await;
     let one = insert_account(&*store, 1).await;

@@ -30,7 +30,8 @@ pub(super) async fn keys(db: &TestDatabase) -> Vec<u8> {
         let sealed = "SELECT get_byte(wrapped_key, 0) FROM";
         let keys = db
             .sql(&format!(
-                "{sealed} connections UNION ALL {sealed} job_secrets UNION ALL {sealed} webhook_secrets"
+                "{sealed} connections UNION ALL {sealed} job_secrets UNION ALL {sealed} webhook_secrets
+                 UNION ALL {sealed} authorization_secrets"
             ))
             .await;
         keys.iter().map(|key| key.parse().unwrap()).collect()

@@ -4,12 +4,15 @@
 mod account_cases;
 mod api_key_cases;
 mod audit_cases;
+mod authorization_cases;
+pub(crate) mod authorization_samples;
 mod basic_cases;
 mod batch_cases;
 mod catalogs;
 mod connection_cases;
 mod differential;
 mod differential_audit;
+mod differential_authorizations;
 mod differential_jobs;
 mod differential_keys;
 mod differential_webhooks;
@@ -100,6 +103,7 @@ contract_suite! {
         a_check_is_leased_once_until_its_lease_ends,
         due_checks_are_listed_by_account,
         connections_are_listed_and_counted_by_their_health,
+        the_health_of_several_connections_is_read_at_once,
         the_health_is_deleted_with_the_connection,
         a_missing_health_is_added,
         an_orphaned_health_is_deleted,
@@ -202,6 +206,16 @@ contract_suite! {
         a_session_changes_once_from_the_row_that_was_read,
         a_person_writes_only_while_their_key_is_active,
         expired_sessions_are_deleted_and_those_of_an_account_with_it,
+    }
+    authorization_cases {
+        an_authorization_is_found_by_its_account_and_its_tokens,
+        each_step_is_taken_once,
+        a_secret_is_wiped_when_its_authorization_ends,
+        overdue_authorizations_of_all_accounts_are_listed,
+        a_revoked_key_adds_no_authorization,
+        an_idempotent_request_is_completed_with_its_authorization,
+        ended_authorizations_are_deleted_when_they_are_old_enough,
+        deleting_an_account_deletes_its_authorizations,
     }
     limit_cases {
         the_limits_of_an_account_are_set_and_reset_one_by_one,

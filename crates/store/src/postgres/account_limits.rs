@@ -24,6 +24,7 @@ const COUNT_CONNECTIONS: &str = statement(SQL, "count_connections");
 const COUNT_JOBS: &str = statement(SQL, "count_jobs_in_progress");
 const COUNT_RECORDS: &str = statement(SQL, "count_idempotency_records");
 const COUNT_ENDPOINTS: &str = statement(SQL, "count_webhook_endpoints");
+const COUNT_AUTHORIZATIONS: &str = statement(SQL, "count_open_authorizations");
 const RECORD_EXISTS: &str = statement(SQL, "record_exists");
 
 #[async_trait]
@@ -48,6 +49,7 @@ impl Limits for Postgres {
             Counted::JobsInProgress => COUNT_JOBS,
             Counted::IdempotencyRecords => COUNT_RECORDS,
             Counted::WebhookEndpoints => COUNT_ENDPOINTS,
+            Counted::OpenAuthorizations => COUNT_AUTHORIZATIONS,
         };
         let most = rows::stored_count(most);
         let parameters: Parameters<'_> = &[("account_id", &account.as_str()), ("most", &most)];
@@ -103,6 +105,8 @@ impl SingleWrite for UpdateAccountLimits {
             ("event_streams", &set.event_streams.1),
             ("set_webhook_endpoints", &set.webhook_endpoints.0),
             ("webhook_endpoints", &set.webhook_endpoints.1),
+            ("set_open_authorizations", &set.open_authorizations.0),
+            ("open_authorizations", &set.open_authorizations.1),
         ];
         let is_written = run_logged(session, UPDATE, &self.event, own).await?;
         Ok(Ok(if is_written { Changed::Yes } else { Changed::No }))
@@ -123,5 +127,6 @@ pub(super) fn overrides_from(row: &Row) -> Result<LimitOverrides, PgError> {
         idempotency_records: limit("max_idempotency_records")?,
         event_streams: limit("max_event_streams")?,
         webhook_endpoints: limit("max_webhook_endpoints")?,
+        open_authorizations: limit("max_open_authorizations")?,
     })
 }

@@ -32,6 +32,9 @@ pub(super) const DELETE_ENDPOINTS: &str = statement(SQL, "delete_webhook_endpoin
 pub(super) const DELETE_DELIVERIES: &str = statement(SQL, "delete_webhook_deliveries_of_account");
 pub(super) const DELETE_DELIVERY_SECRETS: &str = statement(SQL, "delete_webhook_delivery_secrets_of_account");
 pub(super) const DELETE_RECORDS: &str = statement(SQL, "delete_records_of_account");
+pub(super) const DELETE_AUTHORIZATIONS: &str = statement(SQL, "delete_authorizations_of_account");
+pub(super) const DELETE_AUTHORIZATION_SECRETS: &str =
+    statement(SQL, "delete_authorization_secrets_of_account");
 const DELETE: &str = statement(SQL, "delete_account");
 
 #[async_trait]
@@ -146,6 +149,8 @@ impl DeleteAccountPart {
             DELETE_ENDPOINTS,
             DELETE_DELIVERIES,
             DELETE_DELIVERY_SECRETS,
+            DELETE_AUTHORIZATIONS,
+            DELETE_AUTHORIZATION_SECRETS,
             DELETE_RECORDS,
         ] {
             most = most.max(session.query_named(statement, some_of_account).await?.len());

@@ -1,5 +1,6 @@
 //! The health of connections. Leases go by the database's clock.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +26,7 @@ use crate::{
 
 const SQL: &str = include_str!("sql/connection_health.sql");
 pub(super) const FIND: &str = statement(SQL, "find_connection_health");
+pub(super) const LIST: &str = statement(SQL, "list_connection_health");
 pub(super) const WRITE: &str = statement(SQL, "write_connection_health");
 pub(super) const SCHEDULE: &str = statement(SQL, "schedule_health_check");
 pub(super) const LIST_DUE: &str = statement(SQL, "list_due_health_checks");
@@ -47,6 +49,19 @@ impl ConnectionHealth for Postgres {
         let parameters: Parameters<'_> =
             &[("account_id", &account.as_str()), ("connection_id", &id.as_str())];
         self.find(FIND, parameters, row_from).await
+    }
+
+    async fn list_connection_health(
+        &self,
+        account: &AccountId,
+        ids: &[ConnectionId],
+    ) -> Result<HashMap<ConnectionId, HealthRow>, Error> {
+        let ids: Vec<_> = ids.iter().map(ConnectionId::as_str).collect();
+        let parameters: Parameters<'_> = &[("account_id", &account.as_str()), ("connection_ids", &ids)];
+        let listed = self.read(LIST, parameters, |row| {
+            Ok((ConnectionId::from_stored(rows::get(row, "connection_id")?), row_from(row)?))
+        });
+        Ok(listed.await?.into_iter().collect())
     }
 
     async fn write_connection_health(

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use crate::sql::statements;
 
 /// The tables that are distributed by account. The others are on every server.
-const TENANT_TABLES: [&str; 13] = [
+const TENANT_TABLES: [&str; 15] = [
     "connections",
     "connection_health",
     "audit_events",
@@ -25,10 +25,12 @@ const TENANT_TABLES: [&str; 13] = [
     "webhook_deliveries",
     "webhook_delivery_secrets",
     "dashboard_sessions",
+    "authorizations",
+    "authorization_secrets",
 ];
 
 /// Statements that break rules, and why. Each must still break exactly these.
-const EXCEPTIONS: [(&str, &[u32], &str); 10] = [
+const EXCEPTIONS: [(&str, &[u32], &str); 11] = [
     (
         "find_last_connection_time",
         &[1],
@@ -43,6 +45,7 @@ const EXCEPTIONS: [(&str, &[u32], &str); 10] = [
     ("list_due_deliveries", &[1], "across accounts: the worker polls all of them"),
     ("count_waiting_deliveries", &[1], "across accounts: metrics count all of them"),
     ("count_open_jobs", &[1], "across accounts: metrics count all of them"),
+    ("list_overdue_authorizations", &[1], "across accounts: the sweep visits all of them"),
 ];
 
 /// A piece of a statement, without comments, in lower case.

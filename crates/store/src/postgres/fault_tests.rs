@@ -12,9 +12,9 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    accounts, api_keys, audit_events, connection_health, connection_writes, connections, connector,
-    dashboard_sessions, exports, idempotency_records, job_leases, job_writes, jobs, parameters, retention,
-    webhook_deliveries, webhook_endpoints, webhook_secrets,
+    accounts, api_keys, audit_events, authorizations, connection_health, connection_writes, connections,
+    connector, dashboard_sessions, exports, idempotency_records, job_leases, job_writes, jobs, parameters,
+    retention, webhook_deliveries, webhook_endpoints, webhook_secrets,
 };
 use crate::contract::{TestDatabase, job_samples, samples, test_database};
 use crate::{DatabaseUrl, Error, OpenError, Options};
@@ -54,6 +54,7 @@ const ON_LARGE_TABLES: &[&str] = &[
     connections::LIST,
     connections::LIST_IDS,
     connection_health::FIND,
+    connection_health::LIST,
     connection_health::WRITE,
     connection_health::SCHEDULE,
     connection_health::LIST_DUE,
@@ -110,6 +111,15 @@ const ON_LARGE_TABLES: &[&str] = &[
     dashboard_sessions::FIND,
     dashboard_sessions::DELETE_EXPIRED,
     dashboard_sessions::DELETE_OF_ACCOUNT,
+    authorizations::FIND,
+    authorizations::FIND_BY_TOKEN,
+    authorizations::FIND_BY_STATE,
+    authorizations::LIST,
+    authorizations::LIST_OVERDUE,
+    authorizations::UPDATE,
+    accounts::DELETE_AUTHORIZATIONS,
+    accounts::DELETE_AUTHORIZATION_SECRETS,
+    retention::DELETE_AUTHORIZATIONS,
 ];
 
 /// The generic plans of the statements on tables with many rows, made while the tables are empty.

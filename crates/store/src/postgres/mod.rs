@@ -9,6 +9,7 @@ mod announcements;
 mod api_keys;
 mod audit_chains;
 mod audit_events;
+mod authorizations;
 mod clock;
 mod connection_health;
 mod connection_writes;

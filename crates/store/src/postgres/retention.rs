@@ -20,6 +20,7 @@ const RENEW: &str = statement(SQL, "renew_sweep_lease");
 pub(super) const DELETE_ENDED: &str = statement(SQL, "delete_ended_jobs");
 pub(super) const DELETE_SECRETS: &str = statement(SQL, "delete_secrets_of_ended_jobs");
 pub(super) const DELETE_DELIVERIES: &str = statement(SQL, "delete_ended_deliveries");
+pub(super) const DELETE_AUTHORIZATIONS: &str = statement(SQL, "delete_ended_authorizations");
 pub(super) const DELETE_KEPT: &str = statement(SQL, "delete_kept_secrets");
 
 #[async_trait]
@@ -43,6 +44,11 @@ impl Retention for Postgres {
 
     async fn delete_ended_webhook_deliveries(&self, expired: &Expired) -> Result<usize, Error> {
         let write = DeleteExpired { statement: DELETE_DELIVERIES, expired: *expired, clock: self.clock };
+        self.writer.write(write).await
+    }
+
+    async fn delete_ended_authorizations(&self, expired: &Expired) -> Result<usize, Error> {
+        let write = DeleteExpired { statement: DELETE_AUTHORIZATIONS, expired: *expired, clock: self.clock };
         self.writer.write(write).await
     }
 }

@@ -21,6 +21,7 @@ const COUNT_CONNECTIONS: &str = statement(SQL, "count_connections");
 const COUNT_JOBS: &str = statement(SQL, "count_jobs_in_progress");
 const COUNT_RECORDS: &str = statement(SQL, "count_idempotency_records");
 const COUNT_ENDPOINTS: &str = statement(SQL, "count_webhook_endpoints");
+const COUNT_AUTHORIZATIONS: &str = statement(SQL, "count_open_authorizations");
 const RECORD_EXISTS: &str = statement(SQL, "record_exists");
 
 #[async_trait]
@@ -46,6 +47,7 @@ impl Limits for Sqlite {
             Counted::JobsInProgress => COUNT_JOBS,
             Counted::IdempotencyRecords => COUNT_RECORDS,
             Counted::WebhookEndpoints => COUNT_ENDPOINTS,
+            Counted::OpenAuthorizations => COUNT_AUTHORIZATIONS,
         };
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let parameters = named_params! { ":account_id": account.as_str(), ":most": most };
@@ -93,6 +95,8 @@ fn update(
             ":event_streams": parameters.event_streams.1,
             ":set_webhook_endpoints": parameters.webhook_endpoints.0,
             ":webhook_endpoints": parameters.webhook_endpoints.1,
+            ":set_open_authorizations": parameters.open_authorizations.0,
+            ":open_authorizations": parameters.open_authorizations.1,
         },
     )?;
     if updated == 0 {
@@ -116,5 +120,6 @@ pub(super) fn overrides_from(row: &Row<'_>) -> rusqlite::Result<LimitOverrides> 
         idempotency_records: limit("max_idempotency_records")?,
         event_streams: limit("max_event_streams")?,
         webhook_endpoints: limit("max_webhook_endpoints")?,
+        open_authorizations: limit("max_open_authorizations")?,
     })
 }

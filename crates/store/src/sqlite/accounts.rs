@@ -8,8 +8,9 @@ use rusqlite::{Connection, Row, named_params};
 
 use super::writer::WriteResult;
 use super::{
-    Sqlite, api_keys, audit_events, connection_health, connections, dashboard_sessions, idempotency_records,
-    jobs, keyring, rows, sealing_keys, statements, webhook_deliveries, webhook_endpoints, webhook_secrets,
+    Sqlite, api_keys, audit_events, authorizations, connection_health, connections, dashboard_sessions,
+    idempotency_records, jobs, keyring, rows, sealing_keys, statements, webhook_deliveries,
+    webhook_endpoints, webhook_secrets,
 };
 use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
@@ -103,8 +104,9 @@ fn delete_part(
     let secrets = webhook_secrets::delete_of_account(database, account, limit)?;
     let endpoints = webhook_endpoints::delete_of_account(database, account, limit)?;
     let deliveries = webhook_deliveries::delete_of_account(database, account, limit)?;
+    let authorizations = authorizations::delete_of_account(database, account, limit)?;
     let records = idempotency_records::delete_of_account(database, account, limit)?;
-    if [health, connections, jobs, secrets, endpoints, deliveries, records]
+    if [health, connections, jobs, secrets, endpoints, deliveries, authorizations, records]
         .iter()
         .any(|count| *count >= limit as usize)
     {

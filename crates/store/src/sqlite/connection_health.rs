@@ -1,5 +1,6 @@
 //! The health of connections. All instants are the caller's.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,6 +46,24 @@ impl ConnectionHealth for Sqlite {
         self.readers.read(|database| {
             let parameters = named_params! { ":account_id": account.as_str(), ":connection_id": id.as_str() };
             statements::find(database, FIND, parameters, row_from)
+        })
+    }
+
+    async fn list_connection_health(
+        &self,
+        account: &AccountId,
+        ids: &[ConnectionId],
+    ) -> Result<HashMap<ConnectionId, HealthRow>, Error> {
+        self.readers.read(|database| {
+            let mut found = HashMap::with_capacity(ids.len());
+            for id in ids {
+                let parameters =
+                    named_params! { ":account_id": account.as_str(), ":connection_id": id.as_str() };
+                if let Some(row) = statements::find(database, FIND, parameters, row_from)? {
+                    found.insert(id.clone(), row);
+                }
+            }
+            Ok(found)
         })
     }
 

@@ -7,6 +7,7 @@ mod accounts;
 mod api_keys;
 mod audit_chains;
 mod audit_events;
+mod authorizations;
 mod backup_files;
 pub(crate) mod backups;
 #[cfg(test)]

@@ -20,6 +20,7 @@ const DELETE_ENDED: &str = statement(SQL, "delete_ended_jobs");
 const WIPE_KEPT_KEYS: &str = statement(SQL, "wipe_kept_sealing_keys");
 const DELETE_KEPT: &str = statement(SQL, "delete_kept_secrets");
 const DELETE_DELIVERIES: &str = statement(SQL, "delete_ended_deliveries");
+const DELETE_AUTHORIZATIONS: &str = statement(SQL, "delete_ended_authorizations");
 
 #[async_trait]
 impl Retention for Sqlite {
@@ -58,6 +59,10 @@ impl Retention for Sqlite {
 
     async fn delete_ended_webhook_deliveries(&self, expired: &Expired) -> Result<usize, Error> {
         self.delete([DELETE_DELIVERIES], *expired).await
+    }
+
+    async fn delete_ended_authorizations(&self, expired: &Expired) -> Result<usize, Error> {
+        self.delete([DELETE_AUTHORIZATIONS], *expired).await
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) fn to_message(error: Error) -> BoxError {
         | Error::WebhookEndpointDisabled
         | Error::WebhookDeliveryNotFound
         | Error::WebhookNotRedeliverable
+        | Error::AuthorizationNotFound
+        | Error::PublicUrlMissing
         | Error::IdempotencyKeyInUse
         | Error::IdempotencyKeyReused
         | Error::TooManyFailedKeys(_)

@@ -49,6 +49,7 @@ const LIMITS: &[Key] = &[
     ),
     key("limits.event_streams", COUNT, "1000", "Open event streams of one account on this node."),
     key("limits.webhook_endpoints", COUNT, "20", "Webhook endpoints of one account."),
+    key("limits.open_authorizations", COUNT, "1000", "Authorizations of one account that have not ended."),
     key(
         "limits.concurrent_writes",
         COUNT,

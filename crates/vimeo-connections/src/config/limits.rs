@@ -17,6 +17,7 @@ impl Reader<'_> {
                 idempotency_records: self.number("limits.idempotency_records")?,
                 event_streams: self.number("limits.event_streams")?,
                 webhook_endpoints: self.number("limits.webhook_endpoints")?,
+                open_authorizations: self.number("limits.open_authorizations")?,
             },
             failed_keys_per_minute: self.number("limits.failed_keys_per_minute")?,
             burst_seconds: self.number("limits.burst_seconds")?,

@@ -1,22 +1,6 @@
 //! Vimeo's scopes, for `vimeo.required_scopes`.
 
-/// All of Vimeo's scopes. No token can have another one, so requiring one would reject every customer.
-const SCOPES: [&str; 14] = [
-    "public",
-    "private",
-    "create",
-    "edit",
-    "delete",
-    "interact",
-    "upload",
-    "video_files",
-    "stats",
-    "promo_codes",
-    "purchased",
-    "purchase",
-    "email",
-    "ai",
-];
+use vimeo::SCOPES;
 
 /// Checks the names of required scopes.
 pub(super) fn parse(scopes: Vec<String>) -> Result<Vec<String>, String> {

@@ -11,7 +11,8 @@ use crate::support::tools::skip;
 const LIST: &str = "docs/words.txt";
 /// The list itself, and a text that is not ours.
 const EXCLUDED: [&str; 2] = [LIST, "LICENSE"];
-const EXCLUDED_ENDINGS: [&str; 5] = [".lock", "-lock.json", ".svg", "vectors.json", "requirements.txt"];
+const EXCLUDED_ENDINGS: [&str; 6] =
+    [".lock", ".min.js", "-lock.json", ".svg", "vectors.json", "requirements.txt"];
 /// At most this many findings are printed.
 const MAX_PRINTED: usize = 200;
 

@@ -133,6 +133,7 @@ notices! {
     ConnectionCreatedUnverified Done "connection-created-unverified" DONE_CONNECTION_CREATED_UNVERIFIED,
     ConnectionSaved Done "connection-saved" DONE_CONNECTION_SAVED,
     CredentialsReplaced Done "credentials-replaced" DONE_CREDENTIALS_REPLACED,
+    CredentialsReplacedUnverified Done "credentials-replaced-unverified" DONE_CREDENTIALS_REPLACED_UNVERIFIED,
     ConnectionEnabled Done "connection-enabled" DONE_CONNECTION_ENABLED,
     ConnectionDisabled Done "connection-disabled" DONE_CONNECTION_DISABLED,
     ConnectionDeleted Done "connection-deleted" DONE_CONNECTION_DELETED,

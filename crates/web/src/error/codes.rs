@@ -2,51 +2,7 @@
 
 use axum::http::StatusCode;
 
-/// All error codes of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Code {
-    InvalidRequestBody,
-    InvalidQuery,
-    InvalidPageKey,
-    InvalidRequestHeader,
-    Unauthorized,
-    Forbidden,
-    ConnectionNotFound,
-    JobNotFound,
-    ApiKeyNotFound,
-    WebhookEndpointNotFound,
-    WebhookDeliveryNotFound,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    ConnectionNameExists,
-    ConnectionDisabled,
-    ConnectionUnhealthy,
-    WebhookSecretMissing,
-    WebhookEndpointDisabled,
-    WebhookNotRedeliverable,
-    VersionConflict,
-    ApiKeyNotActive,
-    LastManagingKey,
-    IdempotencyKeyInUse,
-    UploadOver,
-    JobNotFailed,
-    JobNotRetryable,
-    JobAlreadyRetried,
-    BodyTooLarge,
-    UnsupportedMediaType,
-    InvalidVimeoCredentials,
-    UploadRefused,
-    IdempotencyKeyReused,
-    LimitReached,
-    RateLimited,
-    InternalError,
-    VimeoUnavailable,
-    StoreUnavailable,
-    NotReady,
-    Overloaded,
-    OutcomeUnknown,
-}
+use super::code::Code;
 
 /// The specification of an error code.
 pub(super) struct ErrorSpec {
@@ -58,50 +14,6 @@ pub(super) struct ErrorSpec {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 41] = [
-        Self::InvalidRequestBody,
-        Self::InvalidQuery,
-        Self::InvalidPageKey,
-        Self::InvalidRequestHeader,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::ConnectionNotFound,
-        Self::JobNotFound,
-        Self::ApiKeyNotFound,
-        Self::WebhookEndpointNotFound,
-        Self::WebhookDeliveryNotFound,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::ConnectionNameExists,
-        Self::ConnectionDisabled,
-        Self::ConnectionUnhealthy,
-        Self::WebhookSecretMissing,
-        Self::WebhookEndpointDisabled,
-        Self::WebhookNotRedeliverable,
-        Self::VersionConflict,
-        Self::ApiKeyNotActive,
-        Self::LastManagingKey,
-        Self::IdempotencyKeyInUse,
-        Self::UploadOver,
-        Self::JobNotFailed,
-        Self::JobNotRetryable,
-        Self::JobAlreadyRetried,
-        Self::BodyTooLarge,
-        Self::UnsupportedMediaType,
-        Self::InvalidVimeoCredentials,
-        Self::UploadRefused,
-        Self::IdempotencyKeyReused,
-        Self::LimitReached,
-        Self::RateLimited,
-        Self::InternalError,
-        Self::VimeoUnavailable,
-        Self::StoreUnavailable,
-        Self::NotReady,
-        Self::Overloaded,
-        Self::OutcomeUnknown,
-    ];
-
     #[expect(clippy::too_many_lines, reason = "one table, a row a code")]
     pub(super) fn spec(self) -> ErrorSpec {
         let spec = |status, code, message, help| ErrorSpec { status, code, message, help };
@@ -172,6 +84,12 @@ impl Code {
                 "There is no such webhook delivery in this account.",
                 "The delivery never existed, was deleted after its time, or belongs to another account.",
             ),
+            Self::AuthorizationNotFound => spec(
+                StatusCode::NOT_FOUND,
+                "AUTHORIZATION_NOT_FOUND",
+                "There is no such authorization in this account.",
+                "The authorization never existed, was deleted (30 days after its end), or belongs to another account.",
+            ),
             Self::NotFound => spec(
                 StatusCode::NOT_FOUND,
                 "NOT_FOUND",
@@ -207,6 +125,12 @@ impl Code {
                 "CONNECTION_UNHEALTHY",
                 "The connection is unhealthy: its last check failed.",
                 "Nothing was started. `problem` has the reason and what to do, as `GET …/health` shows it: give the connection a valid token, or repair the app, and check it with `POST …/verify`. It recovers automatically when a later check passes.",
+            ),
+            Self::PublicUrlMissing => spec(
+                StatusCode::CONFLICT,
+                "PUBLIC_URL_MISSING",
+                "The service has no public URL for the page that people open.",
+                "The operator must set `public_url`. Until then, create authorizations with `\"flow\": \"device\"`. Nothing was stored.",
             ),
             Self::WebhookSecretMissing => spec(
                 StatusCode::CONFLICT,

@@ -79,6 +79,7 @@ pub(super) fn limit_message(limit: Limit, value: u64) -> String {
         Limit::IdempotencyRecords => "idempotency keys within 24 hours",
         Limit::EventStreams => "open event streams",
         Limit::WebhookEndpoints => "webhook endpoints",
+        Limit::OpenAuthorizations => "authorizations that have not ended",
         Limit::RequestsPerMinute | Limit::KeyRequestsPerMinute => "requests per minute",
     };
     format!("The account has reached its limit of {value} {things}.")

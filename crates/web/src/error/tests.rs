@@ -57,6 +57,8 @@ fn a_rejected_request_is_audited_with_the_code_the_client_sees() {
         }),
         Error::WebhookSecretMissing,
         Error::JobNotFound,
+        Error::AuthorizationNotFound,
+        Error::PublicUrlMissing,
         Error::WebhookEndpointNotFound,
         Error::WebhookEndpointDisabled,
         Error::WebhookDeliveryNotFound,

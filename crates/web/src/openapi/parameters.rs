@@ -42,6 +42,16 @@ pub(crate) struct EndpointIdPath {
     endpoint_id: String,
 }
 
+/// The authorization in the path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "for its description")]
+pub(crate) struct AuthorizationIdPath {
+    /// As returned when it was created. An invalid ID is not found.
+    #[param(rename = "authorizationId", example = "auth_20260131090500042k3v9x0q2m7t1b8z")]
+    authorization_id: String,
+}
+
 /// The webhook delivery in the path.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]

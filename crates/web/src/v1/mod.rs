@@ -3,6 +3,8 @@
 pub(crate) mod api_key;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod authorization;
+pub(crate) mod authorizations;
 pub(crate) mod connection;
 pub(crate) mod connection_health;
 pub(crate) mod connections;

@@ -1,7 +1,7 @@
 -- name: find_account_limits
 SELECT
     max_requests_per_minute, max_key_requests_per_minute, max_connections, max_jobs_in_progress,
-    max_idempotency_records, max_event_streams, max_webhook_endpoints
+    max_idempotency_records, max_event_streams, max_webhook_endpoints, max_open_authorizations
 FROM accounts
 WHERE account_id = :account_id;
 
@@ -14,7 +14,8 @@ WITH updated AS (
         max_jobs_in_progress = CASE WHEN :set_jobs_in_progress::boolean THEN :jobs_in_progress::bigint ELSE max_jobs_in_progress END,
         max_idempotency_records = CASE WHEN :set_idempotency_records::boolean THEN :idempotency_records::bigint ELSE max_idempotency_records END,
         max_event_streams = CASE WHEN :set_event_streams::boolean THEN :event_streams::bigint ELSE max_event_streams END,
-        max_webhook_endpoints = CASE WHEN :set_webhook_endpoints::boolean THEN :webhook_endpoints::bigint ELSE max_webhook_endpoints END
+        max_webhook_endpoints = CASE WHEN :set_webhook_endpoints::boolean THEN :webhook_endpoints::bigint ELSE max_webhook_endpoints END,
+        max_open_authorizations = CASE WHEN :set_open_authorizations::boolean THEN :open_authorizations::bigint ELSE max_open_authorizations END
     WHERE account_id = :account_id
     RETURNING account_id
 ), logged AS (
@@ -69,4 +70,13 @@ FROM (
     SELECT 1
     FROM webhook_endpoints
     WHERE account_id = :account_id
+    LIMIT :most) AS counted;
+
+-- name: count_open_authorizations
+SELECT count(*) AS count
+FROM (
+    SELECT 1
+    FROM authorizations
+    WHERE account_id = :account_id
+        AND overdue_at IS NOT NULL
     LIMIT :most) AS counted;

@@ -118,6 +118,28 @@ WHERE account_id = :account_id
         LIMIT :limit)
 RETURNING delivery_id;
 
+-- name: delete_authorizations_of_account
+DELETE FROM authorizations
+WHERE account_id = :account_id
+    AND authorization_id IN (
+        SELECT authorization_id
+        FROM authorizations
+        WHERE account_id = :account_id
+        ORDER BY authorization_id
+        LIMIT :limit)
+RETURNING authorization_id;
+
+-- name: delete_authorization_secrets_of_account
+DELETE FROM authorization_secrets
+WHERE account_id = :account_id
+    AND authorization_id IN (
+        SELECT authorization_id
+        FROM authorization_secrets
+        WHERE account_id = :account_id
+        ORDER BY authorization_id
+        LIMIT :limit)
+RETURNING authorization_id;
+
 -- name: delete_records_of_account
 DELETE FROM idempotency_records
 WHERE account_id = :account_id

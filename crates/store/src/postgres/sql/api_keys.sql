@@ -12,6 +12,7 @@ SELECT
     k.scopes, k.created_by, k.rotated_from, k.last_used_at,
     a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
     a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints,
+    a.max_open_authorizations,
     coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS looked_at
 FROM api_keys AS k
 JOIN accounts AS a ON a.account_id = k.account_id

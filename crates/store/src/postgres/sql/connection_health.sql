@@ -6,6 +6,12 @@ FROM connection_health
 WHERE account_id = :account_id
     AND connection_id = :connection_id;
 
+-- name: list_connection_health
+SELECT connection_id, status, since, checked_at, next_check_at, unanswered, revision, details
+FROM connection_health
+WHERE account_id = :account_id
+    AND connection_id = ANY (:connection_ids::text[]);
+
 -- name: write_connection_health
 -- Only while the connection has the credentials that were checked, and the row the :expected_revision. The connection is
 -- locked, so that its deletion either comes first or finds the row. The :event_ parameters are arrays, with no or more events.

@@ -7,6 +7,7 @@ SELECT
     s.authenticated_at, s.expires_at, s.last_seen_at, s.remote, s.user_agent, s.token_hash, s.row_mac,
     a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
     a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints,
+    a.max_open_authorizations,
     coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS looked_at
 FROM dashboard_sessions AS s
 JOIN accounts AS a ON a.account_id = s.account_id

@@ -96,3 +96,23 @@ WHERE d.account_id = ended.account_id
     AND d.delivery_id = ended.delivery_id
     AND d.ended_at <= ended.until
 RETURNING d.delivery_id;
+
+-- name: delete_ended_authorizations
+-- What they kept sealed was wiped when they ended.
+WITH clock AS (
+    SELECT
+        coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) - :kept_micros::bigint AS until
+), ended AS MATERIALIZED (
+    SELECT a.account_id, a.authorization_id, clock.until
+    FROM authorizations AS a
+    CROSS JOIN clock
+    WHERE a.ended_at <= clock.until
+    ORDER BY a.ended_at
+    LIMIT :limit
+)
+DELETE FROM authorizations AS a
+USING ended
+WHERE a.account_id = ended.account_id
+    AND a.authorization_id = ended.authorization_id
+    AND a.ended_at <= ended.until
+RETURNING a.authorization_id;

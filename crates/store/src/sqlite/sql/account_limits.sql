@@ -1,7 +1,7 @@
 -- name: find_account_limits
 SELECT
     max_requests_per_minute, max_key_requests_per_minute, max_connections, max_jobs_in_progress,
-    max_idempotency_records, max_event_streams, max_webhook_endpoints
+    max_idempotency_records, max_event_streams, max_webhook_endpoints, max_open_authorizations
 FROM accounts
 WHERE account_id = :account_id;
 
@@ -13,7 +13,8 @@ UPDATE accounts SET
     max_jobs_in_progress = CASE WHEN :set_jobs_in_progress THEN :jobs_in_progress ELSE max_jobs_in_progress END,
     max_idempotency_records = CASE WHEN :set_idempotency_records THEN :idempotency_records ELSE max_idempotency_records END,
     max_event_streams = CASE WHEN :set_event_streams THEN :event_streams ELSE max_event_streams END,
-    max_webhook_endpoints = CASE WHEN :set_webhook_endpoints THEN :webhook_endpoints ELSE max_webhook_endpoints END
+    max_webhook_endpoints = CASE WHEN :set_webhook_endpoints THEN :webhook_endpoints ELSE max_webhook_endpoints END,
+    max_open_authorizations = CASE WHEN :set_open_authorizations THEN :open_authorizations ELSE max_open_authorizations END
 WHERE account_id = :account_id;
 
 -- name: count_connections
@@ -56,4 +57,13 @@ FROM (
     SELECT 1
     FROM webhook_endpoints
     WHERE account_id = :account_id
+    LIMIT :most);
+
+-- name: count_open_authorizations
+SELECT count(*) AS count
+FROM (
+    SELECT 1
+    FROM authorizations
+    WHERE account_id = :account_id
+        AND overdue_at IS NOT NULL
     LIMIT :most);

@@ -11,7 +11,8 @@ SELECT
     k.api_key_id, k.account_id, k.name, k.key_hash, k.last_four, k.created_at, k.expires_at, k.revoked_at, k.row_mac,
     k.scopes, k.created_by, k.rotated_from, k.last_used_at,
     a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
-    a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints
+    a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints,
+    a.max_open_authorizations
 FROM api_keys AS k
 JOIN accounts AS a ON a.account_id = k.account_id
 WHERE k.key_hash = :key_hash;

@@ -88,3 +88,13 @@ WHERE rowid IN (
     WHERE ended_at <= :until
     ORDER BY ended_at, rowid
     LIMIT :limit);
+
+-- name: delete_ended_authorizations
+-- What they kept sealed was wiped when they ended.
+DELETE FROM authorizations
+WHERE rowid IN (
+    SELECT rowid
+    FROM authorizations
+    WHERE ended_at <= :until
+    ORDER BY ended_at, rowid
+    LIMIT :limit);

@@ -11,7 +11,7 @@ use crate::support::harness::{ACCOUNT, COLLECTION, Response, is_documented_failu
 use crate::support::webhooks::ENDPOINTS;
 
 /// What mutations change. Claims of idempotency keys change nothing, and the last use of a key is recorded later.
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 9] = [
     "SELECT * FROM accounts",
     "SELECT api_key_id, name, expires_at, revoked_at, row_mac FROM api_keys",
     "SELECT * FROM connections",
@@ -20,13 +20,15 @@ const QUERIES: [&str; 8] = [
     "SELECT * FROM webhook_secrets",
     "SELECT * FROM webhook_endpoints",
     "SELECT * FROM webhook_deliveries",
+    "SELECT * FROM authorizations",
 ];
 /// Jobs stay where they are.
 const CONFIG: &str = "uploads.work = false\n";
 
 /// Every route that changes something.
-const MUTATIONS: [&str; 18] = [
+const MUTATIONS: [&str; 19] = [
     "POST /v1/vimeo-connections",
+    "POST /v1/vimeo-connections/authorizations",
     "PUT /v1/vimeo-connections/{connectionId}",
     "POST /v1/vimeo-connections/{connectionId}/verify",
     "DELETE /v1/vimeo-connections/{connectionId}",
@@ -103,6 +105,9 @@ async fn request(
         "POST /v1/vimeo-connections" => env.valid_body("another"),
         "PUT /v1/vimeo-connections/{connectionId}" => json!({"version": 1, "description": "changed"}),
         "POST /v1/vimeo-connections/{connectionId}/uploads" => upload(),
+        "POST /v1/vimeo-connections/authorizations" => {
+            json!({"name": "asked", "clientIdentifier": "client", "clientSecret": "secret"})
+        }
         "POST /v1/webhook-endpoints" => new_endpoint(),
         "PATCH /v1/webhook-endpoints/{endpointId}" => json!({"description": "changed"}),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => json!({"name": "another"}),

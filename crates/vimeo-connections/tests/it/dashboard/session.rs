@@ -1,142 +1,137 @@
-//! A person who uses the dashboard: signs in with an API key, keeps the cookies, reads pages and posts forms.
+//! A browser without scripts: it keeps cookies, reads pages and sends their forms.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
-use reqwest::header::HeaderMap;
-use reqwest::{Method, redirect};
+use reqwest::redirect::Policy;
+use reqwest::{Method, StatusCode};
+use url::form_urlencoded::Serializer;
 
 use crate::support::harness::{Response, TestEnv};
 
-/// A page that everyone with a session may see.
-const OWN_PAGE: &str = "/dashboard/settings";
-
-pub(crate) struct Person {
-    base: String,
+pub(crate) struct Browser {
     http: reqwest::Client,
-    cookies: Mutex<BTreeMap<String, String>>,
-    /// The token of its forms.
-    pub(crate) csrf: String,
+    base: String,
+    cookies: BTreeMap<String, String>,
 }
 
-impl Person {
-    /// A visitor without a session.
-    pub(crate) fn guest(env: &TestEnv) -> Self {
-        let http = reqwest::Client::builder().no_proxy().redirect(redirect::Policy::none()).build().unwrap();
-        Self { base: env.url(""), http, cookies: Mutex::default(), csrf: String::new() }
+impl Browser {
+    /// A browser that has visited nothing.
+    pub(crate) fn new(env: &TestEnv) -> Self {
+        let http = reqwest::Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
+        Self { http, base: env.url(""), cookies: BTreeMap::new() }
     }
 
-    /// Signs in with the key of the environment.
-    pub(crate) async fn sign_in(env: &TestEnv) -> Self {
-        Self::sign_in_with(env, &env.api_key).await
+    /// A browser whose person has signed in with a key.
+    pub(crate) async fn signed_in(env: &TestEnv, key: &str) -> Self {
+        let mut browser = Self::new(env);
+        let path = "/dashboard/sign-in";
+        let answer = browser.submit(path, path, &[("key", key)]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        browser
     }
 
-    pub(crate) async fn sign_in_with(env: &TestEnv, key: &str) -> Self {
-        let mut person = Self::guest(env);
-        person.csrf = hidden(&person.get("/dashboard/sign-in").await.text, "csrf");
-        let signed_in = person.post("/dashboard/sign-in", &[("key", key)]).await;
-        assert_eq!(signed_in.status, 303, "{}", signed_in.text);
-        person.csrf = hidden(&person.get(OWN_PAGE).await.text, "csrf");
-        person
+    /// Its cookies, as it sends them.
+    pub(crate) fn cookies(&self) -> String {
+        let pairs: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join("; ")
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Response {
-        let response = self.start(Method::GET, path, &[]).send().await.unwrap();
-        self.read(response).await
+    /// Replaces its cookies.
+    pub(crate) fn set_cookies(&mut self, text: &str) {
+        let pairs = text.split("; ").filter_map(|pair| pair.split_once('='));
+        self.cookies = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     }
 
-    /// A page with status 200.
-    pub(crate) async fn page(&self, path: &str) -> String {
-        let response = self.get(path).await;
-        assert_eq!(response.status, 200, "{path}: {}", response.text);
-        assert_eq!(response.header("content-type"), "text/html; charset=utf-8", "{path}");
-        response.text
+    /// Requests a page, whatever the response does to the cookies.
+    pub(crate) async fn get_keeping_cookies(&mut self, path: &str) -> Response {
+        let cookies = self.cookies.clone();
+        let answer = self.get(path).await;
+        self.cookies = cookies;
+        answer
     }
 
-    /// Posts a form with the token of this browser.
-    pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        let all = [&[("csrf", &*self.csrf)], fields].concat();
-        self.post_exactly(path, &all, &[]).await
+    /// Requests a page.
+    pub(crate) async fn get(&mut self, path: &str) -> Response {
+        self.send(Method::GET, path, None).await
     }
 
-    /// Posts these fields alone, with more headers.
-    pub(crate) async fn post_exactly(
-        &self,
-        path: &str,
-        fields: &[(&str, &str)],
-        headers: &[(&str, &str)],
-    ) -> Response {
-        let body = fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
-        let body = body.collect::<Vec<_>>().join("&");
-        let request = self.start(Method::POST, path, headers);
-        let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
+    /// A page that must exist.
+    pub(crate) async fn page(&mut self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
+        answer.text
+    }
+
+    /// Sends fields, and nothing that a page has.
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.send(Method::POST, path, Some(fields)).await
+    }
+
+    /// Opens a page and sends the form on it that has this action, with these fields beside the hidden ones.
+    pub(crate) async fn submit(&mut self, page: &str, action: &str, fields: &[(&str, &str)]) -> Response {
+        let text = self.page(page).await;
+        let hidden = hidden_fields(&text, action);
+        let hidden = hidden.iter().filter(|(name, _)| !fields.iter().any(|(field, _)| field == name));
+        let fields: Vec<_> = hidden
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .chain(fields.iter().copied())
+            .collect();
+        self.post(action, &fields).await
+    }
+
+    /// Opens the page that a redirect leads to.
+    pub(crate) async fn follow(&mut self, answer: &Response) -> String {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+        let location = answer.header("location").to_owned();
+        self.page(&location).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, fields: Option<&[(&str, &str)]>) -> Response {
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).header("cookie", self.cookies());
+        if let Some(fields) = fields {
+            request = request
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Serializer::new(String::new()).extend_pairs(fields).finish());
+        }
         let response = request.send().await.unwrap();
-        self.read(response).await
-    }
-
-    /// A request with the cookies.
-    pub(crate) fn start(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) -> reqwest::RequestBuilder {
-        let cookies = self.cookies.lock().unwrap();
-        let cookies: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if !cookies.is_empty() {
-            request = request.header("cookie", cookies.join("; "));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request
-    }
-
-    async fn read(&self, response: reqwest::Response) -> Response {
         let (status, headers) = (response.status(), response.headers().clone());
-        self.keep_cookies(&headers);
-        Response { status, headers, text: response.text().await.unwrap() }
-    }
-
-    fn keep_cookies(&self, headers: &HeaderMap) {
-        let mut cookies = self.cookies.lock().unwrap();
         for line in headers.get_all("set-cookie") {
-            let line = line.to_str().unwrap();
-            let (name, rest) = line.split_once('=').unwrap();
-            let value = rest.split(';').next().unwrap();
-            if line.contains("Max-Age=0") {
-                cookies.remove(name);
+            let (pair, attributes) = line.to_str().unwrap().split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
             } else {
-                cookies.insert(name.to_owned(), value.to_owned());
+                self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
+        Response { status, headers, text: response.text().await.unwrap() }
     }
 }
 
-/// A text in the body of a form or in a query.
-pub(crate) fn encode(text: &str) -> String {
-    text.bytes()
-        .map(
-            |byte| {
-                if byte.is_ascii_alphanumeric() {
-                    char::from(byte).to_string()
-                } else {
-                    format!("%{byte:02X}")
-                }
-            },
-        )
-        .collect()
+/// The token that the forms of a page carry.
+pub(crate) fn csrf(page: &str) -> String {
+    attribute(page.split("name=\"csrf\"").nth(1).unwrap(), "value")
 }
 
-/// The value of the first hidden field of this name.
-pub(crate) fn hidden(page: &str, name: &str) -> String {
-    let start = format!("<input type=\"hidden\" name=\"{name}\" value=\"");
-    let (_, rest) = page.split_once(&start).unwrap_or_else(|| panic!("no {name}: {page}"));
-    rest.split('"').next().unwrap().to_owned()
+/// The names and values of the hidden fields of a form.
+fn hidden_fields(page: &str, action: &str) -> Vec<(String, String)> {
+    let start =
+        page.find(&format!("action=\"{action}\"")).unwrap_or_else(|| panic!("no form {action}: {page}"));
+    let form = page[start..].split("</form>").next().unwrap();
+    let inputs = form.split("<input ").skip(1).filter(|input| input.starts_with("type=\"hidden\""));
+    inputs.map(|input| (attribute(input, "name"), attribute(input, "value"))).collect()
 }
 
-/// How often a text is part of a page.
-pub(crate) fn count(page: &str, text: &str) -> usize {
-    page.matches(text).count()
+/// The value of an attribute in the first tag of a text.
+pub(crate) fn attribute(text: &str, name: &str) -> String {
+    let tag = text.split('>').next().unwrap();
+    let value = tag.split(&format!("{name}=\"")).nth(1).unwrap_or_else(|| panic!("no {name}: {tag}"));
+    value.split('"').next().unwrap().to_owned()
+}
+
+/// The error of a field, if it has one.
+pub(crate) fn field_error<'a>(page: &'a str, field: &str) -> Option<&'a str> {
+    let after = page.split(&format!("id=\"{field}-error\" dir=\"auto\">")).nth(1)?;
+    after.split("</p>").next()
 }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::session::Person;
+use super::person::Person;
 use super::uploads::env;
 use crate::support::harness::Response;
 use crate::support::uploads::source::bytes;

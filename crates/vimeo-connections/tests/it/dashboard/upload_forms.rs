@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::session::{Person, count, hidden};
+use super::person::{Person, field};
 use super::uploads::{connect, env};
 use crate::support::harness::TestEnv;
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
@@ -29,7 +29,7 @@ async fn a_form_uploads_a_video_with_its_settings() {
     assert!(page.contains(&format!("value=\"{connection}\" selected")), "{page}");
     let source = uploads.source.url("film.mp4", 1_000_000);
     let fields = [
-        ("requestId", &*hidden(&page, "requestId")),
+        ("requestId", &*field(&page, "requestId")),
         ("connection", connection),
         ("source", &source),
         ("name", " Launch "),
@@ -61,7 +61,7 @@ async fn a_form_that_is_sent_twice_starts_one_upload() {
     let env = env().await;
     let connection = connect(&env, "Main").await;
     let person = Person::sign_in(&env).await;
-    let request = hidden(&person.page(FORM).await, "requestId");
+    let request = field(&person.page(FORM).await, "requestId");
     let form = |source| {
         [("requestId", &*request), ("connection", id(&connection)), ("source", source), ("privacy", "nobody")]
     };
@@ -71,7 +71,7 @@ async fn a_form_that_is_sent_twice_starts_one_upload() {
     assert_eq!(job_count(&env).await, 1);
     let other = person.post(FORM, &form("https://media.invalid.example/other.mp4")).await;
     assert!(other.status == 422 && other.text.contains("already sent with other values"));
-    let renewed = hidden(&other.text, "requestId");
+    let renewed = field(&other.text, "requestId");
     assert_ne!(renewed, request, "it can be sent as another upload");
     let fields = [
         ("requestId", &*renewed),
@@ -116,7 +116,7 @@ async fn a_rejected_form_keeps_what_was_entered_except_secrets() {
         assert_eq!(refused.status, 422, "{name}={value}");
         let page = &refused.text;
         assert!(page.contains(expected), "{name}={value}: {page}");
-        assert_eq!(count(page, "aria-invalid=\"true\""), 1, "{name}={value}: {page}");
+        assert_eq!(page.matches("aria-invalid=\"true\"").count(), 1, "{name}={value}: {page}");
         assert!(!page.contains("canary-password") && page.contains("enter them again"), "{page}");
         assert!(!page.contains("<b>"), "{page}");
         for (field, entered) in fields {
@@ -131,7 +131,7 @@ async fn a_rejected_form_keeps_what_was_entered_except_secrets() {
             };
             assert!(page.contains(shown), "{name}={value}, {field}: {page}");
         }
-        assert_eq!(hidden(page, "requestId"), "r");
+        assert_eq!(field(page, "requestId"), "r");
     }
     let without = good.map(|(field, entered)| (field, if field == "password" { "" } else { entered }));
     let refused = person.post(FORM, &without).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 
-use super::session::Person;
+use super::person::Person;
 use super::uploads::{cancel, connect, env, submit};
 use crate::support::connections::revoke_key;
 use crate::support::harness::{EnvOptions, TestEnv};
@@ -27,7 +27,8 @@ struct Event {
 
 impl Stream {
     async fn open(person: &Person, path: &str, headers: &[(&str, &str)]) -> Self {
-        let response = person.start(Method::GET, path, headers).timeout(WAIT_LIMIT).send().await.unwrap();
+        let response =
+            person.start(Method::GET, path, headers).await.timeout(WAIT_LIMIT).send().await.unwrap();
         assert_eq!(response.status(), 200);
         for (name, value) in [
             ("content-type", "text/event-stream"),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::session::{Person, count, hidden};
+use super::person::{Person, field};
 use crate::support::harness::{EnvOptions, TestEnv};
 use crate::support::uploads::scripted::{Reply, Scripted};
 use crate::support::uploads::{CONFIG, UploadEnv, fast_sandbox};
@@ -57,7 +57,7 @@ fn tabs(page: &str) -> Vec<String> {
 }
 
 fn rows(page: &str) -> usize {
-    count(page, "<tr id=\"job-")
+    page.matches("<tr id=\"job-").count()
 }
 
 /// The address of the next page.
@@ -144,9 +144,8 @@ async fn a_page_of_an_upload_shows_it_and_escapes_it() {
         assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
     }
     assert!(!page.contains("/retry\""), "it has not failed");
-    let fragment =
-        person.start(Method::GET, &format!("{LIST}/{job}"), &[("hx-request", "true")]).send().await;
-    let fragment = fragment.unwrap().text().await.unwrap();
+    let fragment = person.start(Method::GET, &format!("{LIST}/{job}"), &[("hx-request", "true")]).await;
+    let fragment = fragment.send().await.unwrap().text().await.unwrap();
     assert!(fragment.starts_with("<title>") && fragment.contains(&job) && !fragment.contains("<html"));
 }
 
@@ -164,9 +163,9 @@ async fn uploads_are_cancelled_after_a_confirmation() {
     let asked = person.post("/dashboard/uploads/cancel", &chosen).await;
     assert_eq!(asked.status, 200);
     assert!(asked.text.contains("Cancel these uploads?") && asked.text.contains("&#60;b&#62;Two"));
-    assert!(!asked.text.contains("Three") && hidden(&asked.text, "confirmed") == "true");
+    assert!(!asked.text.contains("Three") && field(&asked.text, "confirmed") == "true");
     assert_eq!(status(&env, &one).await, "in-progress", "nothing happens before the confirmation");
-    let back = hidden(&asked.text, "back");
+    let back = field(&asked.text, "back");
     let confirmed = [("jobId", &*one), ("jobId", &*two), ("confirmed", "true"), ("back", &*back)];
     let done = person.post("/dashboard/uploads/cancel", &confirmed).await;
     assert_eq!(

@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 37] = [
+const MATRIX: [(&str, Needs, u16, u16); 40] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -40,6 +40,9 @@ const MATRIX: [(&str, Needs, u16, u16); 37] = [
     ("GET /v1/whoami", AnyKey, 200, 200),
     ("POST /v1/vimeo-connections", Scope("connections:write"), 201, 201),
     ("GET /v1/vimeo-connections", Scope("connections:read"), 200, 200),
+    ("POST /v1/vimeo-connections/authorizations", Scope("connections:write"), 201, 201),
+    ("GET /v1/vimeo-connections/authorizations", Scope("connections:read"), 200, 200),
+    ("GET /v1/vimeo-connections/authorizations/{authorizationId}", Scope("connections:read"), 200, 404),
     ("GET /v1/vimeo-connections/{connectionId}", Scope("connections:read"), 200, 404),
     ("PUT /v1/vimeo-connections/{connectionId}", Scope("connections:write"), 200, 404),
     // Deleting another account's connection looks like deleting one that is gone.
@@ -83,6 +86,7 @@ pub(super) struct Records {
     pub(super) endpoint: String,
     /// Of a test of the endpoint.
     pub(super) delivery: String,
+    pub(super) authorization: String,
 }
 
 impl Records {
@@ -101,7 +105,8 @@ impl Records {
         assert_eq!(made.status, 201, "{}", made.text);
         let key = made.json()["keyId"].as_str().unwrap().to_owned();
         let (endpoint, delivery) = create_endpoint(env).await;
-        Self { connection, job, key, endpoint, delivery }
+        let authorization = create_authorization(env, number).await;
+        Self { connection, job, key, endpoint, delivery, authorization }
     }
 
     /// The path of a route for these records.
@@ -111,10 +116,23 @@ impl Records {
             .replace("{jobId}", &self.job)
             .replace("{keyId}", &self.key)
             .replace("{endpointId}", &self.endpoint)
-            .replace("{deliveryId}", &self.delivery);
+            .replace("{deliveryId}", &self.delivery)
+            .replace("{authorizationId}", &self.authorization);
         assert!(!path.contains('{'), "{template} names a record that the test does not create");
         if path.starts_with("/v1/") { format!("/pictoryapis{path}") } else { path }
     }
+}
+
+/// An authorization that nobody decides.
+async fn create_authorization(env: &TestEnv, number: u32) -> String {
+    let path = format!("{COLLECTION}/authorizations");
+    let made = env.send(Method::POST, &path, &[], authorization(&format!("asked {number}")).into()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.json()["authorizationId"].as_str().unwrap().to_owned()
+}
+
+fn authorization(name: &str) -> String {
+    json!({ "name": name, "clientIdentifier": "client", "clientSecret": "secret" }).to_string()
 }
 
 /// An endpoint, and its test, which nothing delivers.
@@ -144,6 +162,7 @@ pub(super) fn body(env: &TestEnv, route: &str, number: u32) -> String {
         "POST /v1/vimeo-connections" => env.valid_body(&format!("new {number}")).to_string(),
         "POST /v1/vimeo-connections/{connectionId}/uploads" => upload(),
         "PUT /v1/vimeo-connections/{connectionId}" => json!({ "version": 1, "enabled": false }).to_string(),
+        "POST /v1/vimeo-connections/authorizations" => authorization(&format!("new {number}")),
         "POST /v1/webhook-endpoints" => endpoint(),
         "PATCH /v1/webhook-endpoints/{endpointId}" => json!({ "description": "changed" }).to_string(),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => {

@@ -45,6 +45,7 @@ async fn an_identifier_of_another_account_answers_as_an_unknown_one() {
         key: flip(&records.key),
         endpoint: flip(&records.endpoint),
         delivery: flip(&records.delivery),
+        authorization: flip(&records.authorization),
     };
     for route in routes() {
         let (method, template) = route.split_once(' ').unwrap();

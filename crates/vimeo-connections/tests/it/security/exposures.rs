@@ -204,6 +204,89 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "its form is validated",
     ),
     (
+        "app/src/authorizations/callback.rs",
+        "let Some(account) = account_of_token(state.expose()) else { return Ok(CallbackResult::InvalidState) };",
+        "the account in a token",
+    ),
+    (
+        "app/src/authorizations/callback.rs",
+        "let hash = self.service_keys.hash_browser_token(TokenKind::State, state.expose());",
+        "hashed, to be found",
+    ),
+    (
+        "app/src/authorizations/callback.rs",
+        "binding.map(|binding| self.service_keys.hash_browser_token(TokenKind::Binding, binding.expose()));",
+        "hashed, to be compared",
+    ),
+    (
+        "app/src/authorizations/content.rs",
+        "device_code: Zeroizing::new(device_code.expose().to_owned()),",
+        "it is sealed",
+    ),
+    (
+        "app/src/authorizations/content.rs",
+        "user_code: Zeroizing::new(prompt.user_code.expose().to_owned()),",
+        "it is sealed",
+    ),
+    (
+        "app/src/authorizations/content.rs",
+        "client_secret: Zeroizing::new(self.client_secret.expose().to_owned()),",
+        "it is sealed",
+    ),
+    (
+        "app/src/authorizations/create.rs",
+        "let connect_hash = self.service_keys.hash_browser_token(TokenKind::Connect, token.expose());",
+        "hashed, to be stored",
+    ),
+    (
+        "app/src/authorizations/create.rs",
+        r#"connect_url.map(|url| Secret::new(url.join(&format!("{CONNECT_PATH}{}", token.expose()))));"#,
+        "part of the address of the hosted page, which is a secret too",
+    ),
+    (
+        "app/src/authorizations/page.rs",
+        "state: self.service_keys.hash_browser_token(TokenKind::State, state.expose()),",
+        "hashed, to be stored",
+    ),
+    (
+        "app/src/authorizations/page.rs",
+        "binding: self.service_keys.hash_browser_token(TokenKind::Binding, binding.expose()),",
+        "hashed, to be stored",
+    ),
+    (
+        "vimeo/src/authorize.rs",
+        r#".append_pair("state", request.state.expose());"#,
+        "part of the address at Vimeo, which is a secret too",
+    ),
+    ("vimeo/src/authorize.rs", r#"("code", code.expose()),"#, "sent to Vimeo in a body"),
+    ("vimeo/src/authorize.rs", r#"("device_code", device_code.expose()),"#, "sent to Vimeo in a body"),
+    ("vimeo/src/authorize.rs", r#"("user_code", user_code.expose()),"#, "sent to Vimeo in a body"),
+    (
+        "vimeo/src/authorize.rs",
+        "Ok(request.basic_auth(app.identifier.as_str(), Some(app.secret.expose())))",
+        "sent to Vimeo in a header",
+    ),
+    (
+        "vimeo/src/authorize.rs",
+        "let Ok(access_token) = AccessToken::parse(token.expose()) else { return Err(unexpected) };",
+        "its form is checked",
+    ),
+    (
+        "vimeo/src/authorize.rs",
+        "let redactor = Redactor::new(access_token.expose(), &[]);",
+        "searched for in responses of Vimeo, so that it is not echoed",
+    ),
+    (
+        "web/src/v1/authorization.rs",
+        "user_code: device.as_ref().map(|device| device.user_code.expose()),",
+        "shown to the account, for the person who enters it",
+    ),
+    (
+        "web/src/v1/authorization.rs",
+        "let connect_url = created.connect_url.as_ref().map(Secret::expose);",
+        "shown once",
+    ),
+    (
         "web/src/v1/webhook_secrets.rs",
         "Ok((StatusCode::CREATED, Json(WebhookSecretOut { secret: secret.expose() })).into_response())",
         "shown once",

@@ -1,6 +1,7 @@
 //! Shared fixtures: environments, clusters, chaos clients, and fake servers.
 
 pub(crate) mod audit;
+pub(crate) mod authorizations;
 pub(crate) mod backups;
 pub(crate) mod bulk_fixtures;
 pub(crate) mod canaries;

@@ -6,7 +6,7 @@ pub(crate) const CONNECTIONS_LEAD: &str = "The Vimeo accounts that this account 
 pub(crate) const CONNECTIONS_PASTE: &str = "Paste credentials";
 pub(crate) const CONNECTIONS_CONNECT: &str = "Connect with Vimeo";
 pub(crate) const CONNECTIONS_FILTER_LABEL: &str = "Filter connections";
-pub(crate) const CONNECTIONS_SEARCH: &str = "Search by name";
+pub(crate) const CONNECTIONS_SEARCH: &str = "Name, connection ID or client identifier";
 pub(crate) const CONNECTIONS_NONE_TITLE: &str = "No connection matches";
 pub(crate) const CONNECTIONS_NONE: &str = "Change the filters, or clear them to see all connections.";
 pub(crate) const VIMEO_ACCOUNT: &str = "Vimeo account";
@@ -127,3 +127,104 @@ pub(crate) const DISABLE_TITLE: &str = "Disable the connection";
 pub(crate) const DISABLE_TEXT: &str = "Keeps it, but stops its uploads.";
 pub(crate) const ENABLE_TITLE: &str = "Enable the connection";
 pub(crate) const ENABLE_TEXT: &str = "Uploads can use it again.";
+
+// The number of connections.
+pub(crate) const ONE_CONNECTION: &str = "1 connection";
+/// How many connections an account has.
+pub(crate) fn connection_count(count: &str) -> String {
+    format!("{count} connections")
+}
+
+/// The same, if they were not all counted.
+pub(crate) fn connection_count_more(count: &str) -> String {
+    format!("More than {count} connections")
+}
+
+/// How many connections on this page match the filters.
+pub(crate) fn connection_matches(matches: &str, total: &str) -> String {
+    format!("{matches} on this page match the filters. In all: {total}")
+}
+
+/// Only a part of the connections was searched.
+pub(crate) fn search_stopped(count: &str) -> String {
+    format!("One search covers {count} connections, and there are more. Choose Next to search the others.")
+}
+
+// Why a connection is not healthy, in the list: what is wrong, and what to do.
+pub(crate) const REASON_UNVERIFIED: &str = "Vimeo has not been asked successfully yet.";
+pub(crate) const REASON_CLIENT: &str = "Vimeo rejects the client identifier or the client secret.";
+pub(crate) const REASON_TOKEN: &str = "Vimeo rejects the access token.";
+pub(crate) const REASON_USER: &str = "The access token belongs to no user.";
+pub(crate) const REASON_APP: &str = "The access token belongs to another app.";
+pub(crate) const REASON_SCOPES: &str = "The access token lacks scopes.";
+pub(crate) const REASON_UPLOAD: &str = "The app may not upload.";
+pub(crate) const CURE_CREDENTIALS: &str = "Replace the credentials.";
+pub(crate) const CURE_TOKEN: &str = "Replace the access token.";
+pub(crate) const CURE_UPLOAD: &str = "Request upload access at Vimeo, then test the connection.";
+pub(crate) const CURE_TEST: &str = "Test the connection to see what is wrong.";
+
+// What is wrong with a connection, on its page.
+pub(crate) const PROBLEM_CLIENT_TITLE: &str = "Vimeo rejects the client identifier or the client secret";
+pub(crate) const PROBLEM_TOKEN_TITLE: &str = "Vimeo rejects the access token";
+pub(crate) const PROBLEM_USER_TITLE: &str = "The access token belongs to no user";
+pub(crate) const PROBLEM_APP_TITLE: &str = "The access token belongs to another app";
+pub(crate) const PROBLEM_SCOPES_TITLE: &str = "The access token lacks scopes";
+pub(crate) const PROBLEM_UPLOAD_TITLE: &str = "The app may not upload";
+pub(crate) const UNVERIFIED_TITLE: &str = "The credentials are not verified yet";
+pub(crate) const UNVERIFIED_TEXT: &str =
+    "Vimeo has not been asked successfully yet whether it accepts them. Test the connection to ask again.";
+pub(crate) const DISABLED_TITLE: &str = "The connection is disabled";
+pub(crate) const DISABLED_TEXT: &str = "Uploads wait until it is enabled, and none can be started.";
+pub(crate) const WARNING_TITLE: &str = "Uploads may fail";
+
+// The Vimeo account of a connection.
+pub(crate) const QUOTA_SPACE: &str = "In all";
+pub(crate) const QUOTA_PERIOD: &str = "In this period";
+pub(crate) const QUOTA_RESTRICTED: &str = "For videos that are not public";
+/// How much space is free.
+pub(crate) fn bytes_free(bytes: &str) -> String {
+    format!("{bytes} free")
+}
+
+pub(crate) const ALLOWED_ANYBODY: &str = "Anyone";
+pub(crate) const ALLOWED_NOBODY: &str = "Only the owner";
+pub(crate) const ALLOWED_PASSWORD: &str = "Anyone with the password";
+pub(crate) const ALLOWED_UNLISTED: &str = "Anyone with the link";
+pub(crate) const ALLOWED_CONTACTS: &str = "People the owner follows";
+pub(crate) const ALLOWED_USERS: &str = "Chosen users of Vimeo";
+pub(crate) const ALLOWED_DISABLE: &str = "Hidden from Vimeo";
+
+// Errors of the forms.
+pub(crate) const SUBJECT_NAME: &str = "The name";
+pub(crate) const SUBJECT_DESCRIPTION: &str = "The description";
+pub(crate) const SUBJECT_CLIENT_IDENTIFIER: &str = "The client identifier";
+pub(crate) const SUBJECT_CLIENT_SECRET: &str = "The client secret";
+pub(crate) const SUBJECT_ACCESS_TOKEN: &str = "The access token";
+/// A field that was left empty.
+pub(crate) fn required(subject: &str) -> String {
+    format!("{subject} is required.")
+}
+
+/// A rule that a field breaks: `must be at most 100 characters long`.
+pub(crate) fn broken_rule(subject: &str, rule: &str) -> String {
+    format!("{subject} {rule}.")
+}
+
+pub(crate) const ERROR_NOTHING_REPLACED: &str = "Nothing was entered that differs from what is stored. Enter a new access token, client secret or client identifier.";
+pub(crate) const ERROR_FORM_REUSED: &str = "This form was sent before with other values, and that connection was created. Send it again to create another one.";
+pub(crate) const ERROR_FORM_IN_USE: &str = "This form is being processed already. Wait a few seconds, then look at the list of connections before you send it again.";
+
+// Deleting while uploads are in progress.
+pub(crate) const RUNNING_ONE: &str = "1 upload in progress is cancelled.";
+/// How many uploads are cancelled.
+pub(crate) fn running_uploads(count: &str) -> String {
+    format!("{count} uploads in progress are cancelled.")
+}
+
+/// The same, if they were not all counted.
+pub(crate) fn running_uploads_more(count: &str) -> String {
+    format!("More than {count} uploads in progress are cancelled.")
+}
+
+// The state as a value of a field.
+pub(crate) const NO_DESCRIPTION: &str = "None";

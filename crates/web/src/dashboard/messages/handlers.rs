@@ -1,11 +1,15 @@
 //! Texts that no template contains: notices, errors of forms, and names of states.
 
+use app::CredentialProblem;
+
 // Notices after something was done.
 pub(crate) const DONE_CONNECTION_CREATED: &str = "The connection was created. Vimeo accepts its credentials.";
 pub(crate) const DONE_CONNECTION_CREATED_UNVERIFIED: &str =
     "The connection was created. Vimeo has not been asked yet whether it accepts its credentials.";
 pub(crate) const DONE_CONNECTION_SAVED: &str = "The changes were saved.";
 pub(crate) const DONE_CREDENTIALS_REPLACED: &str = "The credentials were replaced. Vimeo accepts them.";
+pub(crate) const DONE_CREDENTIALS_REPLACED_UNVERIFIED: &str =
+    "The credentials were replaced. Vimeo has not been asked yet whether it accepts them.";
 pub(crate) const DONE_CONNECTION_ENABLED: &str = "The connection is enabled.";
 pub(crate) const DONE_CONNECTION_DISABLED: &str =
     "The connection is disabled. Its uploads wait until it is enabled.";
@@ -61,6 +65,9 @@ pub(crate) const ERROR_PROVIDER_UNKNOWN_PERSON: &str =
 pub(crate) const ERROR_SECRET_WRONG: &str = "Vimeo does not accept this client secret for the client identifier. Copy both again from the page of the app.";
 pub(crate) const ERROR_IDENTIFIER_UNKNOWN: &str =
     "Vimeo does not know this client identifier. Copy it again from the page of the app.";
+pub(crate) const ERROR_CLIENT_REJECTED: &str = "Vimeo rejects the client identifier together with the client secret, and does not say which one is wrong. Copy both again from the page of the app.";
+pub(crate) const ERROR_IN_QUOTES: &str =
+    "This value is in quotation marks, which Vimeo may not expect. Enter it without them.";
 pub(crate) const ERROR_TOKEN_UNKNOWN: &str = "Vimeo does not know this access token: it is mistyped, expired or revoked. Generate a new one on the page of the app.";
 pub(crate) const ERROR_TOKEN_WITHOUT_USER: &str =
     "This access token belongs to no user. Generate one with Authenticated (you) on the page of the app.";
@@ -87,10 +94,6 @@ pub(crate) const ERROR_VIDEO_PASSWORD_REQUIRED: &str = "Enter the password that 
 pub(crate) const ERROR_VIDEO_PASSWORD_UNUSED: &str = "A password has no effect with this choice of who can watch. Choose Anyone with the password, or leave it empty.";
 pub(crate) const ERROR_VIMEO_UNAVAILABLE_UPLOAD: &str =
     "Vimeo could not be reached, so the upload was not started. Try again in a minute.";
-pub(crate) const ERROR_FORM_REUSED: &str =
-    "This form was already sent with other values. Check the values, then send it as another upload.";
-pub(crate) const ERROR_FORM_IN_USE: &str =
-    "This form was sent a moment before and is still in progress. Wait a moment, then send it again.";
 /// What is wrong with the value of a field.
 pub(crate) fn field_error(label: &str, errors: &str) -> String {
     format!("{label}: {errors}.")
@@ -118,16 +121,29 @@ pub(crate) fn sentence(error: &str) -> String {
     format!("It {error}.")
 }
 
-/// The access token lacks scopes.
-pub(crate) fn error_missing_scopes(scopes: &str) -> String {
-    format!(
-        "This access token lacks the scopes {scopes}. Generate a new one with them on the page of the app."
-    )
+/// What Vimeo refused, and what to do.
+pub(crate) fn credential_problem(problem: &CredentialProblem) -> String {
+    let text = match problem {
+        CredentialProblem::ClientUnknown => ERROR_IDENTIFIER_UNKNOWN,
+        CredentialProblem::ClientSecretWrong => ERROR_SECRET_WRONG,
+        CredentialProblem::ClientRejected => ERROR_CLIENT_REJECTED,
+        CredentialProblem::TokenUnknown => ERROR_TOKEN_UNKNOWN,
+        CredentialProblem::TokenWithoutUser => ERROR_TOKEN_WITHOUT_USER,
+        CredentialProblem::TokenOfAnotherApp => ERROR_TOKEN_OTHER_APP,
+        CredentialProblem::TokenLacksScopes(scopes) => return error_missing_scopes(scopes),
+        CredentialProblem::InQuotes(_) => ERROR_IN_QUOTES,
+    };
+    text.to_owned()
 }
 
-/// The access token lacks a scope.
-pub(crate) fn error_missing_scope(scope: &str) -> String {
-    format!("This access token lacks the scope {scope}. Generate a new one with it on the page of the app.")
+/// The access token lacks scopes.
+pub(crate) fn error_missing_scopes(scopes: &[String]) -> String {
+    let (names, them) = match scopes {
+        [scope] => (format!("scope {scope}"), "it"),
+        [others @ .., last] => (format!("scopes {} and {last}", others.join(", ")), "them"),
+        [] => ("required scopes".to_owned(), "them"),
+    };
+    format!("This access token lacks the {names}. Generate a new one with {them} on the page of the app.")
 }
 
 // Names of states.

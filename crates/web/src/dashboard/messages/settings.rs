@@ -61,6 +61,7 @@ pub(crate) const fn limit(limit: Limit) -> &'static str {
         Limit::IdempotencyRecords => "Idempotency keys of a day",
         Limit::EventStreams => "Open event streams",
         Limit::WebhookEndpoints => "Webhook endpoints",
+        Limit::OpenAuthorizations => "Open approvals at Vimeo",
     }
 }
 

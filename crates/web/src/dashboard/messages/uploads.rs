@@ -178,6 +178,11 @@ pub(crate) const FOLDER_HINT: &str = "The name of a folder at Vimeo. It is creat
 pub(crate) const UPLOAD_START: &str = "Start upload";
 pub(crate) const STARTING: &str = "Starting…";
 
+pub(crate) const ERROR_UPLOAD_REUSED: &str =
+    "This form was already sent with other values. Check the values, then send it as another upload.";
+pub(crate) const ERROR_UPLOAD_IN_USE: &str =
+    "This form was sent a moment before and is still in progress. Wait a moment, then send it again.";
+
 // Sending a file from the browser. In these texts, {sent}, {total}, {rate} and {time} are replaced.
 pub(crate) const SENDING_TITLE: &str = "Sending to Vimeo";
 pub(crate) const SENDING_ACTIVE: &str = "Sending.";

@@ -1,9 +1,18 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
 pub(super) mod audit;
+mod connection;
+mod connection_credentials;
+mod connection_delete;
+mod connection_edit;
+mod connection_fields;
+mod connection_new;
+mod connections;
 pub(super) mod endpoint;
 pub(super) mod keys;
 pub(super) mod paging;
+mod present_activity;
+mod present_connections;
 pub(super) mod settings;
 pub(super) mod sign_in;
 mod uploads;
@@ -22,5 +31,6 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(webhooks::routes())
         .merge(endpoint::routes())
         .merge(settings::routes())
+        .merge(connections::routes())
         .merge(uploads::routes())
 }

@@ -43,6 +43,8 @@ pub(crate) struct ConnectionsPage {
     pub(crate) filter: ConnectionFilter,
     /// How many there are, for example `1,204 connections`.
     pub(crate) count: String,
+    /// Which part was searched, if not all of it; empty: all of it.
+    pub(crate) note: String,
     pub(crate) pager: Pager,
     pub(crate) can_write: bool,
     /// Whether the account has no connection at all.

@@ -173,10 +173,10 @@ pub(super) fn refusal(error: Error) -> Result<(Errors, Repeat), PageError> {
             m::ERROR_VIMEO_UNAVAILABLE_UPLOAD.clone_into(&mut errors.general);
         }
         Error::IdempotencyKeyReused | Error::UploadOver { .. } => {
-            m::ERROR_FORM_REUSED.clone_into(&mut errors.general);
+            m::ERROR_UPLOAD_REUSED.clone_into(&mut errors.general);
             repeat = Repeat::NewId;
         }
-        Error::IdempotencyKeyInUse => m::ERROR_FORM_IN_USE.clone_into(&mut errors.general),
+        Error::IdempotencyKeyInUse => m::ERROR_UPLOAD_IN_USE.clone_into(&mut errors.general),
         Error::OutcomeUnknown => m::ERROR_OUTCOME_UNKNOWN.clone_into(&mut errors.general),
         error @ Error::LimitReached { .. } => {
             errors.general = Problem::from(error).message.unwrap_or_default();

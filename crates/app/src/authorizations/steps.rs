@@ -1,0 +1,135 @@
+//! The steps of an authorization: each is written only on the version that it was decided for.
+
+use domain::audit::{Action, Actor, AuditEvent};
+use domain::authorization::{Authorization, AuthorizationState, FailureReason};
+use store::{AuthorizationKey, AuthorizationRow, AuthorizationUpdate, Changed};
+
+use super::content::{AuthorizationOutcome, AuthorizationRequest, AuthorizationTarget};
+use crate::{App, Error};
+
+/// Attempts of a step that meets another one each time.
+pub(super) const STEP_ATTEMPTS: u32 = 5;
+
+/// A step to write.
+pub(super) struct Step {
+    pub(super) authorization: Authorization,
+    pub(super) outcome: Option<AuthorizationOutcome>,
+    /// The audited action; `None` if the step only reserves the next one.
+    pub(super) action: Option<Action>,
+}
+
+impl Step {
+    /// A step into this state.
+    pub(super) fn into(before: &Authorization, state: AuthorizationState) -> Self {
+        let action = match &state {
+            AuthorizationState::Pending | AuthorizationState::Exchanging { .. } => None,
+            AuthorizationState::Started => Some(Action::StartAuthorization),
+            AuthorizationState::Completed { .. } => Some(Action::CompleteAuthorization),
+            AuthorizationState::Denied { .. } => Some(Action::DeclineAuthorization),
+            AuthorizationState::Failed { .. } => Some(Action::FailAuthorization),
+            AuthorizationState::Expired { .. } => Some(Action::ExpireAuthorization),
+        };
+        Self { authorization: Authorization { state, ..before.clone() }, outcome: None, action }
+    }
+}
+
+impl App {
+    /// Writes a step on the row that it was decided for. `None` if another step was written meanwhile.
+    pub(super) async fn take_step(
+        &self,
+        row: &AuthorizationRow,
+        step: Step,
+    ) -> Result<Option<AuthorizationRow>, Error> {
+        let Step { mut authorization, outcome, action } = step;
+        let account = authorization.account_id.clone();
+        authorization.version = row.authorization.version + 1;
+        let event = action.map(|action| self.step_event(&authorization, action));
+        let outcome = outcome.as_ref().map(AuthorizationOutcome::to_stored).or_else(|| row.outcome.clone());
+        let update = AuthorizationUpdate {
+            expected_version: row.authorization.version,
+            authorization: authorization.clone(),
+            outcome: outcome.clone(),
+            event,
+        };
+        if self.store.update_authorization(&account, update).await? == Changed::No {
+            return Ok(None);
+        }
+        let sealed = row.sealed.clone().filter(|_| authorization.state.ended_at().is_none());
+        Ok(Some(AuthorizationRow { authorization, request: row.request.clone(), outcome, sealed }))
+    }
+
+    fn step_event(&self, authorization: &Authorization, action: Action) -> AuditEvent {
+        let subject = Some(authorization.id.to_string());
+        self.audit_event(&authorization.account_id, Actor::Service, action, subject)
+    }
+
+    /// The row as it is stored now. [`Error::AuthorizationNotFound`] if it was deleted with its account.
+    pub(super) async fn read_again(&self, row: &AuthorizationRow) -> Result<AuthorizationRow, Error> {
+        let key = AuthorizationKey::Id(row.authorization.id.clone());
+        let found = self.store.find_authorization(&row.authorization.account_id, &key).await?;
+        found.ok_or(Error::AuthorizationNotFound)
+    }
+
+    /// Ends an authorization, unless it has ended. Returns the row as it is then.
+    pub(super) async fn end(
+        &self,
+        row: AuthorizationRow,
+        state: AuthorizationState,
+        outcome: Option<AuthorizationOutcome>,
+    ) -> Result<AuthorizationRow, Error> {
+        let mut row = row;
+        for _ in 0..STEP_ATTEMPTS {
+            if row.authorization.state.ended_at().is_some() {
+                return Ok(row);
+            }
+            let step = Step { outcome: outcome.clone(), ..Step::into(&row.authorization, state.clone()) };
+            match self.take_step(&row, step).await? {
+                Some(ended) => return Ok(ended),
+                None => row = self.read_again(&row).await?,
+            }
+        }
+        Err(Error::Overloaded)
+    }
+
+    pub(super) async fn fail(
+        &self,
+        row: AuthorizationRow,
+        reason: FailureReason,
+    ) -> Result<AuthorizationRow, Error> {
+        let id = &row.authorization.id;
+        tracing::info!(authorization = %id, reason = reason.as_str(), "an authorization failed");
+        self.end(row, AuthorizationState::Failed { at: self.clock.now(), reason }, None).await
+    }
+
+    /// Ends an authorization that is overdue. An interrupted exchange has completed if its connection was created.
+    pub(super) async fn end_overdue(&self, row: AuthorizationRow) -> Result<AuthorizationRow, Error> {
+        let now = self.clock.now();
+        let Some(end) = row.authorization.overdue(now) else { return Ok(row) };
+        if let AuthorizationState::Exchanging { connection_id, .. } = &row.authorization.state
+            && let Ok(AuthorizationRequest { target: AuthorizationTarget::Create { .. }, .. }) =
+                AuthorizationRequest::from_stored(&row.request)
+            && self.store.find_connection(&row.authorization.account_id, connection_id).await?.is_some()
+        {
+            let completed = AuthorizationState::Completed { at: now, connection_id: connection_id.clone() };
+            return self.end(row, completed, None).await;
+        }
+        // Only if nothing happened meanwhile.
+        let step = Step::into(&row.authorization, end);
+        match self.take_step(&row, step).await? {
+            Some(ended) => Ok(ended),
+            None => self.read_again(&row).await,
+        }
+    }
+
+    /// Ends some of the authorizations of all accounts that are overdue. Returns how many.
+    pub(crate) async fn end_overdue_authorizations(&self, limit: u32) -> Result<usize, Error> {
+        let mut ended = 0;
+        for overdue in self.store.list_overdue_authorizations(self.clock.now(), limit).await? {
+            let key = AuthorizationKey::Id(overdue.id);
+            let Some(row) = self.store.find_authorization(&overdue.account_id, &key).await? else { continue };
+            let row = self.end_overdue(row).await?;
+            ended += usize::from(row.authorization.state.ended_at().is_some());
+        }
+        Ok(ended)
+    }
+}

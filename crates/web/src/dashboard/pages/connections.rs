@@ -1,0 +1,169 @@
+//! The list of connections.
+
+use app::{ConnectionFilter, SearchText};
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use axum::routing::get;
+use domain::connection::Availability;
+use domain::health::HealthStatus;
+use domain::page::PageLimit;
+use domain::scope::Scope;
+
+use super::super::errors::PageError;
+use super::super::messages as m;
+use super::super::respond::{number, page, percent_encode};
+use super::super::views::connections::{self as views, ConnectionsPage};
+use super::super::views::parts::{Choice, Pager};
+use super::super::views::shell::Section;
+use super::super::visit::Visit;
+use super::present_connections as present;
+use super::sign_in::parameter;
+use crate::Shared;
+use crate::page_key::{PageKey, page_key_text};
+
+/// The path of the list.
+pub(super) const LIST: &str = "/dashboard/connections";
+/// The rows of a page.
+const ROWS: u32 = 50;
+/// More connections are not counted.
+const COUNTED_MAX: u64 = 10_000;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route(LIST, get(list))
+        .merge(super::connection::routes())
+        .merge(super::connection_new::routes())
+        .merge(super::connection_edit::routes())
+        .merge(super::connection_credentials::routes())
+        .merge(super::connection_delete::routes())
+}
+
+/// The filters of a query, as they were entered and as they were understood.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Asked {
+    search: String,
+    filter: ConnectionFilter,
+}
+
+impl Asked {
+    /// A value that no form sends is no filter.
+    fn parse(query: Option<&str>) -> Self {
+        let search = parameter(query, "search");
+        let filter = ConnectionFilter {
+            text: SearchText::parse(&search),
+            health: HealthStatus::parse(&parameter(query, "health")),
+            availability: availability(&parameter(query, "enabled")),
+        };
+        Self { search: search.trim().to_owned(), filter }
+    }
+
+    /// The address of the page with this key.
+    fn href(&self, page_key: &str) -> String {
+        let health = self.filter.health.map_or("", HealthStatus::as_str);
+        let enabled = self.filter.availability.map_or("", enabled_text);
+        let parts = [("search", &*self.search), ("health", health), ("enabled", enabled), ("page", page_key)];
+        let given = parts.iter().filter(|(_, value)| !value.is_empty());
+        let query: Vec<_> = given.map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
+        format!("{LIST}?{}", query.join("&"))
+    }
+
+    fn view(&self) -> views::ConnectionFilter {
+        let health = self.filter.health.map_or("", HealthStatus::as_str);
+        let enabled = self.filter.availability.map_or("", enabled_text);
+        let any = || Choice::new("", m::ANY);
+        let statuses = HealthStatus::ALL
+            .map(|status| Choice::new(status.as_str(), present::status(status).text()).chosen_if(health));
+        let availabilities = [(Availability::Enabled, m::ENABLED), (Availability::Disabled, m::DISABLED)]
+            .map(|(value, label)| Choice::new(enabled_text(value), label).chosen_if(enabled));
+        views::ConnectionFilter {
+            search: self.search.clone(),
+            health: [any()].into_iter().chain(statuses).collect(),
+            enabled: [any()].into_iter().chain(availabilities).collect(),
+            is_active: !self.filter.is_empty(),
+        }
+    }
+}
+
+const fn enabled_text(availability: Availability) -> &'static str {
+    match availability {
+        Availability::Enabled => "true",
+        Availability::Disabled => "false",
+    }
+}
+
+fn availability(text: &str) -> Option<Availability> {
+    [Availability::Enabled, Availability::Disabled].into_iter().find(|value| enabled_text(*value) == text)
+}
+
+async fn list(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    visit: Visit,
+) -> Result<Response, PageError> {
+    visit.require(Scope::ConnectionsRead)?;
+    let (app, caller) = (&shared.app, &visit.person.caller);
+    let asked = Asked::parse(query.as_deref());
+    let page_key = PageKey::from_text(parameter(query.as_deref(), "page"));
+    let after = page_key.decode(|bytes| app.read_page_key(caller, bytes))?;
+    let limit = PageLimit::parse(&ROWS.to_string()).unwrap_or(PageLimit::MAX);
+    let found = app.search_connections(caller, &asked.filter, after.as_ref(), limit).await?;
+    let count = app.count_connections(caller, COUNTED_MAX).await?;
+    let rows: Vec<_> = found.items.iter().map(present::row).collect();
+    let total = present::count_text(count);
+    let count_text = if asked.filter.is_empty() {
+        total
+    } else {
+        m::connection_matches(&number(rows.len() as u64), &total)
+    };
+    let next = found.next.map(|key| asked.href(&page_key_text(&key)));
+    Ok(page(&ConnectionsPage {
+        shell: visit.shell(Section::Connections),
+        rows,
+        filter: asked.view(),
+        count: count_text,
+        note: found.stopped_after.map_or_else(String::new, |count| m::search_stopped(&number(count))),
+        pager: Pager { previous: None, next },
+        can_write: visit.may(Scope::ConnectionsWrite),
+        is_first_visit: count == app::ConnectionCount::Exactly(0),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_read_and_kept_by_the_links() {
+        let asked = Asked::parse(Some("search=+a%26b+&health=unhealthy&enabled=false&page=x"));
+        assert_eq!(asked.filter.health, Some(HealthStatus::Unhealthy));
+        assert_eq!(asked.filter.availability, Some(Availability::Disabled));
+        assert_eq!(asked.filter.text, SearchText::parse("A&B"));
+        assert_eq!(
+            asked.href("k+/="),
+            "/dashboard/connections?search=a%26b&health=unhealthy&enabled=false&page=k%2B%2F%3D"
+        );
+        let view = asked.view();
+        let chosen = |choices: &[Choice]| {
+            choices
+                .iter()
+                .filter(|choice| choice.is_chosen)
+                .map(|choice| choice.value.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (chosen(&view.health), chosen(&view.enabled)),
+            (vec!["unhealthy".into()], vec!["false".into()])
+        );
+        assert!(view.is_active);
+    }
+
+    #[test]
+    fn a_value_that_no_form_sends_is_no_filter() {
+        for query in
+            [None, Some(""), Some("search=++&health=&enabled="), Some("health=Healthy&enabled=1&other=x")]
+        {
+            assert!(Asked::parse(query).filter.is_empty(), "{query:?}");
+        }
+    }
+}
