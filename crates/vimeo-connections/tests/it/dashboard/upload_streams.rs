@@ -199,7 +199,7 @@ async fn a_stream_ends_with_its_session() {
     for mut stream in own {
         assert_eq!(stream.next().await, None, "it ends without another event");
     }
-    // Another session of the same key goes on, until the key is revoked.
+    // Another session of the same key continues until the key is revoked.
     assert!(others[0].is_silent().await, "{}", others[0].text);
     env.make_key("acme", &[]);
     revoke_key(&env, &env.api_key);

@@ -27,7 +27,7 @@ use crate::Shared;
 use crate::event_stream::{POLL_INTERVAL, RETRY_MILLIS, event_stream};
 use crate::headers::LAST_EVENT_ID;
 
-/// The uploads of the account are counted with every so many polls: a count costs more than a page.
+/// The uploads of the account are counted once in this number of polls: a count costs more than a page.
 const COUNT_EVERY: u32 = 5;
 
 /// What a poll found.
@@ -157,7 +157,7 @@ impl<W: Watch> Watcher<W> {
         None
     }
 
-    /// The session is checked first: whoever has none any more must not see later changes.
+    /// The session is checked first: without one, later changes must not be seen.
     async fn poll(&mut self) -> Result<Poll, PageError> {
         if self.shared.app.is_session_active(&self.token).await? {
             self.watch.poll().await
@@ -175,7 +175,7 @@ struct WatchedRow {
 }
 
 impl WatchedRow {
-    /// Takes the job as it is now; what screen readers are told, if its phase has changed.
+    /// Takes the job as it is now; an announcement for screen readers, if its phase has changed.
     fn update(&mut self, job: Job) -> Option<String> {
         let (before, now) = (self.job.state.phase(), job.state.phase());
         self.job = job;

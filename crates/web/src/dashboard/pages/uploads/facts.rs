@@ -56,7 +56,7 @@ fn setting_facts(settings: &UploadSettings) -> Vec<(&'static str, Option<String>
 pub(super) const fn view_text(view: Option<View>) -> &'static str {
     match view {
         None | Some(View::Anybody) => m::VIEW_ANYBODY,
-        Some(View::Nobody) => m::VIEW_NOBODY,
+        Some(View::Nobody) => m::VIEW_OWNER,
         Some(View::Password) => m::VIEW_PASSWORD,
         Some(View::Unlisted) => m::VIEW_UNLISTED,
         Some(View::Disable) => m::VIEW_DISABLE,

@@ -122,7 +122,7 @@ pub(super) fn tabs(filter: &Filter, counts: &UploadCounts) -> Vec<StateTab> {
     std::iter::once(None).chain(JobStatus::ALL.into_iter().map(Some)).map(tab).collect()
 }
 
-/// How many uploads have a status. Of an account with more uploads than are counted, at least so many.
+/// How many uploads have a status. Of an account with more uploads than are counted, at least this many.
 fn counted(status: Option<JobStatus>, counts: &UploadCounts) -> String {
     let count = status.map_or(counts.counts.total(), |status| counts.counts.with(status));
     match (count, counts.has_more) {

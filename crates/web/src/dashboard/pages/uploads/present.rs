@@ -12,7 +12,7 @@ use super::super::super::views::uploads::UploadRow;
 use super::super::super::visit::Visit;
 
 /// The phases of an upload that completes, in their order.
-const WAY: [JobPhase; 7] = [
+const PATH: [JobPhase; 7] = [
     JobPhase::Queued,
     JobPhase::Creating,
     JobPhase::Uploading,
@@ -331,8 +331,8 @@ fn steps(job: &Job) -> Vec<Step> {
         note: attempts(job),
         is_current: true,
     };
-    let Some(at) = WAY.iter().position(|phase| *phase == current) else { return vec![start, now] };
-    let others = WAY.iter().enumerate().map(|(place, phase)| match (place, place.cmp(&at)) {
+    let Some(at) = PATH.iter().position(|phase| *phase == current) else { return vec![start, now] };
+    let others = PATH.iter().enumerate().map(|(place, phase)| match (place, place.cmp(&at)) {
         (_, std::cmp::Ordering::Equal) => now.clone(),
         (0, _) => start.clone(),
         (_, order) => {

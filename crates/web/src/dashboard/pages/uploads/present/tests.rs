@@ -129,7 +129,7 @@ fn only_who_may_cancels_only_what_can_be_cancelled() {
 }
 
 #[test]
-fn progress_is_shown_only_on_the_way_to_completion() {
+fn progress_is_shown_only_before_completion() {
     let shown = |job: &Job| {
         let view = view(job, &connection());
         (view.is_in_progress, view.has_progress, view.amount, view.rate, view.left)
