@@ -102,12 +102,12 @@ pub use store::{
     AuditPage, BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, DeliveryFilter,
     EngineMigrationError, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState,
     IdempotencyRecord, IdempotencyRecordId, Inspection, JobFilter, Migrations, OpenError, PostgresOptions,
-    PreparedStatements, SourceMark, WebhookSecretDates, find_source_mark, find_target_state,
+    PreparedStatements, SourceMark, StatusCounts, WebhookSecretDates, find_source_mark, find_target_state,
     roll_back_engine_migration, rollback_command,
 };
 pub use uploads::{
     CREATE_TIMEOUT_MAX, ClientUpload, FileRun, JobPage, LocalFile, LocalFileFailed, RequestedSource,
-    UploadOptions, UploadRequest, UploadSetup, WebhookTarget,
+    UploadCounts, UploadOptions, UploadRequest, UploadSetup, WebhookTarget,
 };
 pub use vimeo::{Credential, CredentialProblem, SCOPES as VIMEO_SCOPES};
 pub use webhooks::{

@@ -60,7 +60,7 @@ pub use exports::{Exports, IdempotencyRecord, IdempotencyRecordId, WebhookSecret
 pub use inspection::{
     Inspection, KeyInspection, check_grants, check_lock, check_migratable, check_place, inspect, inspect_key,
 };
-pub use job_counts::{JobCount, JobCounts};
+pub use job_counts::{JobCount, JobCounts, StatusCounts};
 pub use job_rows::authenticated_bytes;
 pub use jobs::{
     Deferral, Deferred, DueJob, DueLimits, JobFilter, JobGuard, JobStart, JobUpdate, LeaseAfter,

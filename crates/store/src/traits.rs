@@ -19,7 +19,7 @@ use domain::time::Timestamp;
 use crate::{
     ApiKeyUpdate, ApiKeyUse, Audit, Authorizations, ConnectionHealth, DashboardSessions, Deferral, DueJob,
     DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal,
-    LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention, StoredJob, WebhookDeliveries,
+    LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention, StatusCounts, StoredJob, WebhookDeliveries,
     WebhookEndpoints, WebhookSecretRow, Work,
 };
 
@@ -272,6 +272,8 @@ pub trait Jobs: Send + Sync {
     async fn find_stored_job(&self, account: &AccountId, id: &JobId) -> Result<Option<StoredJob>, Error>;
     /// The stored response with the upload link; `None` if there never was one, or it was wiped with the link.
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error>;
+    /// How many of the account's newest jobs, at most this many, have each status.
+    async fn count_jobs(&self, account: &AccountId, newest: u32) -> Result<StatusCounts, Error>;
     /// The account's jobs, the newest first, at most `limit`.
     async fn list_jobs(&self, account: &AccountId, filter: &JobFilter, limit: u32)
     -> Result<Vec<Job>, Error>;

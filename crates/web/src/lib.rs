@@ -13,6 +13,7 @@ mod cors;
 mod dashboard;
 mod docs;
 mod error;
+mod event_stream;
 mod fields;
 mod gate;
 mod headers;

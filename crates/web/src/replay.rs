@@ -92,6 +92,15 @@ impl ReplayableResponse {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
+    /// The job in the location of an upload.
+    pub(crate) fn job_id(&self) -> Result<JobId, Problem> {
+        let id = self.location.rsplit('/').next().and_then(JobId::parse);
+        id.ok_or_else(|| {
+            tracing::error!("a stored response names no job");
+            Code::InternalError.into()
+        })
+    }
+
     pub(crate) fn encode(&self) -> StoredResponse {
         StoredResponse(serde_json::to_vec(self).unwrap_or_default())
     }

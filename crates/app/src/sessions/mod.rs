@@ -129,21 +129,37 @@ impl App {
         token: &SessionToken,
         remote: Option<IpAddr>,
     ) -> Result<SignedIn, SessionError> {
-        let (account_id, id) = (&token.account_id, &token.session_id);
-        let found = self.store.find_dashboard_session(account_id, id, self.clock.now()).await?;
-        let found = found.filter(|found| self.is_genuine(&found.row, token));
-        let Some(FoundSession { row, limits, read_at }) = found else {
-            return Err(SessionError::NotSignedIn);
-        };
-        if row.session.status(read_at, self.sessions.idle) != SessionStatus::Active
-            || !self.is_key_active(&row.session, read_at).await?
-        {
-            return Err(SessionError::NotSignedIn);
-        }
+        let FoundSession { row, limits, read_at } = self.find_active_session(token).await?;
         if row.session.last_seen_at.plus(TOUCH_AFTER) <= read_at {
+            let (account_id, id) = (&token.account_id, &token.session_id);
             self.store.touch_dashboard_session(account_id, id, read_at).await?;
         }
         Ok(self.signed_in(row, limits, remote, read_at))
+    }
+
+    /// Whether a session is still active, for streams. They are no activity of the person: the session ends when it is idle
+    /// all the same.
+    pub async fn is_session_active(&self, token: &SessionToken) -> Result<bool, Error> {
+        match self.find_active_session(token).await {
+            Ok(_) => Ok(true),
+            Err(SessionError::Other(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The session of a token, if it is active. [`SessionError::NotSignedIn`] for every reason to refuse it.
+    async fn find_active_session(&self, token: &SessionToken) -> Result<FoundSession, SessionError> {
+        let (account_id, id) = (&token.account_id, &token.session_id);
+        let found = self.store.find_dashboard_session(account_id, id, self.clock.now()).await?;
+        let found = found.filter(|found| self.is_genuine(&found.row, token));
+        let found = found.ok_or(SessionError::NotSignedIn)?;
+        let session = &found.row.session;
+        if session.status(found.read_at, self.sessions.idle) != SessionStatus::Active
+            || !self.is_key_active(session, found.read_at).await?
+        {
+            return Err(SessionError::NotSignedIn);
+        }
+        Ok(found)
     }
 
     /// Proves again who the person is, with an API key of the account that is active. The browser gets another token.

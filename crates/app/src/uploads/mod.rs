@@ -19,6 +19,7 @@ mod request;
 mod resubmission;
 mod retry;
 mod setup;
+mod shown;
 mod slots;
 mod sources;
 mod steps;
@@ -54,6 +55,7 @@ pub use local_file::{FileRun, LocalFile, LocalFileFailed};
 pub use request::{RequestedSource, UploadRequest, WebhookTarget};
 pub(crate) use setup::Uploads;
 pub use setup::{CREATE_TIMEOUT_MAX, UploadOptions, UploadSetup};
+pub use shown::UploadCounts;
 pub(crate) use slots::Slots;
 pub(crate) use webhook_handover::record as record_webhook;
 

@@ -79,6 +79,10 @@ pub(super) enum JobOp {
         limit: u32,
         only: Only,
     },
+    Count {
+        account: u8,
+        newest: u32,
+    },
     DeleteEnded {
         kept: u64,
     },
@@ -133,6 +137,7 @@ pub(super) fn op() -> impl Strategy<Value = JobOp> {
             .prop_map(|(limit, work)| JobOp::ListDue { limit, work }),
         2 => (account.clone(), prop::option::of(nth()), prop::option::of(nth()), 0..5_u32, only()).prop_map(
             |(account, connection, before, limit, only)| JobOp::List { account, connection, before, limit, only }),
+        1 => (account.clone(), 0..9_u32).prop_map(|(account, newest)| JobOp::Count { account, newest }),
         1 => prop::sample::select(vec![0, 60]).prop_map(|kept| JobOp::DeleteEnded { kept }),
         1 => prop::sample::select(vec![0, 60]).prop_map(|kept| JobOp::WipeKept { kept }),
         1 => (account, prop::sample::select(vec![0, 30, 3_600]), actor())
@@ -262,6 +267,7 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &JobOp) -> String
             let filter = filter(run, connection, before, only);
             describe(store.list_jobs(&run.account(account), &filter, limit).await)
         }
+        JobOp::Count { account, newest } => describe(store.count_jobs(&run.account(account), newest).await),
         JobOp::DeleteEnded { kept } => describe(store.delete_ended_jobs(&expired(kept, now)).await),
         JobOp::WipeKept { kept } => describe(store.wipe_kept_requests(&expired(kept, now)).await),
         JobOp::InsertSecret { account, overlap, actor } => {

@@ -8,7 +8,7 @@ use proptest::test_runner::TestRunner;
 use super::TestDatabase;
 use super::job_samples::{any_job, connection_id, job_id, new_job};
 use super::samples::{insert_account, insert_connection};
-use crate::{JobFilter, Store};
+use crate::{JobFilter, StatusCounts, Store};
 
 /// The statements repeat the rule of `Job::status` in SQL.
 pub(crate) async fn jobs_are_filtered_by_the_status_and_phase_that_clients_see(db: &TestDatabase) {
@@ -62,6 +62,23 @@ pub(crate) async fn jobs_are_filtered_by_when_they_were_created(db: &TestDatabas
         assert_eq!(list(&*store, &until).await, of(&jobs, |job| job.created_at < micros(at)));
         let exactly = JobFilter { created_until: Some(micros(at + 1)), ..from };
         assert_eq!(list(&*store, &exactly).await, of(&jobs, |job| job.created_at == micros(at)));
+    }
+}
+
+/// The statement repeats the rule of `Job::status` in SQL, like the filters.
+pub(crate) async fn the_newest_jobs_are_counted_by_status(db: &TestDatabase) {
+    let (store, jobs) = with_jobs(db).await;
+    let two = insert_account(&*store, 2).await;
+    assert_eq!(store.count_jobs(&two, 1_000).await.unwrap(), StatusCounts::default());
+    let one = super::samples::account(1).id;
+    for newest in [1_000, jobs.len(), 50, 1, 0] {
+        let counts = store.count_jobs(&one, u32::try_from(newest).unwrap()).await.unwrap();
+        let counted = &jobs[..newest.min(jobs.len())];
+        for status in JobStatus::ALL {
+            let expected = counted.iter().filter(|job| job.status() == status).count();
+            assert_eq!(counts.with(status), expected as u64, "{status:?} of {newest}");
+        }
+        assert_eq!(counts.total(), counted.len() as u64);
     }
 }
 

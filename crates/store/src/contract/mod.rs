@@ -136,6 +136,7 @@ contract_suite! {
     job_filter_cases {
         jobs_are_filtered_by_the_status_and_phase_that_clients_see,
         jobs_are_filtered_by_when_they_were_created,
+        the_newest_jobs_are_counted_by_status,
     }
     job_count_cases {
         open_jobs_are_counted_by_state_reason_and_lease,

@@ -89,6 +89,7 @@ const ON_LARGE_TABLES: &[&str] = &[
     retention::DELETE_KEPT,
     jobs::LIST,
     jobs::LIST_OF_CONNECTION,
+    jobs::COUNT,
     jobs::LIST_DUE,
     job_leases::LEASE,
     job_leases::FIND_SECRETS,

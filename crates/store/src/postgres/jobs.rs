@@ -19,6 +19,7 @@ pub(super) const FIND_STORED: &str = statement(SQL, "find_stored_job");
 pub(super) const FIND_SECRET: &str = statement(SQL, "find_secret");
 pub(super) const LIST: &str = statement(SQL, "list_jobs");
 pub(super) const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
+pub(super) const COUNT: &str = statement(SQL, "count_jobs");
 pub(super) const LIST_DUE: &str = statement(SQL, "list_due_jobs");
 pub(super) const FIND_FENCE: &str = statement(SQL, "find_fence_of_due_job");
 pub(super) const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
@@ -44,6 +45,12 @@ pub(super) fn running(row: &Row) -> Result<Running, PgError> {
         connection_id: ConnectionId::from_stored(columns.get("connection_id")?),
         count: u32::try_from(columns.get_count("count")?).unwrap_or(u32::MAX),
     })
+}
+
+/// A status and how many jobs have it.
+pub(super) fn status_count(row: &Row) -> Result<(String, u64), PgError> {
+    let mut columns = Columns::of(row);
+    Ok((columns.get("status")?, columns.get_count("count")?))
 }
 
 pub(super) fn job_id(row: &Row) -> Result<JobId, PgError> {

@@ -72,7 +72,7 @@ use crate::jobs::Part;
 use crate::url::Server;
 use crate::{
     Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRelease, LeaseRenewal,
-    LeaseTerms, LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
+    LeaseTerms, LeasedJob, Migrations, NewJob, OpenError, Options, StatusCounts, StoredJob, Work,
 };
 use audit_events::InsertAuditEvent;
 use connection_writes::{DeleteConnection, InsertConnection, UpdateConnection};
@@ -240,6 +240,12 @@ impl Jobs for Postgres {
         let parameters: Parameters<'_> =
             &[("account_id", &account.as_str()), ("job_id", &id.as_str()), ("part", &Part::Answer.as_str())];
         self.find(jobs::FIND_SECRET, parameters, jobs::sealed).await
+    }
+
+    async fn count_jobs(&self, account: &AccountId, newest: u32) -> Result<StatusCounts, Error> {
+        let (account, newest) = (account.as_str(), i64::from(newest));
+        let of: Parameters<'_> = &[("account_id", &account), ("newest", &newest)];
+        self.read(jobs::COUNT, of, jobs::status_count).await.map(StatusCounts::of)
     }
 
     async fn list_jobs(

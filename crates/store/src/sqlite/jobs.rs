@@ -17,7 +17,7 @@ use crate::jobs::Part;
 use crate::sql::statement;
 use crate::{
     Changed, Deferral, Error, JobFilter, JobGuard, JobStart, JobUpdate, LeaseRelease, LeaseRenewal,
-    LeaseTerms, LeasedJob, NewJob, StoredJob,
+    LeaseTerms, LeasedJob, NewJob, StatusCounts, StoredJob,
 };
 
 pub(super) const SQL: &str = include_str!("sql/jobs.sql");
@@ -27,6 +27,7 @@ const FIND_STORED: &str = statement(SQL, "find_stored_job");
 const FIND_GUARDED_COLUMNS: &str = statement(SQL, "find_guarded_columns");
 const LIST: &str = statement(SQL, "list_jobs");
 const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
+const COUNT: &str = statement(SQL, "count_jobs");
 const INSERT: &str = statement(SQL, "insert_job");
 const UPDATE: &str = statement(SQL, "update_job");
 const LEASE: &str = statement(SQL, "lease_job");
@@ -112,6 +113,16 @@ pub(super) fn list(
     };
     let parameters = [&page[..], &[(":connection_id", &connection)]].concat();
     statements::list(database, LIST_OF_CONNECTION, &parameters, job)
+}
+
+pub(super) fn count(
+    database: &Connection,
+    account: &AccountId,
+    newest: u32,
+) -> rusqlite::Result<StatusCounts> {
+    let of = named_params! { ":account_id": account.as_str(), ":newest": newest };
+    let rows = statements::list(database, COUNT, of, |row| Ok((row.get("status")?, row.get("count")?)))?;
+    Ok(StatusCounts::of(rows))
 }
 
 /// A job with its MAC and its request.

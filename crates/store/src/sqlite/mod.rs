@@ -57,7 +57,7 @@ pub(crate) use schema::{check_lock, inspect, inspect_key};
 use crate::jobs::Part;
 use crate::{
     Changed, Deferral, DueJob, DueLimits, Error, JobFilter, JobUpdate, Jobs, LeaseRelease, LeaseRenewal,
-    LeaseTerms, LeasedJob, Migrations, NewJob, OpenError, Options, StoredJob, Work,
+    LeaseTerms, LeasedJob, Migrations, NewJob, OpenError, Options, StatusCounts, StoredJob, Work,
 };
 use readers::Readers;
 use writer::Writer;
@@ -156,6 +156,10 @@ impl Jobs for Sqlite {
 
     async fn find_job_answer(&self, account: &AccountId, id: &JobId) -> Result<Option<Sealed>, Error> {
         self.readers.read(|connection| job_secrets::find(connection, account, id, Part::Answer))
+    }
+
+    async fn count_jobs(&self, account: &AccountId, newest: u32) -> Result<StatusCounts, Error> {
+        self.readers.read(|connection| jobs::count(connection, account, newest))
     }
 
     async fn list_jobs(

@@ -44,6 +44,10 @@ pub(super) enum PageError {
 
 impl From<Problem> for PageError {
     fn from(problem: Problem) -> Self {
+        // Whatever was not found: the page does not say whether its address is malformed.
+        if problem.code.status() == StatusCode::NOT_FOUND {
+            return Self::NotFound;
+        }
         Self::Operation {
             code: problem.code,
             message: problem.message.unwrap_or_else(|| problem.code.message().to_owned()),

@@ -1,16 +1,13 @@
 //! A job as a stream of server-sent events: the job whenever it has changed, until it ends.
 
-use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use app::{Caller, Error, StreamPermit};
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use domain::job::{Job, JobId};
 use futures_util::stream::{self, Stream, StreamExt as _};
@@ -20,23 +17,13 @@ use super::jobs::job_id;
 use crate::Shared;
 use crate::auth::Authenticated;
 use crate::error::Problem;
+use crate::event_stream::{POLL_INTERVAL, RETRY_MILLIS, event_stream};
 use crate::headers::LAST_EVENT_ID;
 use crate::openapi;
 use crate::query::Query;
 
-/// How often the job is read, because any node may be working on it. A revoked key keeps a stream open at most this
-/// long.
-const POLL_INTERVAL: Duration = Duration::from_millis(900);
-/// The longest time without an event or comment. httpx times out after 5 s by default, h2o closes an idle upstream after 30 s.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(4);
-/// A comment, which clients skip. Without a blank line after it, because some clients take any block for a message.
-const HEARTBEAT: &[u8] = b": heartbeat\n";
-/// Delay before a client reconnects after a disconnect, in milliseconds.
-const RETRY_MILLIS: u64 = 2_000;
 /// The name of every event.
 const EVENT_NAME: &str = "job";
-/// Makes nginx, and other proxies that know the header, forward each event immediately.
-const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Watch an upload
 ///
@@ -76,21 +63,7 @@ pub(crate) async fn watch_job(
     let permit = shared.app.open_stream(&caller)?;
     let watch = Watch { shared, caller, id, view, has_ended: job.state.has_ended(), _permit: permit };
     let events = stream::iter(first).chain(watch.changes());
-    let body = Body::from_stream(with_heartbeats(events).map(Ok::<_, Infallible>));
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (X_ACCEL_BUFFERING, HeaderValue::from_static("no")),
-    ];
-    Ok((headers, body).into_response())
-}
-
-/// Sends a heartbeat after some seconds without an event.
-fn with_heartbeats(events: impl Stream<Item = Bytes>) -> impl Stream<Item = Bytes> {
-    stream::unfold(Box::pin(events), |mut events| async move {
-        let next = tokio::time::timeout(HEARTBEAT_INTERVAL, events.next()).await;
-        let bytes = next.unwrap_or(Some(Bytes::from_static(HEARTBEAT)))?;
-        Some((bytes, events))
-    })
+    Ok(event_stream(events))
 }
 
 /// What a client has received of a job.
@@ -244,31 +217,5 @@ mod tests {
         // A client that has the first event gets the retry time with the next one.
         let later = view(Some(id(&first))).event_for(&job(uploading(2))).unwrap();
         assert!(later.starts_with(b"retry: 2000\nevent: job\n"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_stream_has_a_comment_line_every_four_seconds() {
-        let started = tokio::time::Instant::now();
-        let event = || Bytes::from_static(b"data: x\n\n");
-        let events = stream::unfold(0, |count| async move {
-            tokio::time::sleep(Duration::from_secs(9)).await;
-            (count < 2).then(|| (event(), count + 1))
-        });
-        let sent: Vec<_> =
-            with_heartbeats(events).map(|bytes| (started.elapsed().as_secs(), bytes)).collect().await;
-        let heartbeat = || Bytes::from_static(b": heartbeat\n");
-        assert_eq!(
-            sent,
-            [
-                (4, heartbeat()),
-                (8, heartbeat()),
-                (9, event()),
-                (13, heartbeat()),
-                (17, heartbeat()),
-                (18, event()),
-                (22, heartbeat()),
-                (26, heartbeat()),
-            ]
-        );
     }
 }

@@ -9,7 +9,7 @@ use crate::json::Keep;
 pub(crate) const WEBHOOK_INPUT: &str = "webhookInput";
 
 /// Which parts of the body are kept.
-pub(super) const KEEP: Keep<'_> = Keep { raw: &[WEBHOOK_INPUT], known: Some(BODY.names) };
+pub(crate) const KEEP: Keep<'_> = Keep { raw: &[WEBHOOK_INPUT], known: Some(BODY.names) };
 
 /// The body.
 pub(super) const BODY: Known = known(&[

@@ -84,6 +84,24 @@ WHERE account_id = :account_id
 ORDER BY job_id DESC
 LIMIT :limit;
 
+-- name: count_jobs
+-- Only the newest: no index has the status, so the cost grows with the number of jobs.
+SELECT
+    CASE
+        WHEN state IN ('completed', 'failed') THEN state
+        WHEN state = 'cancelled' OR ending = 'cancelled' OR is_connection_deleted THEN 'cancelled'
+        ELSE 'in-progress'
+    END AS status,
+    count(*) AS count
+FROM (
+    SELECT state, ending, is_connection_deleted
+    FROM jobs
+    WHERE account_id = :account_id
+    ORDER BY job_id DESC
+    LIMIT :newest
+) AS newest
+GROUP BY 1;
+
 -- name: count_running_jobs
 -- Of each connection: its webhooks, or its uploads. Without the index named, the engine would read every job in the order of
 -- the groups.

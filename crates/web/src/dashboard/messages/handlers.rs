@@ -23,6 +23,16 @@ pub(crate) const DONE_UPLOAD_CANCELLED: &str =
     "The upload was cancelled. What it created at Vimeo is being deleted.";
 pub(crate) const DONE_UPLOADS_CANCELLED: &str =
     "The uploads were cancelled. What they created at Vimeo is being deleted.";
+pub(crate) const FAILED_UPLOAD_HAS_ENDED: &str = "The upload had already ended, so nothing was cancelled.";
+pub(crate) const FAILED_RETRY_DISABLED: &str =
+    "The connection is disabled, so the upload was not retried. Enable the connection, then retry.";
+pub(crate) const FAILED_RETRY_UNHEALTHY: &str =
+    "The connection is unhealthy, so the upload was not retried. Fix the connection, then retry.";
+pub(crate) const FAILED_RETRY_NOT_KEPT: &str =
+    "This upload can no longer be retried: what it needs is not kept. Start a new upload.";
+pub(crate) const FAILED_RETRY_NOT_FAILED: &str = "Only a failed upload can be retried.";
+pub(crate) const FAILED_RETRY_SECRET: &str = "This upload calls a webhook, and the account has no secret that signs it. Create one over the API, then retry.";
+pub(crate) const FAILED_RETRY_LIMIT: &str = "The account has as many uploads in progress as it may have, so the upload was not retried. Wait until one ends.";
 pub(crate) const DONE_KEY_RENAMED: &str = "The API key was renamed.";
 pub(crate) const DONE_KEY_REVOKED: &str = "The API key was revoked.";
 pub(crate) const DONE_ENDPOINT_SAVED: &str = "The endpoint was saved.";
@@ -76,6 +86,24 @@ pub(crate) const ERROR_LIMIT_REACHED: &str =
 pub(crate) const ERROR_OUTCOME_UNKNOWN: &str = "The connection to the database was lost, so this may or may not have been saved. Check before you send it again.";
 pub(crate) const ERROR_SOURCE_REQUIRED: &str = "Enter the URL of the file.";
 pub(crate) const ERROR_SOURCE_FILE: &str = "Choose a file.";
+pub(crate) const ERROR_CONNECTION_REQUIRED: &str = "Choose a connection.";
+pub(crate) const ERROR_CONNECTION_GONE: &str = "This connection does not exist. Choose another one.";
+pub(crate) const ERROR_CONNECTION_DISABLED: &str =
+    "This connection is disabled. Enable it, or choose another one.";
+pub(crate) const ERROR_VIDEO_PASSWORD_REQUIRED: &str = "Enter the password that viewers need.";
+pub(crate) const ERROR_VIDEO_PASSWORD_UNUSED: &str = "A password has no effect with this choice of who can watch. Choose Anyone with the password, or leave it empty.";
+pub(crate) const ERROR_VIMEO_UNAVAILABLE_UPLOAD: &str =
+    "Vimeo could not be reached, so the upload was not started. Try again in a minute.";
+/// What is wrong with the value of a field.
+pub(crate) fn field_error(label: &str, errors: &str) -> String {
+    format!("{label}: {errors}.")
+}
+
+/// An unhealthy connection cannot be used.
+pub(crate) fn error_connection_unhealthy(problem: &str) -> String {
+    format!("This connection is unhealthy. {problem}")
+}
+
 pub(crate) const ERROR_NOTHING_SELECTED: &str = "No upload was selected. Select at least one, then cancel.";
 pub(crate) const ERROR_NO_SCOPES: &str = "Choose at least one scope.";
 pub(crate) const ERROR_EXPIRY_BEYOND_SESSION: &str =
@@ -136,6 +164,8 @@ pub(crate) const WAITING_RATE_LIMIT: &str = "Waiting: Vimeo limits requests for 
 pub(crate) const WAITING_VIMEO: &str = "Waiting: Vimeo cannot be reached.";
 pub(crate) const WAITING_SOURCE: &str = "Waiting: the server of the source cannot be reached.";
 pub(crate) const WAITING_CONNECTION: &str = "Waiting: the connection is disabled. Enable it to continue.";
+pub(crate) const WAITING_HEALTH: &str =
+    "Waiting: the connection is unhealthy. Fix its credentials to continue.";
 pub(crate) const WAITING_CLIENT: &str = "Waiting: the client has not sent all bytes yet.";
 pub(crate) const WAITING_TRANSCODING: &str = "Waiting: Vimeo is transcoding the video.";
 pub(crate) const WAITING_CONFIRMATION: &str =

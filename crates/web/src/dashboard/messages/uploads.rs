@@ -13,6 +13,72 @@ pub(crate) const UPLOADS_NONE_TITLE: &str = "No upload matches";
 pub(crate) const UPLOADS_NONE: &str = "Change the filters, or clear them to see all uploads.";
 pub(crate) const CANCEL_SELECTED: &str = "Cancel selected…";
 pub(crate) const CANCEL_SELECTED_NOTE: &str = "You confirm on the next page.";
+/// The number of uploads in the list.
+pub(crate) fn uploads_count(count: &str) -> String {
+    if count == "1" { "1 upload".to_owned() } else { format!("{count} uploads") }
+}
+
+/// The number of uploads on a page of a list whose total is not known.
+pub(crate) fn uploads_on_page(count: usize) -> String {
+    if count == 1 { "1 upload on this page".to_owned() } else { format!("{count} uploads on this page") }
+}
+
+/// More uploads than are counted.
+pub(crate) fn at_least(count: &str) -> String {
+    format!("{count}+")
+}
+
+/// The link to uploads that are not on the page yet.
+pub(crate) fn uploads_new(count: usize) -> String {
+    if count == 1 { "1 new upload. Show it.".to_owned() } else { format!("{count} new uploads. Show them.") }
+}
+
+/// A change of an upload's state, for screen readers.
+pub(crate) fn upload_is_now(name: &str, phase: &str) -> String {
+    format!("{name}: {phase}.")
+}
+
+/// An upload without a name whose video is not known yet.
+pub(crate) fn upload_without_name(id: &str) -> String {
+    format!("Upload {id}")
+}
+
+/// An upload without a name.
+pub(crate) fn video_without_name(number: &str) -> String {
+    format!("Video {number}")
+}
+
+/// How much has been sent.
+pub(crate) fn amount(sent: &str, total: &str) -> String {
+    format!("{sent} of {total}")
+}
+
+/// A rate of bytes.
+pub(crate) fn rate(bytes: &str) -> String {
+    format!("{bytes}/s")
+}
+
+/// How long the remaining bytes take.
+pub(crate) fn time_left(count: u64, unit: TimeUnit) -> String {
+    let unit = match (unit, count) {
+        (TimeUnit::Seconds, 1) => "second",
+        (TimeUnit::Seconds, _) => "seconds",
+        (TimeUnit::Minutes, 1) => "minute",
+        (TimeUnit::Minutes, _) => "minutes",
+        (TimeUnit::Hours, 1) => "hour",
+        (TimeUnit::Hours, _) => "hours",
+    };
+    format!("about {count} {unit} left")
+}
+
+/// A unit of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimeUnit {
+    Seconds,
+    Minutes,
+    Hours,
+}
+
 /// The label of a checkbox.
 pub(crate) fn select_upload(name: &str) -> String {
     format!("Select {name}")
@@ -43,6 +109,46 @@ pub(crate) const RETRIED_LINK: &str = "Open the new upload";
 pub(crate) const RETRY_OF: &str = "Retry of";
 pub(crate) const RETRY_OF_LINK: &str = "The failed upload";
 pub(crate) const JOB_ID: &str = "Job ID";
+pub(crate) const OPEN_VIDEO: &str = "Open at Vimeo";
+pub(crate) const OPEN_PLAYER: &str = "Open the player";
+pub(crate) const VIDEO_URI: &str = "Video at Vimeo";
+pub(crate) const SIZE: &str = "Size";
+pub(crate) const SOURCE_OF_URL: &str = "A URL";
+pub(crate) const SOURCE_OF_CLIENT: &str = "A client that sends the bytes to Vimeo";
+pub(crate) const LICENSE: &str = "License";
+pub(crate) const LANGUAGE: &str = "Language";
+pub(crate) const CONTENT_RATING: &str = "Content rating";
+pub(crate) const EMBED: &str = "Who can embed";
+pub(crate) const EMBED_DOMAINS: &str = "Domains that can embed";
+pub(crate) const COMMENTS: &str = "Who can comment";
+pub(crate) const DOWNLOAD: &str = "Download";
+pub(crate) const ADD_TO_COLLECTIONS: &str = "Adding to collections";
+pub(crate) const ALLOWED: &str = "Allowed";
+pub(crate) const NOT_ALLOWED: &str = "Not allowed";
+pub(crate) const PASSWORD_SET: &str = "Set";
+pub(crate) const THUMBNAIL: &str = "Thumbnail";
+pub(crate) const VIEW_ANYBODY: &str = "Anyone";
+pub(crate) const VIEW_OWNER: &str = "Only the owner";
+pub(crate) const VIEW_PASSWORD: &str = "Anyone with the password";
+pub(crate) const VIEW_UNLISTED: &str = "Anyone with the link";
+pub(crate) const VIEW_DISABLE: &str = "Only where it is embedded";
+pub(crate) const VIEW_USERS: &str = "Chosen members of Vimeo";
+pub(crate) const VIEW_CONTACTS: &str = "People that the owner follows";
+
+/// The second of a video that is its thumbnail.
+pub(crate) fn at_second(seconds: &str) -> String {
+    format!("At {seconds} s")
+}
+
+/// An attempt after failed ones.
+pub(crate) fn attempt(number: u32) -> String {
+    format!("attempt {number}")
+}
+
+/// An upload that started again with another placeholder.
+pub(crate) fn restarts(count: u32) -> String {
+    if count == 1 { "restarted once".to_owned() } else { format!("restarted {count} times") }
+}
 
 // A new upload.
 pub(crate) const UPLOAD_NEW_LEAD: &str =
@@ -66,13 +172,16 @@ pub(crate) const PRIVACY: &str = "Who can watch";
 pub(crate) const PRIVACY_HINT: &str =
     "What a plan does not allow fails the upload before any bytes are sent.";
 pub(crate) const VIDEO_PASSWORD: &str = "Password for viewers";
-pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only for the privacy Password.";
+pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only if viewers are Anyone with the password.";
 pub(crate) const FOLDER: &str = "Folder";
 pub(crate) const FOLDER_HINT: &str = "The name of a folder at Vimeo. It is created if it does not exist.";
-pub(crate) const TAGS: &str = "Tags";
-pub(crate) const TAGS_HINT: &str = "Separated by commas; at most 20.";
 pub(crate) const UPLOAD_START: &str = "Start upload";
 pub(crate) const STARTING: &str = "Starting…";
+
+pub(crate) const ERROR_UPLOAD_REUSED: &str =
+    "This form was already sent with other values. Check the values, then send it as another upload.";
+pub(crate) const ERROR_UPLOAD_IN_USE: &str =
+    "This form was sent a moment before and is still in progress. Wait a moment, then send it again.";
 
 // Sending a file from the browser. In these texts, {sent}, {total}, {rate} and {time} are replaced.
 pub(crate) const SENDING_TITLE: &str = "Sending to Vimeo";
@@ -86,6 +195,7 @@ pub(crate) const SENDING_OF: &str = "{sent} of {total} · {rate}/s";
 pub(crate) const SENDING_LEFT: &str = "about {time} left";
 pub(crate) const SENDING_REFUSED: &str =
     "The upload was not started: the service could not be reached. Check the network, then try again.";
+pub(crate) const SENDING_SIGNED_OUT: &str = "The upload was not started: your session has ended. Open the dashboard in another tab, sign in, and reload this page.";
 pub(crate) const SENDING_KEEP_OPEN: &str = "Keep this page open until all bytes have been sent.";
 pub(crate) const PAUSE: &str = "Pause";
 pub(crate) const RESUME: &str = "Resume";

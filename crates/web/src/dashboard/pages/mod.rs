@@ -17,6 +17,7 @@ mod present_activity;
 mod present_connections;
 pub(super) mod settings;
 pub(super) mod sign_in;
+mod uploads;
 mod waiting;
 pub(super) mod webhooks;
 
@@ -35,4 +36,5 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(settings::routes())
         .merge(connections::routes())
         .merge(connect::routes())
+        .merge(uploads::routes())
 }

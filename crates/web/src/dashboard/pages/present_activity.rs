@@ -15,6 +15,7 @@ pub(super) fn upload_row(job: &Job) -> UploadRow {
         name: job.id.to_string(),
         connection: String::new(),
         connection_href: None,
+        is_connection_deleted: false,
         phase: phase(job.state.phase()),
         progress: 0,
         is_in_progress: false,

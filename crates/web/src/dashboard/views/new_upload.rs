@@ -13,12 +13,10 @@ pub(crate) struct VideoFields {
     pub(crate) description: String,
     /// The name of a folder at Vimeo.
     pub(crate) folder: String,
-    /// Separated by commas.
-    pub(crate) tags: String,
 }
 
 /// `GET` and `POST /dashboard/uploads/new?connection=`. Posts `csrf`, `requestId`, `connection`, `source` (a URL), `name`,
-/// `description`, `privacy`, `password`, `folder`, `tags`.
+/// `description`, `privacy`, `password`, `folder`.
 ///
 /// The form for a file posts the same fields with `size` and `fileName` instead of `source` to
 /// `/dashboard/uploads/from-computer` by script, as a form with `Accept: application/json`. The answer is `201`

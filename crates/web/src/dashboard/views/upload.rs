@@ -35,7 +35,10 @@ pub(crate) struct UploadError {
 #[derive(Clone)]
 pub(crate) struct UploadView {
     pub(crate) phase: Badge,
+    /// Whether it can still change.
     pub(crate) is_in_progress: bool,
+    /// Whether it may still complete, so that the progress is shown.
+    pub(crate) has_progress: bool,
     pub(crate) progress: u8,
     /// For example "1.2 of 3.4 GiB"; empty: not known.
     pub(crate) amount: String,
@@ -45,7 +48,6 @@ pub(crate) struct UploadView {
     pub(crate) left: String,
     /// What it waits for, in a sentence; empty: nothing.
     pub(crate) waiting: String,
-    pub(crate) next_attempt: Option<When>,
     pub(crate) error: Option<UploadError>,
     /// In sentences.
     pub(crate) warnings: Vec<String>,
@@ -71,8 +73,9 @@ pub(crate) struct UploadPage {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) connection: String,
-    /// `None`: the connection was deleted.
+    /// `None`: the connection was deleted, or this person may not see it.
     pub(crate) connection_href: Option<String>,
+    pub(crate) is_connection_deleted: bool,
     pub(crate) view: UploadView,
     /// Settings and other facts: label and value.
     pub(crate) settings: Vec<(String, String)>,

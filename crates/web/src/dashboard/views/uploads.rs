@@ -16,8 +16,9 @@ pub(crate) struct UploadRow {
     /// The name of the video, or of the file.
     pub(crate) name: String,
     pub(crate) connection: String,
-    /// `None`: the connection was deleted.
+    /// `None`: the connection was deleted, or this person may not see it.
     pub(crate) connection_href: Option<String>,
+    pub(crate) is_connection_deleted: bool,
     pub(crate) phase: Badge,
     /// In percent; shown while it is in progress.
     pub(crate) progress: u8,
@@ -49,7 +50,7 @@ pub(crate) struct UploadRowUpdate {
 pub(crate) struct StateTab {
     pub(crate) href: String,
     pub(crate) label: String,
-    /// For example `1,204`.
+    /// For example `1,204`; empty: not known.
     pub(crate) count: String,
     pub(crate) is_current: bool,
 }
@@ -61,7 +62,7 @@ pub(crate) struct UploadTabsUpdate {
     pub(crate) tabs: Vec<StateTab>,
 }
 
-/// `GET /dashboard/uploads?status=&phase=&connection=&page=`. Posts `csrf` and `jobId` (repeated) to
+/// `GET /dashboard/uploads?status=&phase=&connection=&page=`. Posts `csrf`, `back` and `jobId` (repeated) to
 /// `/dashboard/uploads/cancel`, which answers with [`CancelUploadsPage`].
 #[derive(Template)]
 #[template(path = "dashboard/uploads.html")]
@@ -89,8 +90,8 @@ pub(crate) struct UploadsPage {
     pub(crate) is_first_visit: bool,
 }
 
-/// `POST /dashboard/uploads/cancel` without `confirmed`: what will be cancelled. Posts `csrf`, `jobId` (repeated),
-/// `confirmed=true`.
+/// `POST /dashboard/uploads/cancel` without `confirmed`: what will be cancelled. Posts `csrf`, `back`, `jobId`
+/// (repeated), `confirmed=true`.
 #[derive(Template)]
 #[template(path = "dashboard/uploads_cancel.html")]
 pub(crate) struct CancelUploadsPage {

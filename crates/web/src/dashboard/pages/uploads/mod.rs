@@ -1,0 +1,40 @@
+//! Uploads: the list, one upload, and starting one.
+
+mod connections;
+mod detail;
+mod events;
+mod facts;
+mod file;
+mod filter;
+mod form;
+mod list;
+mod new;
+mod present;
+mod watch;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::routing::{get, post};
+use domain::job::JobId;
+
+use super::super::errors::PageError;
+use crate::Shared;
+
+pub(super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/dashboard/uploads", get(list::list_page))
+        .route("/dashboard/uploads/events", get(events::watch_list))
+        .route("/dashboard/uploads/cancel", post(list::cancel_uploads))
+        .route("/dashboard/uploads/new", get(new::new_page).post(new::create))
+        .route("/dashboard/uploads/from-computer", post(file::create_link))
+        .route("/dashboard/uploads/{jobId}", get(detail::detail_page))
+        .route("/dashboard/uploads/{jobId}/events", get(events::watch_upload))
+        .route("/dashboard/uploads/{jobId}/cancel", post(detail::cancel))
+        .route("/dashboard/uploads/{jobId}/retry", post(detail::retry))
+}
+
+/// The job in a path. A malformed ID is not found.
+fn job_id(id: Result<Path<String>, PathRejection>) -> Result<JobId, PageError> {
+    id.ok().and_then(|Path(id)| JobId::parse(&id)).ok_or(PageError::NotFound)
+}
