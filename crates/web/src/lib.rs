@@ -1,7 +1,7 @@
 //! The HTTP adapter: routes, handlers, JSON, errors and the API description.
 //! Knows HTTP and JSON. Knows nothing of the store, of encryption, or of business rules.
-//! Invariant: every response to a valid HTTP request is JSON or empty, and has a request ID; no value of a request is
-//! echoed in an error.
+//! Invariant: every response of the API to a valid HTTP request is JSON or empty, and has a request ID; no value of a request
+//! is echoed in an error. Pages for people are HTML (`dashboard`).
 
 mod access;
 mod auth;

@@ -10,6 +10,15 @@ use super::views::shell::{Bare, Extent, Shell};
 use super::{assets, cookies};
 use crate::error::{Code, Problem};
 
+/// Whether the browser had a session that is not accepted any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HadSession {
+    /// It had: the person is informed that it has ended.
+    Yes,
+    /// It had none.
+    No,
+}
+
 /// Why a page cannot be shown, or a form was not accepted.
 #[derive(Debug, Clone)]
 pub(super) enum PageError {
@@ -17,6 +26,8 @@ pub(super) enum PageError {
     NotSignedIn {
         /// The path and query of the page.
         next: Option<String>,
+        /// Whether there was one before.
+        before: HadSession,
     },
     /// The person must prove again who they are, and then continue with this page.
     NotRecent {
@@ -60,7 +71,7 @@ impl From<Error> for PageError {
     fn from(error: Error) -> Self {
         match error {
             // The session's key was revoked, or its account was deleted, since the request was authenticated.
-            Error::Unauthorized => Self::NotSignedIn { next: None },
+            Error::Unauthorized => Self::NotSignedIn { next: None, before: HadSession::Yes },
             Error::Forbidden { .. } => Self::Forbidden,
             error => Problem::from(error).into(),
         }
@@ -70,7 +81,7 @@ impl From<Error> for PageError {
 impl From<SessionError> for PageError {
     fn from(error: SessionError) -> Self {
         match error {
-            SessionError::NotSignedIn => Self::NotSignedIn { next: None },
+            SessionError::NotSignedIn => Self::NotSignedIn { next: None, before: HadSession::Yes },
             SessionError::KeyRefused | SessionError::LinkRefused => Self::BadRequest,
             SessionError::Other(error) => error.into(),
         }
@@ -98,9 +109,12 @@ pub(super) fn render(
     request_id: String,
 ) -> Response {
     let (kind, status, detail, retry) = match error {
-        PageError::NotSignedIn { next } => {
-            let next = next.map_or_else(String::new, |next| format!("?next={}", percent_encode(&next)));
-            let mut response = redirect(&format!("/dashboard/sign-in{next}"));
+        PageError::NotSignedIn { next, before } => {
+            let notice = (before == HadSession::Yes).then(|| "notice=ended".to_owned());
+            let next = next.map(|next| format!("next={}", percent_encode(&next)));
+            let query: Vec<_> = notice.into_iter().chain(next).collect();
+            let start = if query.is_empty() { "" } else { "?" };
+            let mut response = redirect(&format!("/dashboard/sign-in{start}{}", query.join("&")));
             cookies::set(response.headers_mut(), cookies::SESSION, "", cookies::Keep::Not);
             return response;
         }

@@ -14,7 +14,7 @@ use domain::scope::Scope;
 use domain::session::{Role, SessionToken};
 
 use super::cookies::{self, Keep};
-use super::errors::PageError;
+use super::errors::{HadSession, PageError};
 use super::form::{CSRF, Form};
 use super::respond::{Notice, local_path};
 use super::views::shell::{Bare, Extent, Section, Shell};
@@ -32,8 +32,6 @@ pub(super) struct ShellSlot(pub(super) Arc<OnceLock<Shell>>);
 pub(super) struct Visit {
     pub(super) person: SignedIn,
     shell: Shell,
-    /// The path and query of the request.
-    pub(super) path: String,
 }
 
 /// A person with a session, who has sent a form. The token of the form was checked.
@@ -120,14 +118,17 @@ impl FromRequestParts<Shared> for Visit {
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, PageError> {
         let path = parts.uri.path_and_query().map_or("", |path| path.as_str()).to_owned();
         let next = || Some(&path).filter(|_| parts.method == Method::GET);
-        let not_signed_in =
-            || PageError::NotSignedIn { next: next().and_then(|path| local_path(path)).map(str::to_owned) };
-        let cookie = cookies::find(&parts.headers, cookies::SESSION).ok_or_else(not_signed_in)?;
-        let token = SessionToken::parse(cookie).ok_or_else(not_signed_in)?;
+        let not_signed_in = |before| PageError::NotSignedIn {
+            next: next().and_then(|path| local_path(path)).map(str::to_owned),
+            before,
+        };
+        let cookie = cookies::find(&parts.headers, cookies::SESSION);
+        let cookie = cookie.ok_or_else(|| not_signed_in(HadSession::No))?;
+        let token = SessionToken::parse(cookie).ok_or_else(|| not_signed_in(HadSession::No))?;
         let remote = parts.extensions.get::<ClientIp>().and_then(|client| client.0);
         let person = match shared.app.authenticate_session(&token, remote).await {
             Ok(person) => person,
-            Err(app::SessionError::NotSignedIn) => return Err(not_signed_in()),
+            Err(app::SessionError::NotSignedIn) => return Err(not_signed_in(HadSession::Yes)),
             Err(error) => return Err(error.into()),
         };
         let caller = Arc::new(person.caller.clone());
@@ -153,7 +154,7 @@ impl FromRequestParts<Shared> for Visit {
         if let Some(seconds) = report.retry_after_seconds {
             return Err(Problem::rate_limited(seconds).into());
         }
-        Ok(Self { person, shell, path })
+        Ok(Self { person, shell })
     }
 }
 

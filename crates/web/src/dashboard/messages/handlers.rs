@@ -52,10 +52,6 @@ pub(crate) const ERROR_NAME_TAKEN: &str =
 pub(crate) const ERROR_DELETE_NAME: &str = "The name does not match, so nothing was deleted. Type the name of the connection exactly as it is shown.";
 pub(crate) const ERROR_KEY_UNKNOWN: &str =
     "This API key is not accepted. It may be mistyped, expired or revoked; enter another one.";
-pub(crate) const ERROR_KEY_OTHER_ACCOUNT: &str =
-    "This API key belongs to another account. Enter one of this account.";
-pub(crate) const ERROR_KEY_INSUFFICIENT: &str =
-    "This API key does not allow what you are about to do. Enter one with more scopes.";
 pub(crate) const ERROR_TOO_MANY_SIGN_INS: &str =
     "There were too many attempts from your address. Wait a minute, then try again.";
 pub(crate) const ERROR_PROVIDER_FAILED: &str =

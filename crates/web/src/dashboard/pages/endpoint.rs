@@ -94,7 +94,6 @@ fn delivery_row(endpoint_href: &str, delivery: &Delivery) -> DeliveryRow {
     let (tone, text) = status_badge(delivery.status);
     let can_redeliver = delivery.status != DeliveryStatus::Waiting;
     DeliveryRow {
-        id: delivery.id.to_string(),
         event: delivery.event_type.clone(),
         status: Badge { tone, text: text.to_owned() },
         attempts: delivery.attempts.to_string(),

@@ -15,9 +15,7 @@ use super::super::respond::{html, local_path, page, percent_encode, redirect, re
 use super::super::views::parts::Errors;
 use super::super::views::problem::ConfirmPage;
 use super::super::views::shell::Section;
-use super::super::views::sign_in::{
-    LinkProblem, SignInLinkPage, SignInLinkProblemPage, SignInNotice, SignInPage,
-};
+use super::super::views::sign_in::{SignInLinkPage, SignInLinkProblemPage, SignInNotice, SignInPage};
 use super::super::visit::{Guest, GuestForm, Submission, Visit, role_text};
 use crate::Shared;
 use crate::error::Problem;
@@ -43,6 +41,7 @@ async fn sign_in_page(RawQuery(query): RawQuery, guest: Guest) -> Response {
     let next = local_path(&next).unwrap_or_default().to_owned();
     let notice = match &*parameter(query.as_deref(), "notice") {
         "signed-out" => Some(SignInNotice::SignedOut),
+        "ended" => Some(SignInNotice::Ended),
         _ => (!next.is_empty()).then_some(SignInNotice::Required),
     };
     let response = page(&sign_in_view(&guest, notice, next, Errors::default()));
@@ -106,7 +105,7 @@ async fn use_link(
 fn refused_link(guest: &Guest, error: SessionError) -> Result<Response, PageError> {
     match error {
         SessionError::LinkRefused => {
-            let view = SignInLinkProblemPage { bare: guest.bare.clone(), problem: LinkProblem::Unknown };
+            let view = SignInLinkProblemPage { bare: guest.bare.clone() };
             Ok(html(StatusCode::NOT_FOUND, &view))
         }
         error => Err(error.into()),

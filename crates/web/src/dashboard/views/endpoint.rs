@@ -10,7 +10,6 @@ use crate::dashboard::messages as m;
 /// A message to the endpoint.
 #[derive(Clone)]
 pub(crate) struct DeliveryRow {
-    pub(crate) id: String,
     /// The type of the event.
     pub(crate) event: String,
     pub(crate) status: Badge,

@@ -69,11 +69,6 @@ impl Health {
             Self::Unverified => m::HEALTH_UNVERIFIED,
         }
     }
-
-    /// As a badge.
-    pub(crate) fn badge(self) -> Badge {
-        Badge { tone: self.tone(), text: self.text().to_owned() }
-    }
 }
 
 /// An option of a select box, a group of checkboxes or a group of radio buttons.

@@ -10,8 +10,7 @@ use crate::dashboard::messages as m;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignInNotice {
     SignedOut,
-    Expired,
-    Revoked,
+    Ended,
     Required,
 }
 
@@ -20,8 +19,7 @@ impl SignInNotice {
     pub(crate) const fn text(self) -> &'static str {
         match self {
             Self::SignedOut => m::SIGN_IN_SIGNED_OUT,
-            Self::Expired => m::SIGN_IN_EXPIRED,
-            Self::Revoked => m::SIGN_IN_REVOKED,
+            Self::Ended => m::SIGN_IN_ENDED,
             Self::Required => m::SIGN_IN_REQUIRED,
         }
     }
@@ -54,38 +52,9 @@ pub(crate) struct SignInLinkPage {
     pub(crate) role: String,
 }
 
-/// Why a link does not sign in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LinkProblem {
-    Used,
-    Expired,
-    Unknown,
-}
-
-impl LinkProblem {
-    /// As a title.
-    pub(crate) const fn title(self) -> &'static str {
-        match self {
-            Self::Used => m::LINK_USED_TITLE,
-            Self::Expired => m::LINK_EXPIRED_TITLE,
-            Self::Unknown => m::LINK_UNKNOWN_TITLE,
-        }
-    }
-
-    /// What happened, in a sentence.
-    pub(crate) const fn text(self) -> &'static str {
-        match self {
-            Self::Used => m::LINK_USED,
-            Self::Expired => m::LINK_EXPIRED,
-            Self::Unknown => m::LINK_UNKNOWN,
-        }
-    }
-}
-
 /// A link that does not sign in.
 #[derive(Template)]
 #[template(path = "dashboard/sign_in_link_problem.html")]
 pub(crate) struct SignInLinkProblemPage {
     pub(crate) bare: Bare,
-    pub(crate) problem: LinkProblem,
 }

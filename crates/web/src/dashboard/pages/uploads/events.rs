@@ -14,7 +14,7 @@ use domain::session::SessionToken;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 use super::super::super::cookies;
-use super::super::super::errors::PageError;
+use super::super::super::errors::{HadSession, PageError};
 use super::super::super::messages as m;
 use super::super::super::visit::Visit;
 use super::connections::Connections;
@@ -118,7 +118,8 @@ fn open(
     watch: impl Watch,
 ) -> Result<Response, PageError> {
     let cookie = cookies::find(headers, cookies::SESSION).unwrap_or_default();
-    let token = SessionToken::parse(cookie).ok_or(PageError::NotSignedIn { next: None })?;
+    let token =
+        SessionToken::parse(cookie).ok_or(PageError::NotSignedIn { next: None, before: HadSession::Yes })?;
     let permit = shared.app.open_stream(&visit.person.caller)?;
     let watcher =
         Watcher { shared: shared.clone(), token, watch, has_ended: false, is_first: true, _permit: permit };
