@@ -1,0 +1,221 @@
+//! Connecting with Vimeo: the form in the dashboard, the hosted pages, the sandbox's consent page and the callback.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use super::session::{Browser, attribute, csrf, field_error};
+use super::sign_in::with_link;
+use crate::support::harness::{Response, TestEnv};
+
+const CONNECT: &str = "/dashboard/connect";
+
+/// Registers the callback of the service for the sandbox's app.
+async fn register(env: &TestEnv) {
+    let apps = env.control(Method::GET, "apps", json!(null)).await;
+    let apps = apps["apps"].as_array().unwrap().clone();
+    let app = apps.iter().find(|app| app["client_id"] == json!(env.sandbox.client_id)).unwrap();
+    let uri = app["uri"].as_str().unwrap().trim_start_matches('/').to_owned();
+    let callback = env.url("/connect/callback");
+    env.control(Method::PATCH, &uri, json!({ "redirect_uris": [callback] })).await;
+}
+
+/// The fields of the form for a new connection.
+fn fields<'a>(env: &'a TestEnv, name: &'a str, approver: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("name", name),
+        ("clientIdentifier", &env.sandbox.client_id),
+        ("clientSecret", &env.sandbox.client_secret),
+        ("scopes", "public"),
+        ("scopes", "private"),
+        ("scopes", "upload"),
+        ("scopes", "edit"),
+        ("approver", approver),
+    ]
+}
+
+/// The path of an address of this service.
+fn path(env: &TestEnv, url: &str) -> String {
+    url.strip_prefix(&env.url("")).unwrap_or(url).to_owned()
+}
+
+/// The link for a customer that the dashboard creates.
+async fn customer_link(env: &TestEnv, name: &str, more: &[(&str, &str)]) -> String {
+    let mut owner = with_link(env, "owner").await;
+    let all: Vec<_> = fields(env, name, "customer").into_iter().chain(more.iter().copied()).collect();
+    let answer = owner.submit(CONNECT, CONNECT, &all).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let start = answer.text.find(&env.url("/connect/")).unwrap();
+    let url: String = answer.text[start..].chars().take_while(|c| !"<\"& ".contains(*c)).collect();
+    path(env, &url)
+}
+
+/// Starts on the hosted page; the address at Vimeo.
+async fn start(browser: &mut Browser, link: &str) -> String {
+    let answer = browser.submit(link, &format!("{link}/start"), &[]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
+    answer.header("location").to_owned()
+}
+
+/// The person decides on the consent page; the path of the callback.
+async fn decide(env: &TestEnv, url: &str, decision: &str) -> String {
+    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let page = http.get(url).send().await.unwrap().text().await.unwrap();
+    let values = |before: &str| -> Vec<String> {
+        page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    let mut form = vec![
+        ("ticket", values("name=\"ticket\" value=\"")[0].clone()),
+        ("user", values("<option value=\"")[0].clone()),
+        ("decision", decision.to_owned()),
+    ];
+    form.extend(values("name=\"scope\" value=\"").into_iter().map(|scope| ("scope", scope)));
+    let answer = http.post(format!("{}/oauth/authorize", env.sandbox.base_url)).form(&form).send().await.unwrap();
+    path(env, answer.headers()["location"].to_str().unwrap())
+}
+
+fn shows(answer: &Response, status: StatusCode, text: &str) {
+    assert_eq!(answer.status, status, "{}", answer.text);
+    assert!(answer.text.contains(text), "{text}: {}", answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_connects_in_their_own_browser() {
+    let env = TestEnv::start().await;
+    register(&env).await;
+    let mut browser = with_link(&env, "owner").await;
+    let wrong = browser.submit(CONNECT, CONNECT, &[("name", ""), ("scopes", "public"), ("returnUrl", "x")]).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    for field in ["name", "clientIdentifier", "clientSecret", "scopes", "approver"] {
+        assert!(field_error(&wrong.text, field).is_some(), "{field}: {}", wrong.text);
+    }
+    let begun = browser.submit(CONNECT, CONNECT, &fields(&env, "By <b>consent</b>", "me")).await;
+    let wrong_secret = begun.text.contains(&*env.sandbox.client_secret);
+    assert!(!wrong_secret, "a secret is not sent back");
+    let link = path(&env, begun.header("location"));
+    let asked = browser.page(&link).await;
+    assert!(asked.contains("Upload videos to your account") && !asked.contains("<b>consent"), "{asked}");
+    let callback = decide(&env, &start(&mut browser, &link).await, "allow").await;
+    let done = browser.get(&callback).await;
+    let page = browser.get(&path(&env, done.header("location"))).await;
+    let page = browser.follow(&page).await;
+    assert!(page.contains("Completed") && page.contains("Vimeo account:"), "{page}");
+    assert_eq!(env.connection_count(), 1);
+    let connections = env.get("/pictoryapis/v1/vimeo-connections").await.json();
+    assert_eq!(connections["Items"][0]["name"], "By <b>consent</b>");
+
+    // A new token for it.
+    let id = connections["Items"][0]["connectionId"].as_str().unwrap();
+    let (connection, renew) = (format!("/dashboard/connections/{id}"), format!("/dashboard/connections/{id}/renew"));
+    let form = browser.submit(&connection, &renew, &[]).await;
+    let token = csrf(&form.text);
+    let request_id = attribute(form.text.split("name=\"requestId\"").nth(1).unwrap(), "value");
+    let mut terms = vec![("csrf", &*token), ("requestId", &*request_id), ("approver", "me")];
+    terms.extend(["public", "private", "upload", "edit"].map(|scope| ("scopes", scope)));
+    let begun = browser.post(&renew, &terms).await;
+    let link = path(&env, begun.header("location"));
+    let callback = decide(&env, &start(&mut browser, &link).await, "allow").await;
+    let done = browser.get(&callback).await;
+    let page = browser.get(&path(&env, done.header("location"))).await;
+    assert!(browser.follow(&page).await.contains("Completed"));
+    let renewed = env.get(&format!("/pictoryapis/v1/vimeo-connections/{id}")).await.json();
+    assert_eq!(renewed["version"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_connects_without_a_key_and_is_shown_the_account() {
+    let env = TestEnv::start().await;
+    register(&env).await;
+    let back = "https://app.example.com/settings?tab=vimeo";
+    let link = customer_link(&env, "Customer", &[("returnUrl", back)]).await;
+    let mut customer = Browser::new(&env);
+    let policy = customer.get(&link).await;
+    let form_action = format!("form-action 'self' {};", env.sandbox.base_url);
+    assert!(policy.header("content-security-policy").contains(&form_action));
+    // The tab was closed: the same link starts again, and the state before is worth nothing.
+    let abandoned = decide(&env, &start(&mut customer, &link).await, "allow").await;
+    let callback = decide(&env, &start(&mut customer, &link).await, "allow").await;
+    shows(&customer.get(&abandoned).await, StatusCode::BAD_REQUEST, "does not work");
+    let done = customer.get(&callback).await;
+    shows(&done, StatusCode::OK, "https://app.example.com/settings?tab=vimeo&#38;authorizationId=auth_");
+    assert!(done.text.contains("result=connected") && done.text.contains("https://vimeo.com/user"), "{}", done.text);
+    assert_eq!(env.connection_count(), 1);
+    // Replayed, also by another browser, and the link again.
+    shows(&customer.get(&callback).await, StatusCode::OK, "result=connected");
+    assert_eq!(Browser::new(&env).get(&callback).await.status, StatusCode::FORBIDDEN);
+    shows(&customer.get(&link).await, StatusCode::GONE, "used");
+    assert_eq!(env.connection_count(), 1);
+    assert!(!env.log().contains(&link), "the token is in no log line");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_belongs_to_the_browser_that_was_sent_to_vimeo() {
+    let env = TestEnv::start().await;
+    register(&env).await;
+    let link = customer_link(&env, "Customer", &[]).await;
+    let (mut customer, mut attacker) = (Browser::new(&env), Browser::new(&env));
+    let callback = decide(&env, &start(&mut customer, &link).await, "allow").await;
+    // A stolen callback, in a browser that has a binding of an authorization of its own.
+    let other = customer_link(&env, "Other", &[]).await;
+    let theirs = decide(&env, &start(&mut attacker, &other).await, "allow").await;
+    assert_eq!(attacker.get(&callback).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(env.connection_count(), 0, "nothing was changed");
+    // Mixed up: the attacker's code with the customer's state is refused by Vimeo's check of the code, or creates nothing.
+    let code = theirs.split("code=").nth(1).unwrap().split('&').next().unwrap();
+    let own = callback.split("code=").nth(1).unwrap().split('&').next().unwrap();
+    assert_eq!(attacker.get(&callback.replace(own, code)).await.status, StatusCode::FORBIDDEN);
+    let done = customer.get(&callback).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    assert_eq!(env.connection_count(), 1);
+    for query in ["", "?code=x", "?state=x", "?state=x&code=x", "?error=access_denied&state=x"] {
+        let status = attacker.get(&format!("/connect/callback{query}")).await.status;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_declines_here_or_at_vimeo() {
+    let env = TestEnv::start().await;
+    register(&env).await;
+    let back = "https://app.example.com/back";
+    let link = customer_link(&env, "One", &[("returnUrl", back)]).await;
+    let mut customer = Browser::new(&env);
+    let denied = decide(&env, &start(&mut customer, &link).await, "deny").await;
+    let sent_back = customer.get(&denied).await;
+    assert!(sent_back.header("location").starts_with(back) && sent_back.header("location").ends_with("result=denied"));
+    let link = customer_link(&env, "Two", &[]).await;
+    let declined = customer.submit(&link, &format!("{link}/decline"), &[]).await;
+    assert_eq!(declined.status, StatusCode::OK);
+    let started = customer.post(&format!("{link}/start"), &[]).await;
+    assert_eq!(started.status, StatusCode::FORBIDDEN, "without the token of the form");
+    assert_eq!(env.connection_count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_return_address_cannot_run_scripts_or_be_chosen_by_the_page() {
+    let env = TestEnv::start().await;
+    register(&env).await;
+    let mut owner = with_link(&env, "owner").await;
+    for url in ["javascript:alert(1)", "http://app.example.com/", "//evil.example", "data:text/html,x", "https://a@b.example/"] {
+        let mut all = fields(&env, "x", "customer");
+        all.push(("returnUrl", url));
+        let answer = owner.submit(CONNECT, CONNECT, &all).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{url}");
+        assert!(field_error(&answer.text, "returnUrl").is_some(), "{url}");
+    }
+    let link = customer_link(&env, "Customer", &[]).await;
+    let mut customer = Browser::new(&env);
+    let callback = decide(&env, &start(&mut customer, &link).await, "allow").await;
+    let answer = customer.get(&format!("{callback}&returnUrl=https%3A%2F%2Fevil.example%2F")).await;
+    assert!(!answer.text.contains("evil.example") && answer.header("location").is_empty(), "{}", answer.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_of_customers_cannot_be_guessed_by_trying() {
+    let env = TestEnv::without_verification("limits.failed_keys_per_minute = 5\n").await;
+    let mut browser = Browser::new(&env);
+    let mut statuses = Vec::new();
+    for number in 0..10 {
+        statuses.push(browser.get(&format!("/connect/acc_00000000000000000000.{number:064x}")).await.status.as_u16());
+    }
+    assert!(statuses.starts_with(&[404, 404]) && statuses.ends_with(&[429, 429]), "{statuses:?}");
+}
