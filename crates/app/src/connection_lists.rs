@@ -133,7 +133,7 @@ impl App {
         }
     }
 
-    /// Reads pieces until a page is full and one more matches, or until so many were searched that the request ends.
+    /// Reads pieces until a page is full and one more matches, or until [`PIECES_MAX`] were searched.
     async fn search_pieces(
         &self,
         caller: &Caller,

@@ -1,10 +1,14 @@
 //! Authorizations: a person is asked by OAuth to let an app of the account use a Vimeo account, which creates or renews a
 //! connection. The decisions about their states are here.
 
+mod failure;
+
 use std::time::Duration;
 
 use crate::id::{AccountId, AuthorizationId, ConnectionId};
 use crate::time::Timestamp;
+
+pub use failure::FailureReason;
 
 /// How long a person has from the creation of an authorization.
 pub const AUTHORIZATION_LIFETIME: Duration = Duration::from_mins(30);
@@ -52,101 +56,6 @@ pub struct BrowserTokens {
     pub state: TokenHash,
     /// The hash of the secret in the browser's cookie.
     pub binding: TokenHash,
-}
-
-/// Why an authorization failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FailureReason {
-    /// Vimeo rejects the app's identifier or secret.
-    ClientRejected,
-    /// Vimeo rejects the code: it has expired, or the redirect URI is not registered for the app.
-    CodeRejected,
-    /// Vimeo returned an error instead of a decision.
-    VimeoError,
-    /// Vimeo did not answer.
-    VimeoUnavailable,
-    /// The person did not grant a scope that connections need.
-    ScopesMissing,
-    /// Vimeo rejects the token, or it does not belong to the app.
-    CredentialsRejected,
-    /// The person authorised another Vimeo account than that of the connection.
-    OtherVimeoAccount,
-    /// A connection with this name exists by now.
-    NameExists,
-    /// The connection to renew was deleted.
-    ConnectionNotFound,
-    /// The account has reached its limit of connections.
-    LimitReached,
-    /// The service was interrupted while it exchanged the code, or an internal error occurred.
-    Interrupted,
-}
-
-impl FailureReason {
-    /// All reasons.
-    pub const ALL: [Self; 11] = [
-        Self::ClientRejected,
-        Self::CodeRejected,
-        Self::VimeoError,
-        Self::VimeoUnavailable,
-        Self::ScopesMissing,
-        Self::CredentialsRejected,
-        Self::OtherVimeoAccount,
-        Self::NameExists,
-        Self::ConnectionNotFound,
-        Self::LimitReached,
-        Self::Interrupted,
-    ];
-
-    /// The code in the store and in the API.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientRejected => "CLIENT_REJECTED",
-            Self::CodeRejected => "CODE_REJECTED",
-            Self::VimeoError => "VIMEO_ERROR",
-            Self::VimeoUnavailable => "VIMEO_UNAVAILABLE",
-            Self::ScopesMissing => "SCOPES_MISSING",
-            Self::CredentialsRejected => "CREDENTIALS_REJECTED",
-            Self::OtherVimeoAccount => "OTHER_VIMEO_ACCOUNT",
-            Self::NameExists => "CONNECTION_NAME_EXISTS",
-            Self::ConnectionNotFound => "CONNECTION_NOT_FOUND",
-            Self::LimitReached => "LIMIT_REACHED",
-            Self::Interrupted => "INTERRUPTED",
-        }
-    }
-
-    /// Parses a stored code.
-    pub fn from_stored(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
-    }
-
-    /// What happened and what to do, in one sentence for people.
-    pub const fn message(self) -> &'static str {
-        match self {
-            Self::ClientRejected => {
-                "Vimeo refused the app's client identifier or secret; copy both from the app's page and begin again."
-            }
-            Self::CodeRejected => {
-                "Vimeo refused the code; check that the callback address is registered for the app, and begin again."
-            }
-            Self::VimeoError => "Vimeo reported an error instead of a decision; begin again.",
-            Self::VimeoUnavailable => "Vimeo did not answer; begin again later.",
-            Self::ScopesMissing => {
-                "A required permission was not granted; begin again and allow all of them."
-            }
-            Self::CredentialsRejected => "Vimeo refused the new token; begin again.",
-            Self::OtherVimeoAccount => {
-                "Another Vimeo account was authorised than the one of this connection; log in to the right one and begin again."
-            }
-            Self::NameExists => {
-                "A connection with this name was created meanwhile; begin again with another name."
-            }
-            Self::ConnectionNotFound => "The connection was deleted meanwhile.",
-            Self::LimitReached => {
-                "The account has reached its limit of connections; delete one and begin again."
-            }
-            Self::Interrupted => "The service was interrupted before it could finish; begin again.",
-        }
-    }
 }
 
 /// The state of an authorization.
@@ -442,14 +351,5 @@ mod tests {
             let ended = Authorization { state, ..exchanging.clone() };
             assert_eq!((ended.overdue(at(999)), ended.overdue_at()), (None, None));
         }
-    }
-
-    #[test]
-    fn every_reason_has_a_code_and_a_sentence_of_its_own() {
-        for reason in FailureReason::ALL {
-            assert_eq!(FailureReason::from_stored(reason.as_str()), Some(reason));
-            assert!(reason.message().ends_with('.'), "{reason:?}");
-        }
-        assert_eq!(FailureReason::from_stored("OTHER"), None);
     }
 }

@@ -160,7 +160,7 @@ fn log_start(config: &Config, address: SocketAddr) {
     }
 }
 
-/// Where the pages of the dashboard may send forms and bytes.
+/// What the pages may do, and where they may send forms and bytes.
 fn dashboard(config: &Config) -> DashboardSettings {
     let vimeo_origin = config.vimeo.base_url.origin();
     let hosts = config.vimeo.upload_hosts.iter().flat_map(|host| {
@@ -169,7 +169,8 @@ fn dashboard(config: &Config) -> DashboardSettings {
     });
     // A sandbox sends its clients to itself.
     let sandbox = config.vimeo.base_url.is_loopback().then(|| vimeo_origin.clone());
-    DashboardSettings { upload_sources: hosts.chain(sandbox).collect(), vimeo_origin }
+    let is_enabled = config.dashboard.is_enabled;
+    DashboardSettings { is_enabled, upload_sources: hosts.chain(sandbox).collect(), vimeo_origin }
 }
 
 /// The configured origin for browsers, or that of a listener on loopback.
@@ -187,7 +188,7 @@ fn settings(
     web::Settings {
         base_path: config.base_path.clone(),
         public_url: config.public_url.clone(),
-        dashboard: config.dashboard.is_enabled.then(|| dashboard(config)),
+        dashboard: dashboard(config),
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
         client_address: config.client_address.clone(),

@@ -18,23 +18,6 @@ use crate::path::ApiPath;
 use crate::redact::Redactor;
 use crate::verify::CredentialProblem;
 
-/// All of Vimeo's scopes. No token can have another one.
-pub const SCOPES: [&str; 14] = [
-    "public",
-    "private",
-    "create",
-    "edit",
-    "delete",
-    "interact",
-    "upload",
-    "video_files",
-    "stats",
-    "promo_codes",
-    "purchased",
-    "purchase",
-    "email",
-    "ai",
-];
 /// Limit for one request. The person's browser waits for it, and a code can be exchanged only once.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Limit for the number of scopes of a token; Vimeo has fewer.

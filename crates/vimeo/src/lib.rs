@@ -14,6 +14,7 @@ mod path;
 mod proxy;
 mod rate_limit;
 mod redact;
+mod scopes;
 mod session;
 mod tus;
 mod verify;
@@ -24,15 +25,14 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
-pub use authorize::{
-    AppCredentials, DeviceFlow, GrantError, GrantedToken, GrantedUser, PermissionRequest, SCOPES,
-};
+pub use authorize::{AppCredentials, DeviceFlow, GrantError, GrantedToken, GrantedUser, PermissionRequest};
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use check::{Answer, CheckReport, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails, UserDetails};
 pub use failure::{Failure, Parameter, Refused};
 pub use http::TransportError;
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use rate_limit::RateLimit;
+pub use scopes::SCOPES;
 pub use session::{
     Clock, NewPlaceholder, Placeholder, PlaceholderView, PrivacyChange, Session, TranscodeStatus,
     UploadStatus, VideoChange, VideoPage, VideoState, VideoSummary,

@@ -66,8 +66,8 @@ pub struct Settings {
     pub base_path: String,
     /// The origin at which browsers reach the service, if it is known.
     pub public_url: Option<PublicUrl>,
-    /// The dashboard; `None`: the service has only its API.
-    pub dashboard: Option<DashboardSettings>,
+    /// The pages for people.
+    pub dashboard: DashboardSettings,
     /// Whether the service terminates TLS itself.
     pub transport: Transport,
     /// How to treat unknown fields of connections that do not resemble a known field.
@@ -254,11 +254,7 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let cors = settings.cors.layer();
     let gate = Gate::new(settings.concurrency);
     let shared = Shared(Arc::new(SharedState { app, settings, clock, access, gate, openapi, docs }));
-    let routes = match &shared.settings.dashboard {
-        Some(_) => routes.merge(dashboard::routes(&shared)),
-        None => routes,
-    };
-    let routes = routes.fallback(error::not_found);
+    let routes = routes.merge(dashboard::routes(&shared)).fallback(error::not_found);
     let routes = match cors {
         Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),
         None => routes,

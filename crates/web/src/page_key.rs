@@ -24,11 +24,6 @@ impl PageKey {
         Self(query.optional("nextPageKey"))
     }
 
-    /// A key in another place; empty for the first page.
-    pub(crate) fn from_text(text: String) -> Self {
-        Self(Some(text))
-    }
-
     /// The position, according to `parse`; `None` for the first page.
     pub(crate) fn decode<T>(self, parse: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, Problem> {
         let invalid = || {

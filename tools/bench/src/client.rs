@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::http::response::Parts;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -59,9 +60,14 @@ impl Client {
 
     /// Sends a request, and reads the response to its end.
     pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<(StatusCode, Bytes), BenchError> {
+        let (head, text) = self.exchange(request).await?;
+        Ok((head.status, text))
+    }
+
+    /// The same, with the headers of the response.
+    pub(crate) async fn exchange(&mut self, request: Request<Body>) -> Result<(Parts, Bytes), BenchError> {
         self.sender.ready().await?;
-        let answer = self.sender.send_request(request).await?;
-        let status = answer.status();
-        Ok((status, answer.into_body().collect().await?.to_bytes()))
+        let (head, body) = self.sender.send_request(request).await?.into_parts();
+        Ok((head, body.collect().await?.to_bytes()))
     }
 }

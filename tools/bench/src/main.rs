@@ -5,6 +5,7 @@
 
 mod chart;
 mod client;
+mod dashboard;
 mod error;
 mod flood;
 mod growth;

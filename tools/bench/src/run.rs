@@ -15,7 +15,8 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{GROUPS, Group, Pace, Results, TestBed, subdirectory};
 use crate::service::{Engine, Plan, prepare};
 use crate::{
-    Environment, Options, chart, flood, growth, jobs, near_misses, peers, relay, report, slow_vimeo,
+    Environment, Options, chart, dashboard, flood, growth, jobs, near_misses, peers, relay, report,
+    slow_vimeo,
 };
 
 const QUICK: Pace = Pace { rounds: 3, seconds: 2 };
@@ -27,6 +28,7 @@ const RELAY: &str = "relay";
 const NEAR_MISSES: &str = "near-misses";
 const JOBS: &str = "jobs";
 const FLOOD: &str = "flood";
+const DASHBOARD: &str = "dashboard";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn progress(text: &str) {
@@ -54,6 +56,7 @@ pub(crate) fn run(
     match options.only.as_deref() {
         Some(SLOW_VIMEO) => return with_slow_vimeo(runtime, environment, pace),
         Some(NEAR_MISSES) => return on_near_misses(runtime, environment, pace),
+        Some(DASHBOARD) => return for_people(runtime, environment, pace),
         Some(FLOOD) => return under_floods(runtime, environment, options),
         Some(RELAY) => return relay_uploads(runtime, environment, options, pace),
         Some(JOBS) => return uploads_in_bulk(runtime, environment, options),
@@ -128,6 +131,16 @@ fn on_near_misses(runtime: &Runtime, environment: &Environment, pace: Pace) -> R
     let found = near_misses::run(runtime, &program, &work, pace, progress)?;
     progress(&format!("\n{}", found.table()));
     write(&environment.directory, "near_misses.json", &found)?;
+    Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The list of the dashboard beside that of the API.
+fn for_people(runtime: &Runtime, environment: &Environment, pace: Pace) -> Result<ExitCode, BenchError> {
+    let (work, program) = (environment.make_work()?, environment.service()?);
+    let settings = dashboard::Settings { programs: &environment.programs, program: &program, work: &work };
+    let found = dashboard::run(runtime, &settings, pace, progress)?;
+    progress(&format!("\n{}", found.table()));
+    write(&environment.directory, "dashboard.json", &found)?;
     Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -212,7 +225,7 @@ fn groups(only: Option<&str>) -> Result<Vec<Group>, BenchError> {
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
         let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
-        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS, FLOOD].map(str::to_owned));
+        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS, FLOOD, DASHBOARD].map(str::to_owned));
         return Err(format!("unknown measurement; choose one of {}", names.join(", ")).into());
     }
     Ok(groups)

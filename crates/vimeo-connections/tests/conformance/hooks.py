@@ -42,6 +42,9 @@ schemathesis.openapi.format("page-key", st.sampled_from(["", "eyJsYXN0RXZhbHVhdG
 
 schemathesis.openapi.format("public-url", st.sampled_from(["https://media.example.com/film.mp4", "https://a.example/b?c=d"]))
 
+# Absolute: https, or http on this machine.
+schemathesis.openapi.format("return-url", st.sampled_from(["https://app.example.com/connected", "http://localhost:3000/a?b=c"]))
+
 # Identifiers have a time in them. An endpoint that does not exist has no deliveries.
 schemathesis.openapi.format("webhook-endpoint-id", st.just("whe_20260131090500042k3v9x0q2m7t1b8z"))
 

@@ -24,23 +24,24 @@ pub use pages::settings::sign_in_path;
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]
 pub struct DashboardSettings {
+    /// Whether the dashboard is served. The pages for an account's own customers always are.
+    pub is_enabled: bool,
     /// Where browsers may send forms by way of a redirect: the origin of Vimeo's API.
     pub vimeo_origin: String,
     /// Where browsers may send the bytes of uploads: sources as in a content security policy.
     pub upload_sources: Vec<String>,
 }
 
-/// All routes of the dashboard.
+/// All pages: those of the dashboard, if it is enabled, and the hosted ones.
 pub(crate) fn routes(shared: &Shared) -> Router<Shared> {
-    let pages = Router::new()
+    let dashboard = Router::new()
+        .route("/", get(pages::sign_in::start_page))
         .route("/dashboard", get(pages::sign_in::start_page))
         .route("/dashboard/", get(pages::sign_in::start_page))
         .merge(pages::routes())
         .route("/dashboard/{*path}", get(errors::no_such_page));
+    let hosted = pages::hosted::routes();
+    let pages = if shared.settings.dashboard.is_enabled { hosted.merge(dashboard) } else { hosted };
     let around = axum::middleware::from_fn_with_state(shared.clone(), security::around);
-    Router::new()
-        .route("/", get(pages::sign_in::start_page))
-        .merge(pages)
-        .layer(around)
-        .route("/dashboard/assets/{name}", get(assets::asset))
+    pages.layer(around).route("/dashboard/assets/{name}", get(assets::asset))
 }

@@ -39,9 +39,7 @@ pub(super) async fn around(State(shared): State<Shared>, mut request: Request, n
         cookies::set(response.headers_mut(), cookies::NOTICE, "", cookies::Keep::Not);
     }
     let policy = response.extensions_mut().remove::<Policy>();
-    if let Some(settings) = &shared.settings.dashboard {
-        protect(response.headers_mut(), settings, policy);
-    }
+    protect(response.headers_mut(), &shared.settings.dashboard, policy);
     response
 }
 
@@ -94,6 +92,7 @@ mod tests {
     #[test]
     fn only_the_pages_that_need_it_reach_other_origins() {
         let settings = DashboardSettings {
+            is_enabled: true,
             vimeo_origin: "https://api.vimeo.com".to_owned(),
             upload_sources: vec!["https://*.tus.vimeo.com".to_owned()],
         };

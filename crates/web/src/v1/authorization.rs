@@ -41,7 +41,7 @@ pub(crate) struct AuthorizationOut<'a> {
     authorization_id: &'a str,
     #[schema(pattern = "^(redirect|device)$", example = "redirect")]
     flow: &'static str,
-    /// `pending`: nobody has opened the page of Vimeo. `started`: a browser was sent there. The others are final.
+    /// `pending`: no browser was sent to Vimeo yet. `started`: one was. The others are final.
     #[schema(pattern = "^(pending|started|completed|denied|failed|expired)$", example = "pending")]
     status: &'static str,
     /// Why it failed.
@@ -208,17 +208,17 @@ pub(crate) struct NewAuthorizationIn {
     #[schema(max_length = 250, example = "Authorised by the customer")]
     description: Option<String>,
     /// The connection to renew.
-    #[schema(format = "connection-id", example = "20260131090500042k3v9x0q2m7t1b8z")]
+    #[schema(example = "20260131090500042k3v9x0q2m7t1b8z")]
     connection_id: Option<String>,
     /// The Vimeo app. With `connectionId` both may be omitted: those of the connection are used.
     #[schema(
         min_length = 1,
         max_length = 500,
-        format = "credential",
+        pattern = "^[!-~]+$",
         example = "5cd72e4cbd1e4b7f9b0f6d0c2a5e8f1b3c6d9e0f"
     )]
     client_identifier: Option<String>,
-    #[schema(min_length = 1, max_length = 500, format = "credential", example = "a-client-secret")]
+    #[schema(min_length = 1, max_length = 500, pattern = "^[!-~]+$", example = "a-client-secret")]
     client_secret: Option<String>,
     /// The scopes to ask for, with those that connections need. Omitted, null or empty: `public` and those.
     #[schema(max_items = 32, example = json!(["public", "private", "upload", "edit"]))]

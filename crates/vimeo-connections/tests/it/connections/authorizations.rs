@@ -36,7 +36,7 @@ async fn an_authorization_is_created_read_and_listed() {
     assert!(connect_url.starts_with(&format!("http://{}/connect/", env.service.address)), "{connect_url}");
     assert_eq!((&created["status"], &created["flow"]), (&json!("pending"), &json!("redirect")));
     assert_eq!(created["scopes"], json!(["public", "private", "upload", "edit"]));
-    let shown = env.get(&made.header("location")).await;
+    let shown = env.get(made.header("location")).await;
     assert_eq!(shown.status, 200, "{}", shown.text);
     let shown = shown.json();
     assert_eq!(shown.get("connectUrl"), None, "it is shown once");

@@ -123,7 +123,7 @@ impl Records {
     }
 }
 
-/// An authorization that nobody decides.
+/// An authorization that waits for its person.
 async fn create_authorization(env: &TestEnv, number: u32) -> String {
     let path = format!("{COLLECTION}/authorizations");
     let made = env.send(Method::POST, &path, &[], authorization(&format!("asked {number}")).into()).await;

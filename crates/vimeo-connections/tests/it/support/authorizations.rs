@@ -1,4 +1,4 @@
-//! The operations of authorizations in this process, with a sandbox and a clock that stands until a test advances it; and a
+//! The operations of authorizations in this process, with a sandbox and a clock that only the test advances; and a
 //! browser that decides on the sandbox's pages.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use app::{
     App, AuthorizationDraft, Callback, CallbackAnswer, CallbackResult, Caller, Clock, ConnectView,
     CreatedAuthorization, DatabaseUrl, DraftFlow, DraftTarget, HealthOptions, HealthSetup, LimitSettings,
-    Migrations, Outcome, PostgresOptions, PublicUrl, ReturnUrl, Setup, StartResult, Verification, WeakKeys,
+    Migrations, Outcome, PostgresOptions, PublicUrl, ReturnUrl, SessionOptions, Setup, StartResult,
+    Verification, WeakKeys,
 };
 use domain::account::Label;
 use domain::connection::{ClientIdentifier, ClientSecret, ConnectionName};

@@ -26,6 +26,14 @@ pub(crate) const SCOPE_EDIT: &str = "Change videos: their titles, privacy and fo
 pub(crate) const SCOPE_DELETE: &str = "Delete videos; cleans up after uploads that fail or are cancelled";
 pub(crate) const SCOPE_INTERACT: &str = "Like, comment on and follow videos";
 
+pub(crate) const ERROR_APPROVER: &str = "Choose who will approve it.";
+pub(crate) const ERROR_CONNECT_SCOPES: &str = "Choose at least the scopes that uploads need.";
+pub(crate) const ERROR_PUBLIC_URL: &str = "The service does not know the address at which browsers reach it. Ask its operator to set public_url, or paste credentials instead.";
+/// The Vimeo account that was connected.
+pub(crate) fn connected_account(name: &str) -> String {
+    format!("Vimeo account: {name}")
+}
+
 // Renewing.
 pub(crate) const RENEW: &str = "Renew with Vimeo";
 pub(crate) const RENEW_LEAD: &str = "The owner of the Vimeo account approves the app again, and the new access token replaces the one that is stored.";

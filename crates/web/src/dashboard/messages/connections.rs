@@ -187,7 +187,7 @@ pub(crate) fn bytes_free(bytes: &str) -> String {
 }
 
 pub(crate) const ALLOWED_ANYBODY: &str = "Anyone";
-pub(crate) const ALLOWED_NOBODY: &str = "Only the owner";
+pub(crate) const ALLOWED_OWNER: &str = "Only the owner";
 pub(crate) const ALLOWED_PASSWORD: &str = "Anyone with the password";
 pub(crate) const ALLOWED_UNLISTED: &str = "Anyone with the link";
 pub(crate) const ALLOWED_CONTACTS: &str = "People the owner follows";

@@ -37,11 +37,23 @@ pub(crate) const PERMISSION_DELETE: &str = "Delete videos, to clean up after upl
 pub(crate) const PERMISSION_INTERACT: &str = "Like, comment on and follow videos as you";
 pub(crate) const PERMISSION_OTHER: &str = "Use another permission that Vimeo will name";
 
+/// What a scope allows.
+pub(crate) fn permission(scope: &str) -> &'static str {
+    match scope {
+        "public" => PERMISSION_PUBLIC,
+        "private" => PERMISSION_PRIVATE,
+        "upload" => PERMISSION_UPLOAD,
+        "edit" => PERMISSION_EDIT,
+        "delete" => PERMISSION_DELETE,
+        "interact" => PERMISSION_INTERACT,
+        _ => PERMISSION_OTHER,
+    }
+}
+
 // The result.
 pub(crate) const HOSTED_DONE_TITLE: &str = "Your Vimeo account is connected";
 pub(crate) const HOSTED_CLOSE: &str = "You can close this page.";
-pub(crate) const HOSTED_OWN_ACCOUNT_ONLY: &str = "Vimeo lets this app upload only to the account of its owner. If that is not your account, uploads will fail until the owner of the app requests upload access at developer.vimeo.com.";
-pub(crate) const HOSTED_NO_UPLOAD_ACCESS: &str = "This app has no upload access yet. Uploads will fail until its owner requests it at developer.vimeo.com and Vimeo approves it.";
+pub(crate) const HOSTED_NO_UPLOAD_ACCESS: &str = "Vimeo does not let this app upload to this account: apps without upload access can upload only to the account of their owner, if at all. Uploads will fail until the owner of the app requests upload access at developer.vimeo.com and Vimeo approves it.";
 
 // It was not connected.
 pub(crate) const HOSTED_BACK: &str = "Return";
@@ -56,6 +68,8 @@ pub(crate) const HOSTED_DENIED_TITLE: &str = "You declined";
 pub(crate) const HOSTED_DENIED: &str = "Your Vimeo account was not connected, and nothing was stored. If that was a mistake, ask the sender for a new link.";
 pub(crate) const HOSTED_OTHER_BROWSER_TITLE: &str = "This was started in another browser";
 pub(crate) const HOSTED_OTHER_BROWSER: &str = "For your safety, an approval must end in the browser in which it started. Your account was not connected. Open the link again, and stay in the same browser.";
+pub(crate) const HOSTED_IN_PROGRESS_TITLE: &str = "Your decision is being processed";
+pub(crate) const HOSTED_IN_PROGRESS: &str = "This takes a few seconds. Then open this page again.";
 pub(crate) const HOSTED_FAILED_TITLE: &str = "Your account was not connected";
 pub(crate) const HOSTED_FAILED: &str =
     "The approval could not be completed, and nothing was stored. Send this page to the sender of the link.";

@@ -191,17 +191,22 @@ async fn toggle(
 ) -> Result<Response, PageError> {
     let caller = &sent.visit.person.caller;
     let connection = find_to_change(shared, &sent.visit, Action::UpdateConnection, id).await?;
+    let page = present::href(&connection.id);
     if connection.availability != availability {
-        let id = connection.id.as_str();
         let change = |version| ConnectionChange {
             availability: Some(availability),
             ..ConnectionChange::none(version)
         };
-        match shared.app.update_connection(caller, id, change(connection.version)).await {
+        let update = async |version| {
+            shared.app.update_connection(caller, connection.id.as_str(), change(version)).await
+        };
+        let updated = match update(connection.version).await {
             // Something else of it was changed meanwhile, which does not matter here.
-            Err(Error::VersionConflict { current }) => {
-                shared.app.update_connection(caller, id, change(current)).await?;
-            }
+            Err(Error::VersionConflict { current }) => update(current).await,
+            other => other,
+        };
+        match updated {
+            Err(Error::VersionConflict { .. }) => return Ok(redirect_with(&page, Notice::Conflict)),
             other => drop(other?),
         }
     }
@@ -209,5 +214,5 @@ async fn toggle(
         Availability::Enabled => Notice::ConnectionEnabled,
         Availability::Disabled => Notice::ConnectionDisabled,
     };
-    Ok(redirect_with(&present::href(&connection.id), notice))
+    Ok(redirect_with(&page, notice))
 }

@@ -56,7 +56,7 @@ async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Respon
         Ok(draft) => draft,
         Err(errors) => return Ok(rejected(&again(visit, form, key.as_str(), errors))),
     };
-    let body = content(&draft);
+    let body = content(form);
     let present = |connection: &Connection| StoredResponse(connection.id.as_str().as_bytes().to_vec());
     let request = IdempotentRequest { key: key.clone(), body: body.as_bytes(), present: &present };
     match shared.app.create_connection(caller, draft, Some(request)).await {
@@ -96,22 +96,23 @@ fn read_draft(form: &Form) -> Result<ConnectionDraft, Errors> {
 }
 
 /// What a repeated form must share with the first. It begins unlike the body of any request of the API.
-fn content(draft: &ConnectionDraft) -> Zeroizing<String> {
-    let ConnectionDraft { name, description, availability, credentials } = draft;
-    let parts = [
-        "form",
-        name.as_str(),
-        description.as_ref().map_or("", |description| description.as_str()),
-        if availability.is_enabled() { "enabled" } else { "disabled" },
-        credentials.client_identifier.as_str(),
-        credentials.client_secret.expose(),
-        credentials.access_token.expose(),
-    ];
+fn content(form: &Form) -> Zeroizing<String> {
+    let entered = [
+        fields::NAME,
+        fields::DESCRIPTION,
+        fields::ENABLED,
+        fields::CLIENT_IDENTIFIER,
+        fields::CLIENT_SECRET,
+        fields::ACCESS_TOKEN,
+    ]
+    .map(|field| form.text(field));
+    let parts = ["form"].into_iter().chain(entered);
     // The capacity is never exceeded, which would leave a copy.
-    let mut content = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len() + 1).sum()));
+    let capacity = parts.clone().map(|part| part.len() + 1).sum();
+    let mut content = Zeroizing::new(String::with_capacity(capacity));
     for part in parts {
         content.push_str(part);
-        // In no part.
+        // No field that was accepted has one.
         content.push('\0');
     }
     content

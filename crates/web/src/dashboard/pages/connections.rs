@@ -12,15 +12,15 @@ use domain::scope::Scope;
 
 use super::super::errors::PageError;
 use super::super::messages as m;
-use super::super::respond::{number, page, percent_encode};
+use super::super::respond::{number, page};
 use super::super::views::connections::{self as views, ConnectionsPage};
 use super::super::views::parts::{Choice, Pager};
 use super::super::views::shell::Section;
 use super::super::visit::Visit;
+use super::paging::{next_href, position};
 use super::present_connections as present;
 use super::sign_in::parameter;
 use crate::Shared;
-use crate::page_key::{PageKey, page_key_text};
 
 /// The path of the list.
 pub(super) const LIST: &str = "/dashboard/connections";
@@ -56,16 +56,6 @@ impl Asked {
             availability: availability(&parameter(query, "enabled")),
         };
         Self { search: search.trim().to_owned(), filter }
-    }
-
-    /// The address of the page with this key.
-    fn href(&self, page_key: &str) -> String {
-        let health = self.filter.health.map_or("", HealthStatus::as_str);
-        let enabled = self.filter.availability.map_or("", enabled_text);
-        let parts = [("search", &*self.search), ("health", health), ("enabled", enabled), ("page", page_key)];
-        let given = parts.iter().filter(|(_, value)| !value.is_empty());
-        let query: Vec<_> = given.map(|(name, value)| format!("{name}={}", percent_encode(value))).collect();
-        format!("{LIST}?{}", query.join("&"))
     }
 
     fn view(&self) -> views::ConnectionFilter {
@@ -104,8 +94,7 @@ async fn list(
     visit.require(Scope::ConnectionsRead)?;
     let (app, caller) = (&shared.app, &visit.person.caller);
     let asked = Asked::parse(query.as_deref());
-    let page_key = PageKey::from_text(parameter(query.as_deref(), "page"));
-    let after = page_key.decode(|bytes| app.read_page_key(caller, bytes))?;
+    let after = position(query.as_deref(), |bytes| app.read_page_key(caller, bytes))?;
     let limit = PageLimit::parse(&ROWS.to_string()).unwrap_or(PageLimit::MAX);
     let found = app.search_connections(caller, &asked.filter, after.as_ref(), limit).await?;
     let count = app.count_connections(caller, COUNTED_MAX).await?;
@@ -116,7 +105,7 @@ async fn list(
     } else {
         m::connection_matches(&number(rows.len() as u64), &total)
     };
-    let next = found.next.map(|key| asked.href(&page_key_text(&key)));
+    let next = found.next.map(|key| next_href(LIST, query.as_deref(), &key));
     Ok(page(&ConnectionsPage {
         shell: visit.shell(Section::Connections),
         rows,
@@ -134,15 +123,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_are_read_and_kept_by_the_links() {
+    fn filters_are_read_and_shown() {
         let asked = Asked::parse(Some("search=+a%26b+&health=unhealthy&enabled=false&page=x"));
         assert_eq!(asked.filter.health, Some(HealthStatus::Unhealthy));
         assert_eq!(asked.filter.availability, Some(Availability::Disabled));
         assert_eq!(asked.filter.text, SearchText::parse("A&B"));
-        assert_eq!(
-            asked.href("k+/="),
-            "/dashboard/connections?search=a%26b&health=unhealthy&enabled=false&page=k%2B%2F%3D"
-        );
         let view = asked.view();
         let chosen = |choices: &[Choice]| {
             choices

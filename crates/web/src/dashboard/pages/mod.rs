@@ -1,6 +1,7 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
 pub(super) mod audit;
+mod connect;
 mod connection;
 mod connection_credentials;
 mod connection_delete;
@@ -9,6 +10,7 @@ mod connection_fields;
 mod connection_new;
 mod connections;
 pub(super) mod endpoint;
+pub(super) mod hosted;
 pub(super) mod keys;
 pub(super) mod paging;
 mod present_activity;
@@ -16,13 +18,14 @@ mod present_connections;
 pub(super) mod settings;
 pub(super) mod sign_in;
 mod uploads;
+mod waiting;
 pub(super) mod webhooks;
 
 use axum::Router;
 
 use crate::Shared;
 
-/// The routes of all pages.
+/// The routes of all pages but the hosted ones.
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .merge(sign_in::routes())
@@ -33,4 +36,5 @@ pub(super) fn routes() -> Router<Shared> {
         .merge(settings::routes())
         .merge(connections::routes())
         .merge(uploads::routes())
+        .merge(connect::routes())
 }

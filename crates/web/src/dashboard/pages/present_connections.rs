@@ -2,6 +2,7 @@
 
 use app::{ConnectionCount, ConnectionReport, ListedConnection};
 use domain::health::{self, CheckName, CheckState, FreeBytes, HealthStatus, ProblemCode, VimeoUser};
+use domain::upload::View;
 
 use super::super::messages as m;
 use super::super::respond::{number, when};
@@ -182,13 +183,25 @@ const fn check_name(name: CheckName) -> &'static str {
 
 /// The Vimeo account that receives the videos.
 pub(super) fn vimeo_account(user: &VimeoUser) -> VimeoAccount {
-    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let user_number = user.uri.strip_prefix("/users/").filter(is_number);
     VimeoAccount {
         name: user.name.clone(),
-        link: user_number.map_or_else(String::new, |user| format!("https://vimeo.com/user{user}")),
+        link: vimeo_link(&user.uri),
         plan: user.account_type.as_deref().map_or_else(String::new, in_words),
     }
+}
+
+/// The page of a Vimeo user; empty if the URI is not that of one.
+pub(super) fn vimeo_link(uri: &str) -> String {
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = uri.strip_prefix("/users/").filter(is_number);
+    number.map_or_else(String::new, |number| format!("https://vimeo.com/user{number}"))
+}
+
+/// An address that a page may link to: of Vimeo, or of a sandbox on this machine; empty for any other.
+pub(super) fn https_only(address: &str) -> String {
+    let is_allowed =
+        ["https://", "http://127.0.0.1:", "http://localhost:"].iter().any(|start| address.starts_with(start));
+    if is_allowed { address.to_owned() } else { String::new() }
 }
 
 /// What is free. A number that is not known, or without limit, is left out.
@@ -207,17 +220,17 @@ pub(super) fn quotas(free: FreeBytes) -> Vec<Quota> {
 
 /// A value of `privacy.view` in words. Vimeo may add values.
 pub(super) fn privacy(value: &str) -> String {
-    let known = match value {
-        "anybody" => m::ALLOWED_ANYBODY,
-        "nobody" => m::ALLOWED_NOBODY,
-        "password" => m::ALLOWED_PASSWORD,
-        "unlisted" => m::ALLOWED_UNLISTED,
-        "contacts" => m::ALLOWED_CONTACTS,
-        "users" => m::ALLOWED_USERS,
-        "disable" => m::ALLOWED_DISABLE,
-        other => return in_words(other),
+    let Ok(view) = View::parse(value) else { return in_words(value) };
+    let text = match view {
+        View::Anybody => m::ALLOWED_ANYBODY,
+        View::Password => m::ALLOWED_PASSWORD,
+        View::Unlisted => m::ALLOWED_UNLISTED,
+        View::Disable => m::ALLOWED_DISABLE,
+        View::Users => m::ALLOWED_USERS,
+        View::Contacts => m::ALLOWED_CONTACTS,
+        View::Nobody => m::ALLOWED_OWNER,
     };
-    known.to_owned()
+    text.to_owned()
 }
 
 /// A name of the API or of Vimeo, as words: `create_connection` is "Create connection".

@@ -28,7 +28,6 @@ pub(crate) struct AskPage {
 /// What limits a connection that was made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectWarning {
-    OwnAccountOnly,
     NoUploadAccess,
 }
 
@@ -36,7 +35,6 @@ impl ConnectWarning {
     /// As sentences.
     pub(crate) const fn text(self) -> &'static str {
         match self {
-            Self::OwnAccountOnly => m::HOSTED_OWN_ACCOUNT_ONLY,
             Self::NoUploadAccess => m::HOSTED_NO_UPLOAD_ACCESS,
         }
     }
@@ -69,6 +67,8 @@ pub(crate) enum HostedProblem {
     Denied,
     /// It was started in another browser.
     OtherBrowser,
+    /// The code is being exchanged.
+    InProgress,
     Failed,
     /// Vimeo could not be reached.
     VimeoUnavailable,
@@ -83,6 +83,7 @@ impl HostedProblem {
             Self::Unknown => m::HOSTED_UNKNOWN_TITLE,
             Self::Denied => m::HOSTED_DENIED_TITLE,
             Self::OtherBrowser => m::HOSTED_OTHER_BROWSER_TITLE,
+            Self::InProgress => m::HOSTED_IN_PROGRESS_TITLE,
             Self::Failed => m::HOSTED_FAILED_TITLE,
             Self::VimeoUnavailable => m::HOSTED_UNAVAILABLE_TITLE,
         }
@@ -96,6 +97,7 @@ impl HostedProblem {
             Self::Unknown => m::HOSTED_UNKNOWN,
             Self::Denied => m::HOSTED_DENIED,
             Self::OtherBrowser => m::HOSTED_OTHER_BROWSER,
+            Self::InProgress => m::HOSTED_IN_PROGRESS,
             Self::Failed => m::HOSTED_FAILED,
             Self::VimeoUnavailable => m::HOSTED_UNAVAILABLE,
         }

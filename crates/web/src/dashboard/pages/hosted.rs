@@ -1,0 +1,256 @@
+//! The pages for an account's own customers, who approve a connection at Vimeo: no session, no API key, no credential.
+
+use std::sync::Arc;
+
+use app::{
+    App, Callback, CallbackAnswer, CallbackResult, ConnectStage, ConnectView, Error, StartResult,
+    VimeoAccount,
+};
+use axum::Router;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use domain::authorization::{AuthorizationState, FailureReason, Flow};
+use domain::secret::Secret;
+
+use super::super::cookies::{self, Keep};
+use super::super::errors::PageError;
+use super::super::messages as m;
+use super::super::respond::{html, page, redirect, when};
+use super::super::security::Policy;
+use super::super::views::authorization::DeviceCode;
+use super::super::views::hosted::{
+    AskPage, ConnectDevicePage, ConnectProblemPage, ConnectResultPage, ConnectWarning, HostedProblem,
+};
+use super::super::visit::{Guest, GuestForm};
+use super::present_connections::{https_only, in_words, vimeo_link};
+use super::sign_in::parameter;
+use super::waiting::{self, RELOAD};
+use crate::Shared;
+
+/// What the names of the cookies of browsers that were sent to Vimeo start with. Each authorization has its own.
+const BINDING: &str = "__Host-connect-";
+/// How many characters of a binding make its cookie's name.
+const BINDING_NAME_CHARS: usize = 8;
+/// At most this many are tried.
+const BINDINGS_MAX: usize = 10;
+/// As long as a person may take.
+const BINDING_SECONDS: u32 = 1_800;
+
+pub(in super::super) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/connect/callback", get(callback))
+        .route("/connect/{token}", get(ask))
+        .route("/connect/{token}/start", post(start))
+        .route("/connect/{token}/decline", post(decline))
+        .route("/connect/{token}/events", get(events))
+}
+
+async fn ask(
+    State(shared): State<Shared>,
+    Path(token): Path<String>,
+    guest: Guest,
+) -> Result<Response, PageError> {
+    let Some(view) = shared.app.view_authorization(&token).await? else { return unknown(&shared, &guest) };
+    let href = format!("/connect/{token}");
+    let authorization = &view.shown.authorization;
+    let is_device = matches!(authorization.flow, Flow::Device { .. });
+    let mut response = match &view.stage {
+        // A link works once: the browser that used it has seen the result.
+        ConnectStage::Ended { .. }
+            if !is_device && matches!(authorization.state, AuthorizationState::Completed { .. }) =>
+        {
+            html(StatusCode::GONE, &problem(&guest, HostedProblem::Used))
+        }
+        ConnectStage::Ended { .. } => ended(&guest, &view),
+        ConnectStage::Exchanging => exchanging(&guest, &href),
+        ConnectStage::Open => open(&guest, &view, href),
+    };
+    response.extensions_mut().insert(Policy::FormsToVimeo);
+    Ok(guest.remember(response))
+}
+
+/// The page that asks, or shows the code to enter.
+fn open(guest: &Guest, view: &ConnectView, href: String) -> Response {
+    let request = &view.shown.request;
+    let permissions = request.scopes.iter().map(|scope| m::permission(scope).to_owned()).collect();
+    let account = view.account_name.to_string();
+    let connection = request.target.name().as_str().to_owned();
+    let expires = when(view.shown.authorization.expires_at);
+    if let Some(device) = &view.shown.device {
+        let device = DeviceCode {
+            code: device.user_code.expose().to_owned(),
+            address: https_only(&device.activate_url),
+        };
+        let bare = guest.bare.clone();
+        return page(&ConnectDevicePage { bare, href, account, connection, permissions, device, expires });
+    }
+    let is_renewal = matches!(request.target, app::AuthorizationTarget::Renew { .. });
+    page(&AskPage { bare: guest.bare.clone(), href, account, connection, permissions, expires, is_renewal })
+}
+
+async fn start(
+    State(shared): State<Shared>,
+    Path(token): Path<String>,
+    sent: GuestForm,
+) -> Result<Response, PageError> {
+    let guest = &sent.guest;
+    match shared.app.start_authorization(&token).await? {
+        None => unknown(&shared, guest),
+        Some(StartResult::Refused(view)) => Ok(refused(guest, &view, &token)),
+        Some(StartResult::Redirect { url, binding }) => {
+            let mut response = redirect(url.expose());
+            let name = binding_name(binding.expose());
+            let keep = Keep::Seconds(BINDING_SECONDS);
+            cookies::set(response.headers_mut(), &name, binding.expose(), keep);
+            Ok(response)
+        }
+    }
+}
+
+async fn decline(
+    State(shared): State<Shared>,
+    Path(token): Path<String>,
+    sent: GuestForm,
+) -> Result<Response, PageError> {
+    match shared.app.decline_authorization(&token).await? {
+        None => unknown(&shared, &sent.guest),
+        Some(view) => Ok(refused(&sent.guest, &view, &token)),
+    }
+}
+
+/// Where Vimeo sends the browser back to.
+async fn callback(
+    State(shared): State<Shared>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    guest: Guest,
+) -> Result<Response, PageError> {
+    let query = query.as_deref();
+    let (state, code, error) =
+        (parameter(query, "state"), parameter(query, "code"), parameter(query, "error"));
+    let answer = match (code.is_empty(), error.is_empty()) {
+        (_, false) => CallbackAnswer::Error(error),
+        (false, true) => CallbackAnswer::Code(Secret::new(code)),
+        (true, true) => return Err(PageError::BadRequest),
+    };
+    let view = match finish(&shared.app, &Secret::new(state), &answer, &headers).await? {
+        CallbackResult::InvalidState => {
+            return Ok(html(StatusCode::BAD_REQUEST, &problem(&guest, HostedProblem::Unknown)));
+        }
+        CallbackResult::OtherBrowser => {
+            return Ok(html(StatusCode::FORBIDDEN, &problem(&guest, HostedProblem::OtherBrowser)));
+        }
+        CallbackResult::View(view) => view,
+    };
+    let ConnectStage::Ended { return_url } = &view.stage else { return Ok(exchanging(&guest, "")) };
+    // The dashboard shows the result itself, and who declined has nothing to read.
+    let is_own = |url: &String| {
+        shared.settings.public_url.as_ref().is_some_and(|own| url.starts_with(&own.join("/dashboard/")))
+    };
+    let is_completed = matches!(view.shown.authorization.state, AuthorizationState::Completed { .. });
+    match return_url {
+        Some(url) if !is_completed || is_own(url) => Ok(redirect(url)),
+        _ => Ok(ended(&guest, &view)),
+    }
+}
+
+/// Tries the bindings of this browser, one of which belongs to the state. Another one changes nothing.
+async fn finish(
+    app: &Arc<App>,
+    state: &Secret,
+    answer: &CallbackAnswer,
+    headers: &HeaderMap,
+) -> Result<CallbackResult, Error> {
+    let bindings = cookies::values(headers, BINDING).take(BINDINGS_MAX).map(|text| Some(text.to_owned()));
+    let mut result = CallbackResult::OtherBrowser;
+    // Without any, an unknown state is still named as one.
+    for binding in bindings.chain([None]) {
+        let callback =
+            Callback { state: state.clone(), binding: binding.map(Secret::new), answer: answer.clone() };
+        result = app.finish_authorization(callback).await?;
+        if !matches!(result, CallbackResult::OtherBrowser) {
+            break;
+        }
+    }
+    Ok(result)
+}
+
+fn binding_name(binding: &str) -> String {
+    let from = binding.len().saturating_sub(BINDING_NAME_CHARS);
+    format!("{BINDING}{}", binding.get(from..).unwrap_or_default())
+}
+
+/// Sends one event when the person has decided at Vimeo.
+async fn events(State(shared): State<Shared>, Path(token): Path<String>) -> Response {
+    let stopping = shared.settings.stopping.clone();
+    waiting::stream(stopping, move || {
+        let (shared, token) = (shared.clone(), token.clone());
+        async move {
+            match shared.app.view_authorization(&token).await {
+                Ok(Some(ConnectView { stage: ConnectStage::Open, .. })) | Err(_) => None,
+                Ok(_) => Some(RELOAD.to_owned()),
+            }
+        }
+    })
+}
+
+/// The page after a step that could not be taken, or that ended the authorization.
+fn refused(guest: &Guest, view: &ConnectView, token: &str) -> Response {
+    match view.stage {
+        ConnectStage::Ended { .. } => ended(guest, view),
+        ConnectStage::Exchanging | ConnectStage::Open => exchanging(guest, &format!("/connect/{token}")),
+    }
+}
+
+/// How it ended.
+fn ended(guest: &Guest, view: &ConnectView) -> Response {
+    let ConnectStage::Ended { return_url } = &view.stage else { return exchanging(guest, "") };
+    let (kind, reason) = match view.shown.authorization.state {
+        AuthorizationState::Completed { .. } => return completed(guest, view, return_url.clone()),
+        AuthorizationState::Denied { .. } => (HostedProblem::Denied, ""),
+        AuthorizationState::Failed { reason: FailureReason::VimeoUnavailable, .. } => {
+            (HostedProblem::VimeoUnavailable, "")
+        }
+        AuthorizationState::Failed { reason, .. } => (HostedProblem::Failed, reason.message()),
+        _ => (HostedProblem::Expired, ""),
+    };
+    let problem = problem(guest, kind);
+    page(&ConnectProblemPage { reason: reason.to_owned(), return_url: return_url.clone(), ..problem })
+}
+
+fn completed(guest: &Guest, view: &ConnectView, return_url: Option<String>) -> Response {
+    let outcome = view.shown.outcome.as_ref();
+    let account = outcome.and_then(|outcome| outcome.account.as_ref());
+    let has_no_access = outcome.is_some_and(|outcome| outcome.has_upload_access == Some(false));
+    let text = |read: fn(&VimeoAccount) -> String| account.map_or_else(String::new, read);
+    page(&ConnectResultPage {
+        bare: guest.bare.clone(),
+        account: view.account_name.to_string(),
+        vimeo_name: text(|account| account.name.clone()),
+        vimeo_link: text(|account| vimeo_link(&account.uri)),
+        vimeo_plan: text(|account| account.account_type.as_deref().map_or_else(String::new, in_words)),
+        warnings: if has_no_access { vec![ConnectWarning::NoUploadAccess] } else { Vec::new() },
+        return_url,
+    })
+}
+
+fn exchanging(guest: &Guest, href: &str) -> Response {
+    let problem = problem(guest, HostedProblem::InProgress);
+    let retry_href = Some(href.to_owned()).filter(|href| !href.is_empty());
+    page(&ConnectProblemPage { retry_href, ..problem })
+}
+
+/// No authorization has the token. Such attempts are counted for each address.
+fn unknown(shared: &Shared, guest: &Guest) -> Result<Response, PageError> {
+    match shared.app.refuse_key(guest.browser.remote) {
+        Error::Unauthorized => Ok(html(StatusCode::NOT_FOUND, &problem(guest, HostedProblem::Unknown))),
+        error => Err(error.into()),
+    }
+}
+
+fn problem(guest: &Guest, problem: HostedProblem) -> ConnectProblemPage {
+    let bare = guest.bare.clone();
+    ConnectProblemPage { bare, problem, reason: String::new(), retry_href: None, return_url: None }
+}
