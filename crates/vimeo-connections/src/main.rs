@@ -3,6 +3,7 @@
 //! Invariant: security settings come from the configuration or are rejected; nothing is read from the environment
 //! except the variables listed in `docs/config.md`.
 
+mod browsers;
 mod certificates;
 mod cli;
 mod client;

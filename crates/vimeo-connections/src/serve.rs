@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use app::{AccountError, App, Clock, ImportError, KeyOptions, ListenerScheme, PublicUrl, RetentionOptions};
+use app::{AccountError, App, Clock, ImportError, KeyOptions, RetentionOptions};
 use axum_server::Handle;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use domain::account::{Account, Label};
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::{CertificateCheck, DashboardSettings, RequestIds, RequestSpans, Transport};
+use web::{CertificateCheck, RequestIds, RequestSpans, Transport};
 use zeroize::Zeroizing;
 
 use crate::certificates::{self, Validity};
@@ -29,7 +29,7 @@ use crate::config::{Bootstrap, Config, TlsFiles, VerificationMode};
 use crate::exit::{self, ExitStatus};
 use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
-use crate::{metrics_server, telemetry, wiring};
+use crate::{browsers, metrics_server, telemetry, wiring};
 
 /// How often repeated failures are reported.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -61,7 +61,7 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
         files,
     });
     let background_tasks = TaskTracker::new();
-    let public_url = public_url(config, Some(address));
+    let public_url = browsers::public_url(config, Some(address));
     let opened = wiring::open_for_serving(config, public_url.clone(), background_tasks.clone());
     let app = Arc::new(Box::pin(opened).await?);
     if let Some(bootstrap) = &config.bootstrap {
@@ -169,7 +169,7 @@ fn settings(
     web::Settings {
         base_path: config.base_path.clone(),
         public_url: config.public_url.clone(),
-        dashboard: dashboard(config),
+        dashboard: browsers::dashboard(config),
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
         client_address: config.client_address.clone(),

@@ -37,7 +37,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::client::{self, ApiClient, ServiceArguments, Target};
 use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat, VerificationMode};
 use crate::prepare::{self, InUse};
-use crate::{exit, serve, telemetry, wiring};
+use crate::{browsers, exit, serve, telemetry, wiring};
 
 use backend::Place;
 pub(crate) use backend::UsageError;
@@ -219,7 +219,7 @@ async fn run_on_database(
         DatabaseCommand::Accounts(command) => {
             // A port that the system chooses is not known here.
             let listener = Some(config.listen).filter(|address| address.port() != 0);
-            let public_url = serve::public_url(config, listener);
+            let public_url = browsers::public_url(config, listener);
             administer(config, async |app| accounts::run(app, public_url.as_ref(), command).await).await
         }
         DatabaseCommand::Move(arguments) => engine_migration::run(config, arguments).await,

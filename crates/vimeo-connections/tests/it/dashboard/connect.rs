@@ -58,7 +58,8 @@ async fn start(browser: &mut Browser, link: &str) -> String {
 
 /// The person decides on the consent page; the path of the callback.
 async fn decide(env: &TestEnv, url: &str, decision: &str) -> String {
-    let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let http =
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let page = http.get(url).send().await.unwrap().text().await.unwrap();
     let values = |before: &str| -> Vec<String> {
         page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
@@ -69,7 +70,8 @@ async fn decide(env: &TestEnv, url: &str, decision: &str) -> String {
         ("decision", decision.to_owned()),
     ];
     form.extend(values("name=\"scope\" value=\"").into_iter().map(|scope| ("scope", scope)));
-    let answer = http.post(format!("{}/oauth/authorize", env.sandbox.base_url)).form(&form).send().await.unwrap();
+    let answer =
+        http.post(format!("{}/oauth/authorize", env.sandbox.base_url)).form(&form).send().await.unwrap();
     path(env, answer.headers()["location"].to_str().unwrap())
 }
 
@@ -83,7 +85,8 @@ async fn a_person_connects_in_their_own_browser() {
     let env = TestEnv::start().await;
     register(&env).await;
     let mut browser = with_link(&env, "owner").await;
-    let wrong = browser.submit(CONNECT, CONNECT, &[("name", ""), ("scopes", "public"), ("returnUrl", "x")]).await;
+    let wrong =
+        browser.submit(CONNECT, CONNECT, &[("name", ""), ("scopes", "public"), ("returnUrl", "x")]).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     for field in ["name", "clientIdentifier", "clientSecret", "scopes", "approver"] {
         assert!(field_error(&wrong.text, field).is_some(), "{field}: {}", wrong.text);
@@ -105,7 +108,8 @@ async fn a_person_connects_in_their_own_browser() {
 
     // A new token for it.
     let id = connections["Items"][0]["connectionId"].as_str().unwrap();
-    let (connection, renew) = (format!("/dashboard/connections/{id}"), format!("/dashboard/connections/{id}/renew"));
+    let (connection, renew) =
+        (format!("/dashboard/connections/{id}"), format!("/dashboard/connections/{id}/renew"));
     let form = browser.submit(&connection, &renew, &[]).await;
     let token = csrf(&form.text);
     let request_id = attribute(form.text.split("name=\"requestId\"").nth(1).unwrap(), "value");
@@ -137,7 +141,11 @@ async fn a_customer_connects_without_a_key_and_is_shown_the_account() {
     shows(&customer.get(&abandoned).await, StatusCode::BAD_REQUEST, "does not work");
     let done = customer.get(&callback).await;
     shows(&done, StatusCode::OK, "https://app.example.com/settings?tab=vimeo&#38;authorizationId=auth_");
-    assert!(done.text.contains("result=connected") && done.text.contains("https://vimeo.com/user"), "{}", done.text);
+    assert!(
+        done.text.contains("result=connected") && done.text.contains("https://vimeo.com/user"),
+        "{}",
+        done.text
+    );
     assert_eq!(env.connection_count(), 1);
     // Replayed, also by another browser, and the link again.
     shows(&customer.get(&callback).await, StatusCode::OK, "result=connected");
@@ -181,7 +189,10 @@ async fn a_customer_declines_here_or_at_vimeo() {
     let mut customer = Browser::new(&env);
     let denied = decide(&env, &start(&mut customer, &link).await, "deny").await;
     let sent_back = customer.get(&denied).await;
-    assert!(sent_back.header("location").starts_with(back) && sent_back.header("location").ends_with("result=denied"));
+    assert!(
+        sent_back.header("location").starts_with(back)
+            && sent_back.header("location").ends_with("result=denied")
+    );
     let link = customer_link(&env, "Two", &[]).await;
     let declined = customer.submit(&link, &format!("{link}/decline"), &[]).await;
     assert_eq!(declined.status, StatusCode::OK);
@@ -195,7 +206,13 @@ async fn a_return_address_cannot_run_scripts_or_be_chosen_by_the_page() {
     let env = TestEnv::start().await;
     register(&env).await;
     let mut owner = with_link(&env, "owner").await;
-    for url in ["javascript:alert(1)", "http://app.example.com/", "//evil.example", "data:text/html,x", "https://a@b.example/"] {
+    for url in [
+        "javascript:alert(1)",
+        "http://app.example.com/",
+        "//evil.example",
+        "data:text/html,x",
+        "https://a@b.example/",
+    ] {
         let mut all = fields(&env, "x", "customer");
         all.push(("returnUrl", url));
         let answer = owner.submit(CONNECT, CONNECT, &all).await;
@@ -215,7 +232,9 @@ async fn links_of_customers_cannot_be_guessed_by_trying() {
     let mut browser = Browser::new(&env);
     let mut statuses = Vec::new();
     for number in 0..10 {
-        statuses.push(browser.get(&format!("/connect/acc_00000000000000000000.{number:064x}")).await.status.as_u16());
+        statuses.push(
+            browser.get(&format!("/connect/acc_00000000000000000000.{number:064x}")).await.status.as_u16(),
+        );
     }
     assert!(statuses.starts_with(&[404, 404]) && statuses.ends_with(&[429, 429]), "{statuses:?}");
 }
