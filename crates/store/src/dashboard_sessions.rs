@@ -94,7 +94,7 @@ pub(crate) struct SessionColumns {
 }
 
 impl SessionColumns {
-    /// The row; the name of the column whose value is none that the service writes.
+    /// The row; the name of the column whose value the service does not write.
     pub(crate) fn into_row(self) -> Result<SessionRow, &'static str> {
         let key_id = self.api_key_id.map(ApiKeyId::from_stored);
         let role = self.role.as_deref().map(Role::parse).transpose().map_err(|_| "role")?;

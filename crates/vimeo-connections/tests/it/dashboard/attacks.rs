@@ -60,7 +60,7 @@ async fn a_form_of_another_site_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_is_signed_in_by_another_sites_form() {
+async fn another_sites_form_signs_no_one_in() {
     let env = TestEnv::without_verification("").await;
     let guest = Browser::new(&env);
     let body = format!("key={}", env.api_key);
@@ -201,7 +201,7 @@ async fn links_and_keys_cannot_be_guessed_by_trying() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forged_row_signs_nobody_in() {
+async fn a_forged_row_is_not_accepted() {
     let env = TestEnv::without_verification("").await;
     let mut reader = with_link(&env, "read-only").await;
     let changes = [

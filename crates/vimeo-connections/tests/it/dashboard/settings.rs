@@ -53,7 +53,7 @@ async fn a_colleague_is_invited_signs_in_and_is_signed_out_by_the_owner() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_withdrawn_invitation_signs_nobody_in() {
+async fn a_withdrawn_invitation_signs_no_one_in() {
     let env = TestEnv::without_verification("").await;
     let mut owner = with_link(&env, "owner").await;
     let path = link(&env, "member");
@@ -64,7 +64,7 @@ async fn a_withdrawn_invitation_signs_nobody_in() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_gives_more_than_they_have() {
+async fn a_person_gives_no_more_than_they_have() {
     let env = TestEnv::without_verification("").await;
     // It manages keys, and nothing else.
     let key = env.make_key(ACCOUNT, &["--scopes", "keys:manage"]);

@@ -61,7 +61,7 @@ async fn a_person_signs_in_with_a_key_and_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_is_not_accepted_signs_nobody_in() {
+async fn a_key_that_is_not_accepted_signs_no_one_in() {
     let env = TestEnv::without_verification("").await;
     let mut browser = Browser::new(&env);
     let expired = env.make_key(ACCOUNT, &["--expires-in-days", "0"]);

@@ -99,9 +99,7 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
-    let revert = "DROP TABLE authorizations; DROP TABLE authorization_secrets;
-        ALTER TABLE accounts DROP COLUMN max_open_authorizations;
-        DELETE FROM schema_migrations WHERE number = 16;";
+    let revert = "DROP TABLE dashboard_sessions; DELETE FROM schema_migrations WHERE number = 17;";
     database.execute_batch(revert).unwrap();
 }
 
