@@ -59,6 +59,7 @@ fn session_row_bytes(session: &Session, token: &HashedToken) -> Vec<u8> {
         &instant(session.expires_at),
         &optional(session.remote.as_deref()),
         &optional(session.user_agent.as_deref()),
+        &optional(session.subject.as_deref()),
         &token.0,
     ])
 }
@@ -91,6 +92,7 @@ mod tests {
             last_seen_at: Timestamp::from_micros(4),
             remote: Some("127.0.0.1".to_owned()),
             user_agent: None,
+            subject: None,
         }
     }
 
@@ -101,7 +103,7 @@ mod tests {
         let (keys, plain) = (keys(), session());
         let token = HashedToken([9; 32]);
         let mac = keys.mac_session(&plain, &token);
-        let changes: [(&str, Change); 13] = [
+        let changes: [(&str, Change); 14] = [
             ("id", |s| s.id = SessionId::from_random([4; 16])),
             ("account", |s| s.account_id = AccountId::from_random([4; 16])),
             ("state", |s| s.state = SessionState::Ended),
@@ -115,6 +117,7 @@ mod tests {
             ("expires", |s| s.expires_at = Timestamp::from_micros(9)),
             ("remote", |s| s.remote = None),
             ("browser", |s| s.user_agent = Some(String::new())),
+            ("subject", |s| s.subject = Some(String::new())),
         ];
         for (name, change) in changes {
             let mut session = plain.clone();

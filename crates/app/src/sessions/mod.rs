@@ -116,6 +116,7 @@ impl App {
             last_seen_at: now,
             remote: browser.remote.map(|remote| remote.to_string()),
             user_agent: browser.user_agent.as_deref().and_then(stored_user_agent),
+            subject: None,
         };
         let (row, token) = self.new_session_row(session);
         let event = self.session_event(&row.session, browser.remote, Action::SignIn);
