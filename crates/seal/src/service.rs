@@ -37,6 +37,7 @@ pub struct ServiceKeys {
     pub(crate) session_token: hmac::Key,
     pub(crate) session_row: hmac::Key,
     pub(crate) form_token: hmac::Key,
+    pub(crate) sign_in_state: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -61,6 +62,7 @@ impl ServiceKeys {
             session_token: hmac_key("session-token/1"),
             session_row: hmac_key("session-row/1"),
             form_token: hmac_key("form-token/1"),
+            sign_in_state: hmac_key("sign-in-state/1"),
         }
     }
 

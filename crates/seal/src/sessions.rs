@@ -39,6 +39,18 @@ impl ServiceKeys {
     pub fn verify_form_token(&self, cookie: &str, token: &str) -> bool {
         constant_time::verify_slices_are_equal(self.form_token(cookie).as_bytes(), token.as_bytes()).is_ok()
     }
+
+    /// What an identity provider sends back with the browser: a MAC over the cookie of the attempt to sign in. A browser that
+    /// presents both is the one in which the attempt started, and the cookie was not changed. In hexadecimal digits.
+    pub fn sign_in_state(&self, cookie: &str) -> String {
+        hex(&sign(&self.sign_in_state, cookie.as_bytes()))
+    }
+
+    /// Whether a state belongs to the cookie, in constant time.
+    pub fn verify_sign_in_state(&self, cookie: &str, state: &str) -> bool {
+        let expected = self.sign_in_state(cookie);
+        constant_time::verify_slices_are_equal(expected.as_bytes(), state.as_bytes()).is_ok()
+    }
 }
 
 /// Everything that decides what a session allows, and what is shown of it.
@@ -146,6 +158,21 @@ mod tests {
         assert!(keys.verify_form_token(token.expose(), &form));
         for bad in ["", &form[1..], &keys.form_token(other.expose())] {
             assert!(!keys.verify_form_token(token.expose(), bad));
+        }
+    }
+
+    #[test]
+    fn a_state_belongs_to_one_cookie_and_is_no_form_token() {
+        let keys = keys();
+        let state = keys.sign_in_state("cookie");
+        assert!(keys.verify_sign_in_state("cookie", &state));
+        for (cookie, state) in [
+            ("cookie2", &*state),
+            ("cookie", ""),
+            ("cookie", &state[1..]),
+            ("cookie", &keys.form_token("cookie")),
+        ] {
+            assert!(!keys.verify_sign_in_state(cookie, state), "{cookie} {state}");
         }
     }
 }

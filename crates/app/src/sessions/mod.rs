@@ -1,6 +1,7 @@
 //! Sessions of the dashboard: signing in with an API key or a link, authenticating requests, confirming an identity, and
 //! ending sessions.
 
+mod identity;
 mod links;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::{App, Authentication, Caller, CallerRates, Error};
 
+pub use identity::{IdentityError, IdentitySetup, IdentityStart, ReturnedBrowser};
 pub use links::{LinkOptions, ShownLink, SignInLink};
 
 /// How long after the last stored request another one is stored.
