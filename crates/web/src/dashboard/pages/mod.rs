@@ -2,6 +2,7 @@
 
 pub(super) mod audit;
 pub(super) mod endpoint;
+pub(super) mod identity;
 pub(super) mod keys;
 pub(super) mod paging;
 pub(super) mod settings;
@@ -16,6 +17,7 @@ use crate::Shared;
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .merge(sign_in::routes())
+        .merge(identity::routes())
         .merge(keys::routes())
         .merge(audit::routes())
         .merge(webhooks::routes())
