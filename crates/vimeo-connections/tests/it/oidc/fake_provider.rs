@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
 
 use super::CLIENT_SECRET;
 
@@ -61,9 +62,11 @@ impl FakeProvider {
         });
         let token = Arc::new(Mutex::new(String::new()));
         let (answers, next) = ([discovery, json!({"keys": [jwk]})], token.clone());
-        tokio::spawn(async move {
+        let tasks = TaskTracker::new();
+        let requests = tasks.clone();
+        tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, answers.clone(), next.clone()));
+                requests.spawn(answer(stream, answers.clone(), next.clone()));
             }
         });
         Self { issuer, key, token }

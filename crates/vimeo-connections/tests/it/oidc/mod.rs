@@ -30,9 +30,9 @@ async fn service(issuer: &str, config: &str) -> TestEnv {
     fs::write(secret.path(), format!("{CLIENT_SECRET}\n")).unwrap();
     let config = format!(
         "public_url = \"{PUBLIC_URL}\"\noidc.issuer = \"{issuer}\"\noidc.client_id = \"{CLIENT_ID}\"\n\
-         oidc.client_secret_file = {:?}\noidc.scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\n\
+         oidc.client_secret_file = \"{}\"\noidc.scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\n\
          oidc.name = \"Example ID\"\n{ROLES}{config}",
-        secret.path()
+        secret.path().display()
     );
     // The secret is read at the start.
     TestEnv::with(EnvOptions { config, verification_off: true, ..EnvOptions::default() }).await

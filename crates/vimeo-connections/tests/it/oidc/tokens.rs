@@ -1,7 +1,5 @@
 //! Which ID tokens are accepted.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use reqwest::{StatusCode, Url};
 use serde_json::{Value, json};
 
@@ -12,8 +10,8 @@ use crate::support::harness::TestEnv;
 
 const ACCOUNT: &str = "oidc.account = \"acme\"\n";
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+fn now() -> i64 {
+    app::Clock::system().now().as_millis() / 1000
 }
 
 /// Starts at a path, and returns with a token that `change` has made from a right one.
