@@ -1,5 +1,5 @@
 //! The operations of the service, called by the HTTP adapter and the command line, and the upload worker.
-//! The only crate that combines `store`, `seal`, `vimeo` and `egress`. Knows no HTTP and no command line.
+//! The only crate that combines `store`, `seal`, `vimeo`, `egress` and `oidc`. Knows no HTTP and no command line.
 //! Invariant: credentials are verified as configured before they are stored, and no secret is stored unsealed.
 
 mod accounts;
@@ -91,11 +91,13 @@ pub use limits::operations::ShownLimits;
 pub use limits::rates::{CallerRates, RatePolicy, RateReport, RateState};
 pub use limits::share::WriteInProgress;
 pub use limits::streams::StreamPermit;
+pub use oidc::{Answer as ProviderAnswer, Error as ProviderError, Login, Refusal};
 pub use public_url::{ListenerScheme, PublicUrl, PublicUrlError};
 pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
 pub use sessions::{
-    Browser, LinkOptions, SessionError, SessionOptions, ShownLink, SignInLink, SignedIn, StartedSession,
+    Browser, IdentityError, IdentitySetup, IdentityStart, LinkOptions, ReturnedBrowser, SessionError,
+    SessionOptions, ShownLink, SignInLink, SignedIn, StartedSession,
 };
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{
@@ -192,6 +194,8 @@ pub struct App {
     usage: Usage,
     streams: Streams,
     sessions: SessionOptions,
+    /// `None`: people do not sign in at an identity provider.
+    identity: Option<IdentitySetup>,
     waiting: Waiting,
     readiness: Readiness,
     job_readings: JobReadings,

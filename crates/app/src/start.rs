@@ -26,7 +26,7 @@ use crate::limits::waiting::Waiting;
 use crate::readiness::Readiness;
 use crate::uploads::{UploadSetup, Uploads};
 use crate::webhooks::{Announcer, OperatorEndpoint, Presenter, WebhookSetup, Webhooks};
-use crate::{App, Clock, LimitSettings, PublicUrl, SessionOptions, Verification, WeakKeys};
+use crate::{App, Clock, IdentitySetup, LimitSettings, PublicUrl, SessionOptions, Verification, WeakKeys};
 
 /// A warning is logged if the clock is behind the newest stored ID by more than this.
 const CLOCK_SKEW_WARN_SECONDS: i64 = 60;
@@ -52,6 +52,8 @@ pub struct Setup {
     pub verification: Verification,
     /// How long sessions of the dashboard last.
     pub sessions: SessionOptions,
+    /// The identity provider, if there is one.
+    pub identity: Option<IdentitySetup>,
     /// The clock.
     pub clock: Clock,
     /// The source of randomness.
@@ -214,6 +216,7 @@ impl App {
             usage: Usage::default(),
             streams: Streams::default(),
             sessions: setup.sessions,
+            identity: setup.identity,
             waiting: Waiting::default(),
             readiness: Readiness::default(),
             job_readings: JobReadings::default(),

@@ -169,6 +169,8 @@ pub struct Session {
     pub remote: Option<String>,
     /// What the browser called itself at the sign-in.
     pub user_agent: Option<String>,
+    /// Who the person is at the identity provider, if they signed in there: `{issuer}#{sub}`.
+    pub subject: Option<String>,
 }
 
 /// What becomes of a session at an instant.
@@ -293,6 +295,7 @@ mod tests {
             last_seen_at: at(100),
             remote: None,
             user_agent: None,
+            subject: None,
         }
     }
 

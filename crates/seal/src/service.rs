@@ -39,6 +39,7 @@ pub struct ServiceKeys {
     pub(crate) form_token: hmac::Key,
     authorization_page_key: hmac::Key,
     pub(crate) browser_token: hmac::Key,
+    pub(crate) sign_in_state: hmac::Key,
 }
 
 impl ServiceKeys {
@@ -65,6 +66,7 @@ impl ServiceKeys {
             form_token: hmac_key("form-token/1"),
             authorization_page_key: hmac_key("authorization-page-key/1"),
             browser_token: hmac_key("browser-token/1"),
+            sign_in_state: hmac_key("sign-in-state/1"),
         }
     }
 

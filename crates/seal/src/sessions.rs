@@ -39,6 +39,18 @@ impl ServiceKeys {
     pub fn verify_form_token(&self, cookie: &str, token: &str) -> bool {
         constant_time::verify_slices_are_equal(self.form_token(cookie).as_bytes(), token.as_bytes()).is_ok()
     }
+
+    /// What an identity provider sends back with the browser: a MAC over the cookie of the attempt to sign in. A browser that
+    /// presents both is the one in which the attempt started, and the cookie was not changed. In hexadecimal digits.
+    pub fn sign_in_state(&self, cookie: &str) -> String {
+        hex(&sign(&self.sign_in_state, cookie.as_bytes()))
+    }
+
+    /// Whether a state belongs to the cookie, in constant time.
+    pub fn verify_sign_in_state(&self, cookie: &str, state: &str) -> bool {
+        let expected = self.sign_in_state(cookie);
+        constant_time::verify_slices_are_equal(expected.as_bytes(), state.as_bytes()).is_ok()
+    }
 }
 
 /// Everything that decides what a session allows, and what is shown of it.
@@ -59,6 +71,7 @@ fn session_row_bytes(session: &Session, token: &HashedToken) -> Vec<u8> {
         &instant(session.expires_at),
         &optional(session.remote.as_deref()),
         &optional(session.user_agent.as_deref()),
+        &optional(session.subject.as_deref()),
         &token.0,
     ])
 }
@@ -91,6 +104,7 @@ mod tests {
             last_seen_at: Timestamp::from_micros(4),
             remote: Some("127.0.0.1".to_owned()),
             user_agent: None,
+            subject: None,
         }
     }
 
@@ -101,7 +115,7 @@ mod tests {
         let (keys, plain) = (keys(), session());
         let token = HashedToken([9; 32]);
         let mac = keys.mac_session(&plain, &token);
-        let changes: [(&str, Change); 13] = [
+        let changes: [(&str, Change); 14] = [
             ("id", |s| s.id = SessionId::from_random([4; 16])),
             ("account", |s| s.account_id = AccountId::from_random([4; 16])),
             ("state", |s| s.state = SessionState::Ended),
@@ -115,6 +129,7 @@ mod tests {
             ("expires", |s| s.expires_at = Timestamp::from_micros(9)),
             ("remote", |s| s.remote = None),
             ("browser", |s| s.user_agent = Some(String::new())),
+            ("subject", |s| s.subject = Some(String::new())),
         ];
         for (name, change) in changes {
             let mut session = plain.clone();
@@ -143,6 +158,21 @@ mod tests {
         assert!(keys.verify_form_token(token.expose(), &form));
         for bad in ["", &form[1..], &keys.form_token(other.expose())] {
             assert!(!keys.verify_form_token(token.expose(), bad));
+        }
+    }
+
+    #[test]
+    fn a_state_belongs_to_one_cookie_and_is_no_form_token() {
+        let keys = keys();
+        let state = keys.sign_in_state("cookie");
+        assert!(keys.verify_sign_in_state("cookie", &state));
+        for (cookie, state) in [
+            ("cookie2", &*state),
+            ("cookie", ""),
+            ("cookie", &state[1..]),
+            ("cookie", &keys.form_token("cookie")),
+        ] {
+            assert!(!keys.verify_sign_in_state(cookie, state), "{cookie} {state}");
         }
     }
 }

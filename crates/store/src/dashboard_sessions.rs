@@ -89,6 +89,7 @@ pub(crate) struct SessionColumns {
     pub(crate) last_seen_at: Timestamp,
     pub(crate) remote: Option<String>,
     pub(crate) user_agent: Option<String>,
+    pub(crate) subject: Option<String>,
     pub(crate) token_hash: [u8; 32],
     pub(crate) row_mac: [u8; 32],
 }
@@ -112,6 +113,7 @@ impl SessionColumns {
             last_seen_at: self.last_seen_at,
             remote: self.remote,
             user_agent: self.user_agent,
+            subject: self.subject,
         };
         Ok(SessionRow { session, token: HashedToken(self.token_hash), mac: self.row_mac })
     }

@@ -105,7 +105,7 @@ pub(crate) const TABLES: [Table; 19] = [
     table! { dashboard_sessions by 2:
     account_id Text, session_id Text, state Text, method Text, api_key_id Text, person Text, role Text, scopes Text,
     created_at Integer, authenticated_at Integer, expires_at Integer, last_seen_at Integer, remote Text,
-    user_agent Text, token_hash Bytes, row_mac Bytes, },
+    user_agent Text, subject Text, token_hash Bytes, row_mac Bytes, },
     table! { audit_links by 2: account_id Text, audit_event_id Text, position Integer, link Bytes, },
     table! { audit_chains by 1:
     account_id Text, version Integer, position Integer, link Bytes, linked_event_id Text, checked_event_id Text,

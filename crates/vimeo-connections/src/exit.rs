@@ -146,6 +146,9 @@ impl HasExitStatus for WiringError {
             | Self::OperatorUrl(_)
             | Self::OperatorSecretFile { .. }
             | Self::OperatorSecret { .. }
+            | Self::OidcSecretFile { .. }
+            | Self::OidcSecret { .. }
+            | Self::Oidc(_)
             | Self::Vimeo(_)
             | Self::Egress(_) => ExitStatus::Misconfigured,
             Self::Start(error) => error.exit_status(),

@@ -19,7 +19,8 @@ const ROOT: u32 = 0;
 enum PathKind {
     /// The keyring, whose mode is checked when it is read.
     Keyring,
-    /// The bootstrap API key, the TLS key or the secret of the operator's webhooks. Groups may read them, as is usual for TLS keys.
+    /// The bootstrap API key, the TLS key, or the secret of the operator's webhooks or of the identity
+    /// provider. Groups may read them, as is usual for TLS keys.
     Secret,
     /// The database. Its secrets are encrypted; names and addresses are not.
     Database,
@@ -82,6 +83,9 @@ pub(crate) fn check(config: &Config) -> Result<(), ExposedFile> {
     }
     if let Some(operator) = &config.webhooks.operator {
         check_path(PathKind::Secret, "webhooks.operator_secret_file", &operator.secret_file)?;
+    }
+    if let Some(oidc) = &config.oidc {
+        check_path(PathKind::Secret, "oidc.client_secret_file", &oidc.client_secret_file)?;
     }
     if let Some(path) = config.database_url.file() {
         check_path(PathKind::Database, "database_url", path)?;

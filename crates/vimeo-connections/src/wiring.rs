@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use app::{
     AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
-    EgressTimeouts, HealthSetup, Migrations, OperatorEndpoint, OwnAddresses, PublicUrl, Setup, UploadOptions,
-    UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
+    EgressTimeouts, HealthSetup, IdentitySetup, Migrations, OperatorEndpoint, OwnAddresses, PublicUrl, Setup,
+    UploadOptions, UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
 };
+use domain::secret::Secret;
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::keyring_file::{self, KeyringFileError};
@@ -59,6 +60,12 @@ pub(crate) enum WiringError {
         path.display()
     )]
     OperatorSecret { path: PathBuf },
+    #[error("oidc.client_secret_file {} cannot be read: {source}", path.display())]
+    OidcSecretFile { path: PathBuf, source: std::io::Error },
+    #[error("oidc.client_secret_file {} is empty: it must have the secret of this client at the provider", path.display())]
+    OidcSecret { path: PathBuf },
+    #[error("oidc: {0}")]
+    Oidc(#[from] oidc::SetupError),
     #[error(transparent)]
     Vimeo(#[from] ClientError),
     #[error(transparent)]
@@ -100,7 +107,9 @@ async fn open_for_uploads(
     let health = Some(health(config, client.clone()));
     let keyring = read_keyring(config).await?;
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
-    let setup = Setup { public_url, migrations, uploads, health, webhooks, operator_endpoint, ..setup };
+    let identity = identity(config)?;
+    let setup =
+        Setup { public_url, identity, migrations, uploads, health, webhooks, operator_endpoint, ..setup };
     Ok(Box::pin(App::open(setup)).await?)
 }
 
@@ -109,6 +118,7 @@ async fn open_for_uploads(
 pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Option<ServiceKeys>, WiringError> {
     client(config, tasks)?;
     operator_endpoint(config, &egress(config)?)?;
+    identity(config)?;
     let keyring = read_keyring(config).await?;
     Ok(app::check_database(&config.database_url, &keyring).await?)
 }
@@ -180,6 +190,7 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
         randomness: Randomness::system(),
         tasks,
         public_url: None,
+        identity: None,
         health: None,
         uploads: None,
         presenter: web::PRESENTER,
@@ -293,6 +304,28 @@ fn operator_endpoint(config: &Config, egress: &Egress) -> Result<Option<Operator
     let secret = WebhookSecret::parse(text.trim());
     let secret = secret.ok_or_else(|| WiringError::OperatorSecret { path: path.clone() })?;
     Ok(Some(OperatorEndpoint { url: operator.url.clone(), secret }))
+}
+
+/// The identity provider, whose secret must be in its file. It is not asked yet: signing in with a key works without it.
+fn identity(config: &Config) -> Result<Option<IdentitySetup>, WiringError> {
+    let Some(oidc) = &config.oidc else { return Ok(None) };
+    let path = &oidc.client_secret_file;
+    let text = std::fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|source| WiringError::OidcSecretFile { path: path.clone(), source })?;
+    if text.trim().is_empty() {
+        return Err(WiringError::OidcSecret { path: path.clone() });
+    }
+    let provider = oidc::Provider::new(oidc::ProviderOptions {
+        issuer: oidc.issuer.clone(),
+        client_id: oidc.client_id.clone(),
+        client_secret: Secret::new(text.trim().to_owned()),
+        scopes: oidc.scopes.clone(),
+        claims: oidc.rules.claims(),
+        tls: config.tls_client.clone(),
+        user_agent: USER_AGENT,
+    })?;
+    Ok(Some(IdentitySetup { name: oidc.name.clone(), provider, rules: oidc.rules.clone() }))
 }
 
 fn uploads(config: &Config, client: vimeo::Client, egress: Egress) -> UploadSetup {

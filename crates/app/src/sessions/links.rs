@@ -87,6 +87,7 @@ impl App {
             last_seen_at: now,
             remote: None,
             user_agent: None,
+            subject: None,
         };
         let (row, token) = self.new_session_row(session);
         let subject = Some(row.session.id.to_string());

@@ -1,6 +1,7 @@
 //! Sessions of the dashboard: signing in with an API key or a link, authenticating requests, confirming an identity, and
 //! ending sessions.
 
+mod identity;
 mod links;
 
 use std::net::IpAddr;
@@ -20,6 +21,7 @@ use thiserror::Error;
 
 use crate::{App, Authentication, Caller, CallerRates, Error};
 
+pub use identity::{IdentityError, IdentitySetup, IdentityStart, ReturnedBrowser};
 pub use links::{LinkOptions, ShownLink, SignInLink};
 
 /// How long after the last stored request another one is stored.
@@ -116,6 +118,7 @@ impl App {
             last_seen_at: now,
             remote: browser.remote.map(|remote| remote.to_string()),
             user_agent: browser.user_agent.as_deref().and_then(stored_user_agent),
+            subject: None,
         };
         let (row, token) = self.new_session_row(session);
         let event = self.session_event(&row.session, browser.remote, Action::SignIn);

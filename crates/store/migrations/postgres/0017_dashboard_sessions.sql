@@ -16,6 +16,8 @@ CREATE TABLE dashboard_sessions (
     last_seen_at     BIGINT NOT NULL,
     remote           TEXT COLLATE "C",
     user_agent       TEXT COLLATE "C",
+    -- Who the person is at the identity provider.
+    subject          TEXT COLLATE "C",
     token_hash       BYTEA NOT NULL CHECK (octet_length(token_hash) = 32),
     row_mac          BYTEA NOT NULL CHECK (octet_length(row_mac) = 32),
     PRIMARY KEY (account_id, session_id)

@@ -16,6 +16,8 @@ CREATE TABLE dashboard_sessions (
     last_seen_at     INTEGER NOT NULL,
     remote           TEXT,
     user_agent       TEXT,
+    -- Who the person is at the identity provider.
+    subject          TEXT,
     token_hash       BLOB NOT NULL CHECK (length(token_hash) = 32),
     row_mac          BLOB NOT NULL CHECK (length(row_mac) = 32),
     PRIMARY KEY (account_id, session_id)

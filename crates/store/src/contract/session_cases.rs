@@ -28,6 +28,7 @@ pub(crate) fn session_row(account: &AccountId, number: u8, state: SessionState) 
         last_seen_at: at(4),
         remote: Some("2001:db8::1".to_owned()),
         user_agent: None,
+        subject: Some(format!("https://id.example#person-{number}")),
     };
     SessionRow { session, token: HashedToken([number; 32]), mac: [number; 32] }
 }

@@ -115,6 +115,7 @@ fn session_from(row: &Row) -> Result<SessionRow, PgError> {
         last_seen_at: rows::instant(row, "last_seen_at")?,
         remote: rows::get(row, "remote")?,
         user_agent: rows::get(row, "user_agent")?,
+        subject: rows::get(row, "subject")?,
         token_hash: rows::bytes(row, "token_hash")?,
         row_mac: rows::bytes(row, "row_mac")?,
     };
@@ -159,7 +160,7 @@ impl<'a> SessionParameters<'a> {
     /// These, and the statement's own.
     fn and<'p>(&'p self, own: &[Named<'p>]) -> Vec<Named<'p>> {
         let [created_at, authenticated_at, expires_at, last_seen_at] = &self.instants;
-        let columns: [Named<'p>; 15] = [
+        let columns: [Named<'p>; 16] = [
             ("session_id", &self.id),
             ("state", &self.state),
             ("method", &self.method),
@@ -173,6 +174,7 @@ impl<'a> SessionParameters<'a> {
             ("last_seen_at", last_seen_at),
             ("remote", &self.row.session.remote),
             ("user_agent", &self.row.session.user_agent),
+            ("subject", &self.row.session.subject),
             ("token_hash", &self.token_hash),
             ("row_mac", &self.row_mac),
         ];

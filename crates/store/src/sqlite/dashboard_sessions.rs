@@ -143,6 +143,7 @@ fn execute(
         ":last_seen_at": session.last_seen_at.as_micros(),
         ":remote": session.remote,
         ":user_agent": session.user_agent,
+        ":subject": session.subject,
         ":token_hash": row.token.0,
         ":row_mac": row.mac,
     };
@@ -165,6 +166,7 @@ fn session_from(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
         last_seen_at: rows::instant(row, "last_seen_at")?,
         remote: row.get("remote")?,
         user_agent: row.get("user_agent")?,
+        subject: row.get("subject")?,
         token_hash: rows::bytes(row, "token_hash")?,
         row_mac: rows::bytes(row, "row_mac")?,
     };

@@ -10,7 +10,14 @@ const COUNT: Kind = Kind::Number { least: 0, most: LIMIT_MAX };
 
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
-    let subjects = [super::public_url::KEYS, super::dashboard::KEYS, super::health::KEYS, WEBHOOKS, LIMITS];
+    let subjects = [
+        super::public_url::KEYS,
+        super::dashboard::KEYS,
+        super::oidc::KEYS,
+        super::health::KEYS,
+        WEBHOOKS,
+        LIMITS,
+    ];
     KEYS.iter().chain(subjects.into_iter().flatten())
 }
 

@@ -12,6 +12,7 @@ mod layers;
 mod limit_keys;
 mod limits;
 mod listener;
+mod oidc;
 mod page;
 mod postgres;
 mod public_url;
@@ -39,6 +40,7 @@ use tracing_subscriber::filter::LevelFilter;
 use vimeo::{BaseUrl, ProxyUrl, UploadHost};
 use web::{ClientAddress, ConcurrencyLimits, Cors, UnknownFields};
 
+pub(crate) use self::oidc::OidcConfig;
 pub(crate) use dashboard::DashboardConfig;
 pub(crate) use effective::effective;
 pub(crate) use health::VerificationMode;
@@ -82,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) uploads: UploadsConfig,
     pub(crate) health: HealthOptions,
     pub(crate) dashboard: DashboardConfig,
+    /// The identity provider, if there is one.
+    pub(crate) oidc: Option<OidcConfig>,
     pub(crate) webhooks: WebhooksConfig,
     pub(crate) retention: RetentionConfig,
     pub(crate) bootstrap: Option<Bootstrap>,
@@ -207,6 +211,7 @@ impl Reader<'_> {
         let uploads = self.uploads();
         let webhooks = self.webhooks();
         let bootstrap = self.bootstrap();
+        let oidc = self.oidc(listen);
         let log_level =
             self.parsed("log.level", |text| text.parse().map_err(|_| "is not a log level".to_owned()));
         Some(Config {
@@ -231,6 +236,7 @@ impl Reader<'_> {
             uploads: uploads?,
             health: self.health()?,
             dashboard: self.dashboard()?,
+            oidc,
             webhooks: webhooks?,
             retention: self.retention()?,
             bootstrap,

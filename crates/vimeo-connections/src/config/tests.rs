@@ -1,13 +1,13 @@
 use super::*;
 
-fn load(file: &str, environment: &[(&str, &str)]) -> Result<(Config, Layers), ConfigError> {
+pub(super) fn load(file: &str, environment: &[(&str, &str)]) -> Result<(Config, Layers), ConfigError> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("c.toml");
     std::fs::write(&path, file).unwrap();
     Config::load(Some(&path), Environment::of(environment))
 }
 
-fn errors(file: &str, environment: &[(&str, &str)]) -> String {
+pub(super) fn errors(file: &str, environment: &[(&str, &str)]) -> String {
     load(file, environment).err().expect("refused").to_string()
 }
 

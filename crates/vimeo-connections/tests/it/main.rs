@@ -13,6 +13,7 @@ mod http;
 mod keys;
 mod limits;
 mod monitoring;
+mod oidc;
 mod process;
 mod retention;
 mod security;

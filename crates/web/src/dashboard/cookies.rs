@@ -8,6 +8,8 @@ use axum::http::{HeaderMap, HeaderValue};
 pub(super) const SESSION: &str = "__Host-session";
 /// Random, for the forms of a browser without a session.
 pub(super) const FORM: &str = "__Host-form";
+/// An attempt to sign in at the identity provider.
+pub(super) const IDENTITY: &str = "__Host-oidc";
 /// What was done, for the next page.
 pub(super) const NOTICE: &str = "__Host-notice";
 

@@ -209,6 +209,21 @@ impl FromRequest<Shared> for GuestForm {
     }
 }
 
+/// The person with the session of a request, if there is one that is accepted.
+pub(super) async fn find_person(
+    headers: &HeaderMap,
+    remote: Option<std::net::IpAddr>,
+    shared: &Shared,
+) -> Result<Option<SignedIn>, PageError> {
+    let token = cookies::find(headers, cookies::SESSION).and_then(SessionToken::parse);
+    let Some(token) = token else { return Ok(None) };
+    match shared.app.authenticate_session(&token, remote).await {
+        Ok(person) => Ok(Some(person)),
+        Err(app::SessionError::NotSignedIn) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn browser(parts: &Parts) -> Browser {
     let user_agent = parts.headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
     Browser {

@@ -4,7 +4,7 @@
 -- With the limits of its account.
 SELECT
     s.account_id, s.session_id, s.state, s.method, s.api_key_id, s.person, s.role, s.scopes, s.created_at,
-    s.authenticated_at, s.expires_at, s.last_seen_at, s.remote, s.user_agent, s.token_hash, s.row_mac,
+    s.authenticated_at, s.expires_at, s.last_seen_at, s.remote, s.user_agent, s.subject, s.token_hash, s.row_mac,
     a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
     a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints,
     a.max_open_authorizations,
@@ -18,7 +18,7 @@ WHERE s.account_id = :account_id
 -- Those that may still be accepted, newest first.
 SELECT
     account_id, session_id, state, method, api_key_id, person, role, scopes, created_at, authenticated_at, expires_at,
-    last_seen_at, remote, user_agent, token_hash, row_mac
+    last_seen_at, remote, user_agent, subject, token_hash, row_mac
 FROM dashboard_sessions
 WHERE account_id = :account_id
     AND state <> 'ended'
@@ -46,11 +46,11 @@ WITH clock AS (
 ), inserted AS (
     INSERT INTO dashboard_sessions (
         account_id, session_id, state, method, api_key_id, person, role, scopes, created_at, authenticated_at,
-        expires_at, last_seen_at, remote, user_agent, token_hash, row_mac)
+        expires_at, last_seen_at, remote, user_agent, subject, token_hash, row_mac)
     SELECT
         :account_id, :session_id::text, :state::text, :method::text, :api_key_id::text, :person::text, :role::text,
         :scopes::text, :created_at::bigint, :authenticated_at::bigint, :expires_at::bigint, :last_seen_at::bigint,
-        :remote::text, :user_agent::text, :token_hash::bytea, :row_mac::bytea
+        :remote::text, :user_agent::text, :subject::text, :token_hash::bytea, :row_mac::bytea
     FROM active
     RETURNING account_id
 ), logged AS (
@@ -96,6 +96,7 @@ WITH clock AS (
         last_seen_at = :last_seen_at,
         remote = :remote,
         user_agent = :user_agent,
+        subject = :subject,
         token_hash = :token_hash,
         row_mac = :row_mac
     FROM active

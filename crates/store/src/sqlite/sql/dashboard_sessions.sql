@@ -2,7 +2,7 @@
 -- With the limits of its account.
 SELECT
     s.account_id, s.session_id, s.state, s.method, s.api_key_id, s.person, s.role, s.scopes, s.created_at,
-    s.authenticated_at, s.expires_at, s.last_seen_at, s.remote, s.user_agent, s.token_hash, s.row_mac,
+    s.authenticated_at, s.expires_at, s.last_seen_at, s.remote, s.user_agent, s.subject, s.token_hash, s.row_mac,
     a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
     a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints,
     a.max_open_authorizations
@@ -15,7 +15,7 @@ WHERE s.account_id = :account_id
 -- Those that may still be accepted, newest first.
 SELECT
     account_id, session_id, state, method, api_key_id, person, role, scopes, created_at, authenticated_at, expires_at,
-    last_seen_at, remote, user_agent, token_hash, row_mac
+    last_seen_at, remote, user_agent, subject, token_hash, row_mac
 FROM dashboard_sessions
 WHERE account_id = :account_id
     AND state <> 'ended'
@@ -26,10 +26,10 @@ LIMIT :limit;
 -- name: insert_dashboard_session
 INSERT INTO dashboard_sessions (
     account_id, session_id, state, method, api_key_id, person, role, scopes, created_at, authenticated_at, expires_at,
-    last_seen_at, remote, user_agent, token_hash, row_mac)
+    last_seen_at, remote, user_agent, subject, token_hash, row_mac)
 VALUES (
     :account_id, :session_id, :state, :method, :api_key_id, :person, :role, :scopes, :created_at, :authenticated_at,
-    :expires_at, :last_seen_at, :remote, :user_agent, :token_hash, :row_mac);
+    :expires_at, :last_seen_at, :remote, :user_agent, :subject, :token_hash, :row_mac);
 
 -- name: update_dashboard_session
 UPDATE dashboard_sessions SET
@@ -45,6 +45,7 @@ UPDATE dashboard_sessions SET
     last_seen_at = :last_seen_at,
     remote = :remote,
     user_agent = :user_agent,
+    subject = :subject,
     token_hash = :token_hash,
     row_mac = :row_mac
 WHERE account_id = :account_id

@@ -199,6 +199,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "shown once",
     ),
     (
+        "oidc/src/provider.rs",
+        "let secret = ClientSecret::new(self.options.client_secret.expose().to_owned());",
+        "sent to the identity provider",
+    ),
+    (
         "vimeo-connections/src/wiring.rs",
         "egress.validate(operator.url.expose()).map_err(WiringError::OperatorUrl)?;",
         "its form is validated",

@@ -65,6 +65,7 @@ impl Authorizing {
                 requirements: requirements.clone(),
             },
             sessions: SessionOptions { idle: Duration::from_mins(30), lifetime: Duration::from_hours(12) },
+            identity: None,
             clock: Clock::from_fn(now),
             randomness: Randomness::system(),
             tasks: TaskTracker::new(),

@@ -54,10 +54,6 @@ pub(crate) const ERROR_KEY_UNKNOWN: &str =
     "This API key is not accepted. It may be mistyped, expired or revoked; enter another one.";
 pub(crate) const ERROR_TOO_MANY_SIGN_INS: &str =
     "There were too many attempts from your address. Wait a minute, then try again.";
-pub(crate) const ERROR_PROVIDER_FAILED: &str =
-    "The provider did not confirm who you are, so you are not signed in. Try again, or use an API key.";
-pub(crate) const ERROR_PROVIDER_UNKNOWN_PERSON: &str =
-    "The provider knows you, but no account here does. Ask an owner of the account to invite you.";
 pub(crate) const ERROR_SECRET_WRONG: &str = "Vimeo does not accept this client secret for the client identifier. Copy both again from the page of the app.";
 pub(crate) const ERROR_IDENTIFIER_UNKNOWN: &str =
     "Vimeo does not know this client identifier. Copy it again from the page of the app.";

@@ -11,6 +11,7 @@ mod connection_new;
 mod connections;
 pub(super) mod endpoint;
 pub(super) mod hosted;
+pub(super) mod identity;
 pub(super) mod keys;
 pub(super) mod paging;
 mod present_activity;
@@ -29,6 +30,7 @@ use crate::Shared;
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .merge(sign_in::routes())
+        .merge(identity::routes())
         .merge(keys::routes())
         .merge(audit::routes())
         .merge(webhooks::routes())

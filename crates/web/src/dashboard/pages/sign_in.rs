@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::api_key::PlainKey;
+use domain::session::SignInMethod;
 
 use super::super::cookies::{self, Keep};
 use super::super::errors::PageError;
@@ -21,7 +22,7 @@ use crate::Shared;
 use crate::error::Problem;
 
 /// The page that is shown after a sign-in.
-const START: &str = "/dashboard/connections";
+pub(super) const START: &str = "/dashboard/connections";
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -36,7 +37,7 @@ pub(in super::super) async fn start_page() -> Response {
     redirect(START)
 }
 
-async fn sign_in_page(RawQuery(query): RawQuery, guest: Guest) -> Response {
+async fn sign_in_page(State(shared): State<Shared>, RawQuery(query): RawQuery, guest: Guest) -> Response {
     let next = parameter(query.as_deref(), "next");
     let next = local_path(&next).unwrap_or_default().to_owned();
     let notice = match &*parameter(query.as_deref(), "notice") {
@@ -44,7 +45,7 @@ async fn sign_in_page(RawQuery(query): RawQuery, guest: Guest) -> Response {
         "ended" => Some(SignInNotice::Ended),
         _ => (!next.is_empty()).then_some(SignInNotice::Required),
     };
-    let response = page(&sign_in_view(&guest, notice, next, Errors::default()));
+    let response = page(&sign_in_view(&shared, &guest, (notice, next), Errors::default()));
     guest.remember(response)
 }
 
@@ -62,12 +63,18 @@ async fn sign_in(State(shared): State<Shared>, sent: GuestForm) -> Result<Respon
         Ok(started) => return Ok(with_session(redirect(target(&next)), &started)),
         Err(error) => key_errors(error)?,
     };
-    Ok(guest.remember(rejected(&sign_in_view(&guest, None, next, errors))))
+    Ok(guest.remember(rejected(&sign_in_view(&shared, &guest, (None, next), errors))))
 }
 
-fn sign_in_view(guest: &Guest, notice: Option<SignInNotice>, next: String, errors: Errors) -> SignInPage {
+fn sign_in_view(
+    shared: &Shared,
+    guest: &Guest,
+    (notice, next): (Option<SignInNotice>, String),
+    errors: Errors,
+) -> SignInPage {
+    let provider = shared.app.identity_provider().map(str::to_owned);
     let next_encoded = percent_encode(&next);
-    SignInPage { bare: guest.bare.clone(), notice, errors, provider: None, next, next_encoded }
+    SignInPage { bare: guest.bare.clone(), notice, errors, provider, next, next_encoded }
 }
 
 async fn link_page(
@@ -122,9 +129,9 @@ async fn sign_out(State(shared): State<Shared>, sent: Submission) -> Result<Resp
     Ok(response)
 }
 
-async fn confirm_page(RawQuery(query): RawQuery, visit: Visit) -> Response {
+async fn confirm_page(State(shared): State<Shared>, RawQuery(query): RawQuery, visit: Visit) -> Response {
     let next = parameter(query.as_deref(), "next");
-    page(&confirm_view(&visit, &next, Errors::default()))
+    page(&confirm_view(&shared, &visit, &next, Errors::default()))
 }
 
 async fn confirm(State(shared): State<Shared>, sent: Submission) -> Result<Response, PageError> {
@@ -139,18 +146,20 @@ async fn confirm(State(shared): State<Shared>, sent: Submission) -> Result<Respo
     };
     match confirmed {
         Ok(started) => Ok(with_session(redirect(target(&next)), &started)),
-        Err(error) => Ok(rejected(&confirm_view(&sent.visit, &next, key_errors(error)?))),
+        Err(error) => Ok(rejected(&confirm_view(&shared, &sent.visit, &next, key_errors(error)?))),
     }
 }
 
-fn confirm_view(visit: &Visit, next: &str, errors: Errors) -> ConfirmPage {
+fn confirm_view(shared: &Shared, visit: &Visit, next: &str, errors: Errors) -> ConfirmPage {
+    let is_identified = visit.person.session.method == SignInMethod::Oidc;
+    let provider = shared.app.identity_provider().filter(|_| is_identified).map(str::to_owned);
     let next = target(next).to_owned();
     ConfirmPage {
         shell: visit.shell(Section::Settings),
         next_encoded: percent_encode(&next),
         next,
         cancel_href: START.to_owned(),
-        provider: None,
+        provider,
         errors,
     }
 }
@@ -169,12 +178,12 @@ fn key_errors(error: SessionError) -> Result<Errors, PageError> {
     Ok(errors)
 }
 
-fn target(next: &str) -> &str {
+pub(super) fn target(next: &str) -> &str {
     local_path(next).unwrap_or(START)
 }
 
 /// Adds the cookie of a session. It ends with the browser, or when the service says so.
-fn with_session(mut response: Response, started: &StartedSession) -> Response {
+pub(super) fn with_session(mut response: Response, started: &StartedSession) -> Response {
     cookies::set(response.headers_mut(), cookies::SESSION, started.token.expose(), Keep::Session);
     cookies::set(response.headers_mut(), cookies::FORM, "", Keep::Not);
     response

@@ -58,3 +58,61 @@ pub(crate) struct SignInLinkPage {
 pub(crate) struct SignInLinkProblemPage {
     pub(crate) bare: Bare,
 }
+
+/// Why a person whom the identity provider sent back is not signed in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdentityProblem {
+    Attempt,
+    Denied,
+    Misconfigured,
+    Unavailable,
+    NotAccepted,
+    NoRole,
+    NoAccount,
+    Domain,
+    NoName,
+    OtherPerson,
+}
+
+impl IdentityProblem {
+    /// As a title.
+    pub(crate) const fn title(self) -> &'static str {
+        match self {
+            Self::Attempt => m::IDENTITY_ATTEMPT_TITLE,
+            Self::Denied => m::IDENTITY_DENIED_TITLE,
+            Self::Misconfigured => m::IDENTITY_MISCONFIGURED_TITLE,
+            Self::Unavailable => m::IDENTITY_UNAVAILABLE_TITLE,
+            Self::NotAccepted => m::IDENTITY_NOT_ACCEPTED_TITLE,
+            Self::NoRole | Self::NoAccount | Self::Domain | Self::NoName => m::IDENTITY_NO_ACCESS_TITLE,
+            Self::OtherPerson => m::IDENTITY_OTHER_PERSON_TITLE,
+        }
+    }
+
+    /// What happened, and what to do next.
+    pub(crate) fn text(self, provider: &str) -> String {
+        match self {
+            Self::Attempt => m::IDENTITY_ATTEMPT.to_owned(),
+            Self::Denied => m::identity_denied(provider),
+            Self::Misconfigured => m::identity_misconfigured(provider),
+            Self::Unavailable => m::identity_unavailable(provider),
+            Self::NotAccepted => m::identity_not_accepted(provider),
+            Self::NoRole => m::identity_no_role(provider),
+            Self::NoAccount => m::identity_no_account(provider),
+            Self::Domain => m::identity_domain(provider),
+            Self::NoName => m::identity_no_name(provider),
+            Self::OtherPerson => m::IDENTITY_OTHER_PERSON.to_owned(),
+        }
+    }
+}
+
+/// A sign-in at the identity provider that did not succeed.
+#[derive(Template)]
+#[template(path = "dashboard/sign_in_identity_problem.html")]
+pub(crate) struct IdentityProblemPage {
+    pub(crate) bare: Bare,
+    pub(crate) problem: IdentityProblem,
+    /// The name of the identity provider.
+    pub(crate) provider: String,
+    /// Where the person starts again.
+    pub(crate) retry_href: String,
+}
