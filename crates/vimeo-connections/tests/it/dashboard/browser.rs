@@ -19,11 +19,26 @@ const WAIT_LIMIT: Duration = Duration::from_mins(8);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_accessible_and_fits_in_every_look() {
-    see("pages.js", &[]).await;
+    see("pages.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_connect_renew_and_make_keys_with_scripts_and_without() {
+    see("flows.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_sent_from_the_page_and_uploads_are_watched() {
+    see("upload.js").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_main_flows_work_with_the_keyboard_only() {
+    see("keyboard.js").await;
 }
 
 /// Runs a script with a service of its own. The script checks the pages, and prints what it has done.
-async fn see(script: &str, arguments: &[&str]) {
+async fn see(script: &str) {
     let Some(packages) = find_tool("sandbox-browser/node_modules") else { return };
     if !Path::new(CHROMIUM).exists() {
         skip(&format!("{CHROMIUM} is missing; run ./test once, it installs it"));
@@ -36,7 +51,6 @@ async fn see(script: &str, arguments: &[&str]) {
     let mut command = program("node");
     command
         .arg(tests_folder().join("browser").join(script))
-        .args(arguments)
         .env("NODE_PATH", packages)
         .env("CHROMIUM", CHROMIUM)
         .env("BASE_URL", env.url(""))

@@ -113,7 +113,7 @@ pub(crate) const ALL_HISTORY: &str = "Full history";
 pub(crate) const NO_HISTORY: &str = "No events.";
 pub(crate) const PLAN: &str = "Plan";
 pub(crate) const OPEN_AT_VIMEO: &str = "Open at Vimeo";
-pub(crate) const VIMEO_ACCOUNT_NOT_KNOWN: &str = "Not known until Vimeo accepts the access token.";
+pub(crate) const VIMEO_ACCOUNT_NOT_KNOWN: &str = "Not known yet. It is read when the connection is tested.";
 pub(crate) const CONNECTION_ID: &str = "Connection ID";
 pub(crate) const CREDENTIALS: &str = "Credentials";
 pub(crate) const CREDENTIALS_STORED: &str = "Stored encrypted";
@@ -197,6 +197,8 @@ pub(crate) const ALLOWED_DISABLE: &str = "Hidden from Vimeo";
 // Errors of the forms.
 pub(crate) const SUBJECT_NAME: &str = "The name";
 pub(crate) const SUBJECT_DESCRIPTION: &str = "The description";
+pub(crate) const SUBJECT_RETURN: &str = "The return address";
+pub(crate) const SUBJECT_URL: &str = "The URL";
 pub(crate) const SUBJECT_CLIENT_IDENTIFIER: &str = "The client identifier";
 pub(crate) const SUBJECT_CLIENT_SECRET: &str = "The client secret";
 pub(crate) const SUBJECT_ACCESS_TOKEN: &str = "The access token";
