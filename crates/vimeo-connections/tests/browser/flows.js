@@ -113,7 +113,7 @@ async function connectByConsent(page, suffix) {
   await page.getByText(/declined/i).first().waitFor();
 }
 
-// Somebody else approves by a link: in a tab that is closed, then again; and nobody else can finish it.
+// A customer approves by a link: in a tab that is closed, then again; and no other browser can finish it.
 async function connectCustomer(browser, page, suffix, hasScripts) {
   await beginConsent(page, `Customer ${suffix}`, 'customer');
   const address = await page.locator('#link').innerText();

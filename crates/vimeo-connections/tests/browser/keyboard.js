@@ -67,7 +67,7 @@ async function startUpload(page) {
   await page.keyboard.press('ArrowLeft');
   await typeInto(page, page.locator('#source'), FILM);
   await pressOn(page, button('Start upload'));
-  await page.locator('.flash', { hasText: 'queued' }).waitFor();
+  await page.waitForURL(/uploads\/[0-9a-f-]{36}$/);
   await pressOn(page, link('Uploads').first());
   await pressOn(page, page.locator('[name=jobId]').first(), 'Space');
   await pressOn(page, button('Cancel selected\u2026'));
