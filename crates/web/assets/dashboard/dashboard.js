@@ -16,9 +16,11 @@
   const otherYear = new Intl.DateTimeFormat(english, { dateStyle: "medium" });
   const relative = new Intl.RelativeTimeFormat(english, { numeric: "auto" });
 
-  function timeText(at) {
+  // Some times are known to the hour only, and name its start.
+  function timeText(at, isHour) {
     const seconds = (at - Date.now()) / 1000;
     const distance = Math.abs(seconds);
+    if (isHour && distance < 84600) return relative.format(Math.ceil(seconds / 3600), "hour");
     if (distance < 45) return relative.format(0, "second");
     if (distance < 3570) return relative.format(Math.round(seconds / 60), "minute");
     if (distance < 84600) return relative.format(Math.round(seconds / 3600), "hour");
@@ -30,7 +32,7 @@
       const at = new Date(time.dateTime);
       if (Number.isNaN(at.getTime())) continue;
       if (!time.title) time.title = `${exact.format(at)} (${time.textContent})`;
-      const text = timeText(at);
+      const text = timeText(at, "hour" in time.dataset);
       if (time.textContent !== text) time.textContent = text;
     }
   }

@@ -6,7 +6,7 @@ use domain::job::JobId;
 
 use super::messages as m;
 use super::respond::when;
-use super::views::parts::AuditRow;
+use super::views::parts::{AuditRow, Badge, Tone};
 
 /// A row of the audit log. Names that a newer version wrote are shown as they are.
 pub(super) fn audit_row(record: &AuditRecord) -> AuditRow {
@@ -25,8 +25,19 @@ pub(super) fn audit_row(record: &AuditRecord) -> AuditRow {
         subject_href: subject_href(&subject),
         subject,
         address: record.address().unwrap_or_default().to_owned(),
+        result: record.refusal.as_deref().map(|code| result(&record.action, code)),
         refusal: record.refusal.clone().unwrap_or_default(),
     }
+}
+
+/// What an error code means for an action: an upload ends with one, anything else is refused.
+fn result(action: &str, code: &str) -> Badge {
+    let (tone, text) = match (Action::parse(action), code) {
+        (Some(Action::EndUpload), "CANCELLED") => (Tone::Muted, m::PHASE_CANCELLED),
+        (Some(Action::EndUpload), _) => (Tone::Bad, m::PHASE_FAILED),
+        _ => (Tone::Bad, m::AUDIT_REFUSED),
+    };
+    Badge { tone, text: text.to_owned() }
 }
 
 /// The page of a record, by the form of its ID.
@@ -81,6 +92,20 @@ mod tests {
             ("robot", "fly", "fly"),
             "of a newer version"
         );
+    }
+
+    #[test]
+    fn an_error_code_is_a_refusal_except_where_an_upload_ends() {
+        for (action, code, text) in [
+            ("create_upload", "FORBIDDEN", "Refused"),
+            ("end_upload", "SOURCE_REFUSED", "Failed"),
+            ("end_upload", "CANCELLED", "Cancelled"),
+            ("fly", "CANCELLED", "Refused"),
+        ] {
+            let refused = AuditRecord { refusal: Some(code.to_owned()), ..record("service", None, action) };
+            assert_eq!(audit_row(&refused).result.unwrap().text, text, "{action} {code}");
+        }
+        assert!(audit_row(&record("service", None, "end_upload")).result.is_none());
     }
 
     #[test]

@@ -26,8 +26,8 @@ async function launch() {
   });
 }
 
-// A new page, with a list of its errors.
-async function open(browser, look, more = {}) {
+// A new page, with a list of its errors. Its scripts may send requests to its own origin and to `origins`.
+async function open(browser, look, { origins = [], ...more } = {}) {
   const context = await browser.newContext({
     colorScheme: look.colorScheme, viewport: look.viewport, reducedMotion: 'reduce', baseURL: BASE_URL, ...more,
   });
@@ -46,7 +46,7 @@ async function open(browser, look, more = {}) {
   page.on('dialog', (dialog) => { wrong.push(`dialog: ${dialog.message()}`); dialog.dismiss(); });
   page.on('request', (request) => {
     const { origin } = new URL(request.url());
-    if (origin !== own && !request.isNavigationRequest()) {
+    if (![own, ...origins].includes(origin) && !request.isNavigationRequest()) {
       wrong.push(`request elsewhere: ${request.url()}`);
     }
   });
@@ -56,9 +56,12 @@ async function open(browser, look, more = {}) {
 // Checks that the page has no accessibility violations and no horizontal overflow, and keeps a screenshot.
 async function look(watched, name) {
   const { page, look: { name: lookName }, wrong } = watched;
-  await page.evaluate(axe.source);
+  if (!await page.evaluate(() => 'axe' in globalThis)) {
+    await page.evaluate(axe.source);
+  }
   const found = await page.evaluate(() => globalThis.axe.run({
     runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    resultTypes: ['violations'],
   }));
   const violations = found.violations.map(({ id, nodes }) =>
     `${id}: ${nodes.map((node) => `${node.target.join(' ')} ${node.failureSummary}`).join(' | ')}`);

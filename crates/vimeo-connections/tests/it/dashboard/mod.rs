@@ -1,6 +1,7 @@
 //! The pages of the dashboard, over plain HTTP as a browser without scripts requests them.
 
 pub(crate) mod attacks;
+pub(crate) mod browser;
 pub(crate) mod connect;
 pub(crate) mod connection_credentials;
 pub(crate) mod connection_list;

@@ -197,6 +197,8 @@ pub(crate) const ALLOWED_DISABLE: &str = "Hidden from Vimeo";
 // Errors of the forms.
 pub(crate) const SUBJECT_NAME: &str = "The name";
 pub(crate) const SUBJECT_DESCRIPTION: &str = "The description";
+pub(crate) const SUBJECT_RETURN: &str = "The return address";
+pub(crate) const SUBJECT_URL: &str = "The URL";
 pub(crate) const SUBJECT_CLIENT_IDENTIFIER: &str = "The client identifier";
 pub(crate) const SUBJECT_CLIENT_SECRET: &str = "The client secret";
 pub(crate) const SUBJECT_ACCESS_TOKEN: &str = "The access token";

@@ -108,11 +108,6 @@ pub(crate) const ERROR_FILTER: &str = "A filter has a value that does not exist.
 pub(crate) const ERROR_DATE: &str = "Enter a date and a time, or leave it empty.";
 pub(crate) const ERROR_LAST_KEY: &str =
     "This is the last key that can manage API keys, so it was not revoked. Create another one first.";
-/// An error of a field as a sentence: `must not be empty` becomes `It must not be empty.`
-pub(crate) fn sentence(error: &str) -> String {
-    format!("It {error}.")
-}
-
 /// What Vimeo refused, and what to do.
 pub(crate) fn credential_problem(problem: &CredentialProblem) -> String {
     let text = match problem {

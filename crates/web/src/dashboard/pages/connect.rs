@@ -180,7 +180,7 @@ fn read_terms(shared: &Shared, form: &Form, errors: &mut Errors) -> Option<Terms
         (text, _) => match ReturnUrl::parse(text) {
             Ok(url) => Some(url),
             Err(error) => {
-                errors.add("returnUrl", m::sentence(&error.to_string()));
+                errors.add("returnUrl", m::broken_rule(m::SUBJECT_RETURN, &error.to_string()));
                 None
             }
         },

@@ -23,6 +23,7 @@ use super::super::views::uploads::UploadRow;
 use super::super::visit::{Submission, Visit};
 use super::present_activity::upload_row;
 use super::present_connections::{self as present, Renewal};
+use super::uploads::upload_name;
 use crate::Shared;
 
 /// The newest uploads on the page.
@@ -87,7 +88,11 @@ async fn uploads(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Op
     let filter = JobFilter { connection_id: Some(id.clone()), ..JobFilter::default() };
     let limit = PageLimit::parse(UPLOADS).unwrap_or(PageLimit::MAX);
     let listed = shared.app.list_jobs(&visit.person.caller, &filter, limit).await?;
-    Ok(Some(listed.items.iter().map(upload_row).collect()))
+    let mut rows = Vec::new();
+    for job in &listed.items {
+        rows.push(upload_row(job, upload_name(shared, &visit.person.caller, job).await?));
+    }
+    Ok(Some(rows))
 }
 
 async fn history(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Option<Vec<AuditRow>>, Error> {

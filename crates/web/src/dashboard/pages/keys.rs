@@ -152,7 +152,7 @@ async fn rename(
         Ok(name) => name,
         Err(error) => {
             let mut errors = Errors::default();
-            errors.add("name", m::sentence(&error.to_string()));
+            errors.add("name", m::broken_rule(m::SUBJECT_NAME, &error.to_string()));
             let view = key_view(&shared, visit, &id, errors).await?;
             return Ok(rejected(&KeyPage { name: form.text("name").to_owned(), ..view }));
         }
@@ -295,7 +295,7 @@ fn read_options(form: &Form) -> Result<KeyOptions, Errors> {
     let mut errors = Errors::default();
     let name = Label::parse(form.raw("name"));
     if let Err(error) = &name {
-        errors.add("name", m::sentence(&error.to_string()));
+        errors.add("name", m::broken_rule(m::SUBJECT_NAME, &error.to_string()));
     }
     let scopes: Result<Scopes, _> = form.all("scopes").map(Scope::parse).collect();
     let scopes = scopes.ok().filter(|scopes| *scopes != Scopes::NONE);

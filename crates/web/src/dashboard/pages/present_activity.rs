@@ -8,11 +8,11 @@ use super::super::views::parts::{Badge, Tone};
 use super::super::views::uploads::UploadRow;
 
 /// An upload of the connection, as far as its page shows it.
-pub(super) fn upload_row(job: &Job) -> UploadRow {
+pub(super) fn upload_row(job: &Job, name: String) -> UploadRow {
     UploadRow {
         id: job.id.to_string(),
         href: format!("/dashboard/uploads/{}", job.id),
-        name: job.id.to_string(),
+        name,
         connection: String::new(),
         connection_href: None,
         is_connection_deleted: false,

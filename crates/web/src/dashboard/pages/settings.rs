@@ -82,7 +82,7 @@ async fn invite(State(shared): State<Shared>, sent: Submission) -> Result<Respon
     let mut errors = Errors::default();
     let name = Label::parse(form.raw("name"));
     if let Err(error) = &name {
-        errors.add("name", m::sentence(&error.to_string()));
+        errors.add("name", m::broken_rule(m::SUBJECT_NAME, &error.to_string()));
     }
     let role = Role::parse(form.text("role"));
     if role.is_err() {

@@ -299,12 +299,16 @@ fn read_fields(shared: &Shared, form: &Form) -> Result<Fields, Errors> {
     if let Err(error) = shared.app.check_address(url) {
         errors.add(
             "url",
-            if url.is_empty() { m::ERROR_REQUIRED.to_owned() } else { m::sentence(&error.to_string()) },
+            if url.is_empty() {
+                m::ERROR_REQUIRED.to_owned()
+            } else {
+                m::broken_rule(m::SUBJECT_URL, &error.to_string())
+            },
         );
     }
     let description = EndpointDescription::parse(form.text("description"));
     if let Err(error) = &description {
-        errors.add("description", m::sentence(&error.to_string()));
+        errors.add("description", m::broken_rule(m::SUBJECT_DESCRIPTION, &error.to_string()));
     }
     let types: Result<Vec<_>, _> = form.all("events").map(EventType::parse).collect();
     if types.is_err() {

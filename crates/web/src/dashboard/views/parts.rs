@@ -161,6 +161,8 @@ pub(crate) struct AuditRow {
     pub(crate) subject_href: Option<String>,
     /// The client's IP address; empty: not known.
     pub(crate) address: String,
+    /// What was not done, or how it ended; `None`: it was done.
+    pub(crate) result: Option<Badge>,
     /// The code of the error of a refusal; empty: it was done.
     pub(crate) refusal: String,
 }

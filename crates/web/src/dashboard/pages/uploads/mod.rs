@@ -12,14 +12,21 @@ mod new;
 mod present;
 mod watch;
 
+use app::{Caller, Error};
 use axum::Router;
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use axum::routing::{get, post};
-use domain::job::JobId;
+use domain::job::{Job, JobId};
 
 use super::super::errors::PageError;
 use crate::Shared;
+
+/// What an upload is called.
+pub(super) async fn upload_name(shared: &Shared, caller: &Caller, job: &Job) -> Result<String, Error> {
+    let settings = list::find_settings(shared, caller, job).await?;
+    Ok(present::name(job, settings.as_ref()))
+}
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()

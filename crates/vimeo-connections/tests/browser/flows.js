@@ -1,0 +1,273 @@
+// What people do in the dashboard, with scripts and without: connections by pasting and by consent, tokens, and API keys.
+
+const assert = require('node:assert/strict');
+const { execFile } = require('node:child_process');
+const { promisify } = require('node:util');
+const {
+  APP, BASE_URL, LONG_WAIT, LOOKS, api, button, control, createConnection, decide, fill, launch, link, open,
+  registerCallback, signIn, visit,
+} = require('./service.js');
+
+const { ACCESS_TOKEN, SANDBOX_URL } = process.env;
+const REFUSED = /status of (400|403|404|410|422)/;
+const NEW = '/dashboard/connections/new';
+const SCOPES = 'public private upload edit';
+
+async function start(browser, javaScriptEnabled, { isGuest = false } = {}) {
+  const watched = await open(browser, LOOKS[0], { javaScriptEnabled, origins: [SANDBOX_URL] });
+  watched.expected.push(REFUSED);
+  if (!isGuest) {
+    await signIn(watched.page);
+  }
+  return watched;
+}
+
+// No error was reported; closes the pages.
+async function finish(...all) {
+  for (const { wrong, context } of all) {
+    assert.deepEqual(wrong, []);
+    await context.close();
+  }
+}
+
+// What is wrong with a field; the summary leads to it.
+async function refusal(page, field) {
+  const text = await page.locator(`#${field}-error`).innerText();
+  const entry = page.locator(`.summary a[href="#${field}"]`);
+  assert.equal(await entry.innerText(), text);
+  await entry.click();
+  assert.equal(await page.locator(`#${field}`).getAttribute('aria-invalid'), 'true');
+  return text;
+}
+
+async function pasteWithRefusals(page, hasScripts) {
+  const name = `Pasted ${hasScripts ? 'with' : 'without'} scripts`;
+  const stranger = await control('POST', 'apps', { name: 'Another app' });
+  const strange = await control('POST', 'tokens', { app: stranger.client_id, scopes: SCOPES });
+  const narrow = await control('POST', 'tokens', { app: APP.clientIdentifier, scopes: 'public private' });
+  const valid = { ...APP, name, accessToken: ACCESS_TOKEN };
+  const refusals = [
+    [{ name: '   ' }, 'name', /Enter a name/],
+    [{ name: 'A/B' }, 'name', /letters/],
+    [{ clientIdentifier: 'f'.repeat(40) }, 'clientIdentifier', /does not know/],
+    [{ clientSecret: 'wrong' }, 'clientSecret', /does not accept/],
+    [{ accessToken: 'wrong' }, 'accessToken', /does not know this access token/],
+    [{ accessToken: strange.access_token }, 'accessToken', /another app/],
+    [{ accessToken: narrow.access_token }, 'accessToken', /upload/],
+  ];
+  await visit(page, NEW);
+  for (const [change, field, expected] of refusals) {
+    await fill(page, { ...valid, ...change });
+    await button(page, 'Check and create').click();
+    await page.locator('.summary').waitFor();
+    assert.match(await refusal(page, field), expected);
+    // Secrets are entered again, and nothing else.
+    assert.equal(await page.locator('#accessToken').inputValue(), '');
+    assert.equal(await page.locator('#clientIdentifier').inputValue(), change.clientIdentifier ?? APP.clientIdentifier);
+    await page.waitForURL(`**${NEW}**`);
+    await page.goto(NEW);
+  }
+  await fill(page, valid);
+  await button(page, 'Check and create').click();
+  await page.locator('.flash', { hasText: 'was created' }).waitFor();
+  assert.equal(await page.locator('h1').innerText(), name);
+  await visit(page, NEW);
+  await fill(page, valid);
+  await button(page, 'Check and create').click();
+  assert.match(await refusal(page, 'name'), /has this name/);
+  return name;
+}
+
+// Fills in the form for a consent, up to the page that asks.
+async function beginConsent(page, name, approver = 'me') {
+  await visit(page, '/dashboard/connect');
+  await fill(page, { ...APP, name });
+  await page.locator(`[name=approver][value=${approver}]`).check();
+  await button(page, 'Continue').click();
+}
+
+async function toVimeo(page) {
+  await button(page, 'Continue to Vimeo').click();
+  await button(page, 'Allow').waitFor();
+}
+
+async function connectByConsent(page, suffix) {
+  await beginConsent(page, `Allowed ${suffix}`);
+  await toVimeo(page);
+  await button(page, 'Allow').click();
+  await page.waitForURL('**/dashboard/connect/*');
+  await page.locator('#authorization .badge', { hasText: 'Completed' }).waitFor();
+  await link(page, `Open Allowed ${suffix}`).click();
+  assert.equal(await page.locator('h1').innerText(), `Allowed ${suffix}`);
+  await page.getByText('Healthy').first().waitFor();
+
+  await beginConsent(page, `Denied ${suffix}`);
+  await toVimeo(page);
+  await button(page, 'Deny').click();
+  await page.waitForURL('**/dashboard/connect/*');
+  await page.locator('#authorization .badge', { hasText: 'Declined' }).waitFor();
+  await link(page, 'Start again').waitFor();
+
+  await beginConsent(page, `Refused ${suffix}`);
+  await button(page, 'No, decline').click();
+  await page.getByText(/declined/i).first().waitFor();
+}
+
+// A customer approves by a link: in a tab that is closed, then again; and no other browser can finish it.
+async function connectCustomer(browser, page, suffix, hasScripts) {
+  await beginConsent(page, `Customer ${suffix}`, 'customer');
+  const address = await page.locator('#link').innerText();
+  assert.ok(address.startsWith(`${BASE_URL}/connect/`), address);
+  const customer = await start(browser, hasScripts, { isGuest: true });
+  const thief = await start(browser, hasScripts, { isGuest: true });
+  await customer.page.goto(address);
+  await toVimeo(customer.page);
+  await customer.page.close();
+
+  customer.page = await customer.context.newPage();
+  await customer.page.goto(address);
+  await toVimeo(customer.page);
+  const callback = await decide(customer.page, 'allow');
+  await visit(thief.page, callback, 403);
+  await thief.page.getByText('This was started in another browser').waitFor();
+  const state = new URL(callback);
+  state.searchParams.set('state', 'x'.repeat(64));
+  await visit(customer.page, state.href, 400);
+  await visit(customer.page, callback);
+  await customer.page.getByText('Your Vimeo account is connected').waitFor();
+  // The callback again shows the same; the link is used up.
+  await visit(customer.page, callback);
+  await customer.page.getByText('Your Vimeo account is connected').waitFor();
+  await visit(thief.page, callback, 403);
+  await visit(customer.page, address, 410);
+  await customer.page.getByText('This link has been used').waitFor();
+  const { Items: items } = await api('GET', '/vimeo-connections');
+  assert.equal(items.filter(({ name }) => name === `Customer ${suffix}`).length, 1);
+  if (hasScripts) {
+    // The page with the link is kept up to date.
+    await page.locator('#authorization .badge', { hasText: 'Completed' }).waitFor(LONG_WAIT);
+  }
+  await finish(customer, thief);
+}
+
+async function returnCustomer(browser, page, suffix, hasScripts) {
+  await visit(page, '/dashboard/connect');
+  await fill(page, { ...APP, name: `Return ${suffix}`, returnUrl: 'https://app.example.com/connected?session=1' });
+  await page.locator('[name=approver][value=customer]').check();
+  await button(page, 'Continue').click();
+  const customer = await start(browser, hasScripts, { isGuest: true });
+  await customer.page.goto(await page.locator('#link').innerText());
+  await toVimeo(customer.page);
+  await button(customer.page, 'Allow').click();
+  const back = link(customer.page, 'Return to acme');
+  const { origin, searchParams } = new URL(await back.getAttribute('href'));
+  assert.equal(origin, 'https://app.example.com');
+  assert.deepEqual([searchParams.get('session'), searchParams.get('result')], ['1', 'connected']);
+  await finish(customer);
+}
+
+async function connectDevice(browser, page, suffix, hasScripts) {
+  await beginConsent(page, `Device ${suffix}`, 'device');
+  const code = await page.locator('#code').innerText();
+  const device = await start(browser, hasScripts, { isGuest: true });
+  await device.page.goto(await page.getByRole('link', { name: /activate/ }).getAttribute('href'));
+  await device.page.locator('#user_code').fill(code);
+  await button(device.page, 'Continue').click();
+  await button(device.page, 'Allow').click();
+  await button(device.page, 'Allow').waitFor({ state: 'detached' });
+  const done = page.locator('#authorization .badge', { hasText: 'Completed' });
+  if (hasScripts) {
+    await done.waitFor(LONG_WAIT);
+  } else {
+    for (let tries = 0; tries < 60 && await done.count() === 0; tries += 1) {
+      await page.waitForTimeout(500);
+      await link(page, 'Refresh').click();
+    }
+    await done.waitFor();
+  }
+  await device.context.close();
+}
+
+// A token that Vimeo no longer accepts is renewed by consent, and replaced by pasting.
+async function renew(page, suffix) {
+  const name = `Renewed ${suffix}`;
+  const old = await control('POST', 'tokens', { app: APP.clientIdentifier, scopes: SCOPES });
+  const id = await createConnection(name, { accessToken: old.access_token });
+  await control('DELETE', `tokens/${old.fingerprint}`);
+  await visit(page, `/dashboard/connections/${id}`);
+  await button(page, 'Test now').first().click();
+  await page.getByText('Vimeo rejects the access token').first().waitFor();
+  await button(page, 'Renew with Vimeo').first().click();
+  await button(page, 'Continue').click();
+  await toVimeo(page);
+  await button(page, 'Allow').click();
+  await link(page, `Open ${name}`).click();
+  await page.getByText('Healthy').first().waitFor();
+
+  await link(page, 'Replace credentials').first().click();
+  await fill(page, { accessToken: 'wrong' });
+  await button(page, 'Check and replace').click();
+  assert.match(await refusal(page, 'accessToken'), /does not know/);
+  await fill(page, { accessToken: ACCESS_TOKEN });
+  await button(page, 'Check and replace').click();
+  await page.locator('.flash', { hasText: 'were replaced' }).waitFor();
+  await link(page, 'Delete').click();
+  await fill(page, { name });
+  await button(page, 'Delete this connection').click();
+  await page.locator('.flash', { hasText: 'deleted' }).waitFor();
+  assert.equal(await page.getByText(name, { exact: true }).count(), 0);
+}
+
+// A key is created, used by curl with the command that the page shows, and revoked.
+async function makeKey(page, suffix) {
+  const name = `Key ${suffix}`;
+  await visit(page, '/dashboard/keys');
+  await fill(page, { name });
+  for (const scope of await page.locator('[name=scopes]').all()) {
+    await scope.setChecked(await scope.getAttribute('value') === 'connections:read');
+  }
+  await button(page, 'Create key').click();
+  const key = await page.locator('#new-key').innerText();
+  const curl = await page.locator('#curl').innerText();
+  assert.ok(curl.startsWith('curl ') && curl.includes(key), curl);
+  const run = async () => (await promisify(execFile)('sh', ['-c', `${curl} --silent --noproxy '*'`])).stdout;
+  assert.match(await run(), /connections:read/);
+  await link(page, 'I have saved it').click();
+  assert.ok(!(await page.content()).includes(key));
+  await link(page, name).click();
+  await link(page, 'Revoke').click();
+  await page.getByText(name).first().waitFor();
+  await button(page, 'Revoke the key').click();
+  await page.locator('.flash', { hasText: 'revoked' }).waitFor();
+  assert.doesNotMatch(await run(), /connections:read/);
+}
+
+async function use(browser, hasScripts) {
+  const watched = await start(browser, hasScripts);
+  const { page } = watched;
+  const suffix = hasScripts ? 'with scripts' : 'without scripts';
+  await pasteWithRefusals(page, hasScripts);
+  await connectByConsent(page, suffix);
+  await connectCustomer(browser, page, suffix, hasScripts);
+  await returnCustomer(browser, page, suffix, hasScripts);
+  await connectDevice(browser, page, suffix, hasScripts);
+  await renew(page, suffix);
+  await makeKey(page, suffix);
+  await page.locator('.menu summary').click();
+  await button(page, 'Sign out').click();
+  await page.getByText('You have signed out.').waitFor();
+  await finish(watched);
+  console.log(suffix);
+}
+
+async function main() {
+  await registerCallback();
+  const browser = await launch();
+  try {
+    await Promise.all([use(browser, true), use(browser, false)]);
+  } finally {
+    await browser.close();
+  }
+}
+
+main();
