@@ -130,16 +130,13 @@ pub(super) fn render(
         }
     };
     let problem = ProblemText { kind, detail, request_id, back_href: String::new() };
-    let mut response = match shell {
-        Some(shell) => {
-            let shell = Shell { flash: None, extent, ..shell.clone() };
-            html(status, &ProblemPage { shell, problem })
-        }
-        None => {
-            // A page of an error has no form.
-            let bare = Bare { assets: assets::paths(), csrf: String::new(), extent };
-            html(status, &BareProblemPage { bare, problem })
-        }
+    let mut response = if let Some(shell) = shell {
+        let shell = Shell { flash: None, extent, ..shell.clone() };
+        html(status, &ProblemPage { shell, problem })
+    } else {
+        // A page of an error has no form.
+        let bare = Bare { assets: assets::paths(), csrf: String::new(), extent };
+        html(status, &BareProblemPage { bare, problem })
     };
     if let Some(seconds) = retry {
         response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());

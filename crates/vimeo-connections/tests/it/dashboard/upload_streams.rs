@@ -47,7 +47,8 @@ impl Stream {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let lines = block.lines().filter(|line| *line != ": heartbeat").map(str::to_owned).collect();
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 return Some(lines);
             }
             let Some(chunk) = self.response.chunk().await.unwrap() else {

@@ -170,7 +170,7 @@ fn key_errors(error: SessionError) -> Result<Errors, PageError> {
     match error {
         SessionError::KeyRefused => errors.add("key", m::ERROR_KEY_UNKNOWN),
         SessionError::Other(Error::TooManyFailedKeys(_)) => {
-            m::ERROR_TOO_MANY_SIGN_INS.clone_into(&mut errors.general)
+            m::ERROR_TOO_MANY_SIGN_INS.clone_into(&mut errors.general);
         }
         SessionError::Other(error) => return Err(Problem::from(error).into()),
         error => return Err(error.into()),

@@ -100,7 +100,6 @@ pub(crate) struct Quota {
 /// `GET /dashboard/connections/{id}`. Forms post `csrf` to `…/test`, `…/enable`, `…/disable` and `…/renew`.
 #[derive(Template)]
 #[template(path = "dashboard/connection.html")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a condition of its own in the template")]
 pub(crate) struct ConnectionPage {
     pub(crate) shell: Shell,
     /// The path of this page.
