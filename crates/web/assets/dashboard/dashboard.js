@@ -238,7 +238,11 @@
   function send(file, { uploadLink, href, cancelHref }) {
     const area = find("#sending");
     const part = (name) => find(`[data-part=${name}]`, area);
-    const show = (state) => { part("state").textContent = area.dataset[state]; };
+    const show = (state) => {
+      part("state").textContent = area.dataset[state];
+      // Without the rate and the time, which are those of before.
+      if (state !== "active") part("numbers").textContent = part("numbers").textContent.split(" · ")[0];
+    };
     const pause = part("pause");
     let isDone = false;
     let isStopped = false;
@@ -262,6 +266,7 @@
         isDone = true;
         pause.hidden = true;
         part("cancel").hidden = true;
+        part("keep").hidden = true;
         find("progress", area).value = 100;
         show("done");
       },

@@ -8,10 +8,11 @@ use sandbox::Pace;
 
 use super::sign_in::link;
 use crate::support::harness::{self, EnvOptions, TestEnv};
-use crate::support::tools::{find_tool, print_numbers, program, skip, tests_folder};
+use crate::support::tools::{find_tool, is_all, print_numbers, program, skip, tests_folder};
 use crate::support::uploads::CONFIG;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
+const PACKAGES: &str = "sandbox-browser/node_modules";
 /// Where the scripts keep what they saw.
 const SCREENSHOTS: &str = "dashboard-pages";
 /// The maximum run time of a script.
@@ -19,27 +20,35 @@ const WAIT_LIMIT: Duration = Duration::from_mins(8);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_accessible_and_fits_in_every_look() {
-    see("pages.js").await;
+    see("pages.js", &[PACKAGES]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_connect_renew_and_make_keys_with_scripts_and_without() {
-    see("flows.js").await;
+    see("flows.js", &[PACKAGES]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_sent_from_the_page_and_uploads_are_watched() {
-    see("upload.js").await;
+    see("upload.js", &[PACKAGES]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_main_flows_work_with_the_keyboard_only() {
-    see("keyboard.js").await;
+    see("keyboard.js", &[PACKAGES]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lighthouse_scores_the_main_pages_highly() {
+    if is_all() {
+        see("lighthouse.js", &[PACKAGES, "lighthouse/node_modules"]).await;
+    }
 }
 
 /// Runs a script with a service of its own. The script checks the pages, and prints what it has done.
-async fn see(script: &str) {
-    let Some(packages) = find_tool("sandbox-browser/node_modules") else { return };
+async fn see(script: &str, packages: &[&str]) {
+    let found: Option<Vec<_>> = packages.iter().map(|path| find_tool(path)).collect();
+    let Some(packages) = found.map(|found| std::env::join_paths(found).unwrap()) else { return };
     if !Path::new(CHROMIUM).exists() {
         skip(&format!("{CHROMIUM} is missing; run ./test once, it installs it"));
         return;

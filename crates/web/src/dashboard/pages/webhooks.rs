@@ -297,14 +297,8 @@ fn read_fields(shared: &Shared, form: &Form) -> Result<Fields, Errors> {
     let mut errors = Errors::default();
     let url = form.text("url");
     if let Err(error) = shared.app.check_address(url) {
-        errors.add(
-            "url",
-            if url.is_empty() {
-                m::ERROR_REQUIRED.to_owned()
-            } else {
-                m::broken_rule(m::SUBJECT_URL, &error.to_string())
-            },
-        );
+        let broken = m::broken_rule(m::SUBJECT_URL, &error.to_string());
+        errors.add("url", if url.is_empty() { m::ERROR_REQUIRED.to_owned() } else { broken });
     }
     let description = EndpointDescription::parse(form.text("description"));
     if let Err(error) = &description {
