@@ -218,7 +218,7 @@ mod tests {
         };
         assert!(filter("", None).is_empty() && filter("", None).admits(&enabled));
         assert!(filter("a", Some(Availability::Enabled)).admits(&enabled));
-        assert!(!filter("b", Some(Availability::Enabled)).admits(&enabled));
+        assert!(!filter("another name", Some(Availability::Enabled)).admits(&enabled));
         assert!(!filter("a", Some(Availability::Disabled)).admits(&enabled));
         assert!(filter("", None).is_indexed() && !filter("", Some(Availability::Enabled)).is_indexed());
     }

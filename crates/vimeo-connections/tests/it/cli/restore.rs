@@ -180,7 +180,7 @@ async fn a_backup_with_an_older_schema_is_migrated() {
              ALTER TABLE accounts DROP COLUMN max_event_streams;
              ALTER TABLE accounts DROP COLUMN max_webhook_endpoints;
              ALTER TABLE accounts DROP COLUMN max_open_authorizations;
-             DROP TABLE authorizations; DROP TABLE authorization_secrets;
+             DROP TABLE authorizations; DROP TABLE authorization_secrets; DROP TABLE dashboard_sessions;
              DROP TABLE webhook_endpoints; DROP TABLE webhook_deliveries; DROP TABLE webhook_delivery_secrets;
              ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
              DROP TABLE audit_links; DROP TABLE audit_chains;
