@@ -9,7 +9,6 @@ mod tests;
 
 use app::{Check, Error};
 use axum::Json;
-use axum::extract::State;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
@@ -370,7 +369,7 @@ pub(crate) fn internal_error(request_id: &str) -> Response {
 }
 
 /// The response to an unknown path. If it resembles a documented path, the message names that one.
-pub(crate) async fn not_found(State(shared): State<Shared>, uri: Uri) -> Problem {
+pub(crate) fn not_found(shared: &Shared, uri: &Uri) -> Problem {
     let base_path = &shared.settings.base_path;
     let path = uri.path();
     let message = if path.contains("/v1/vimeo/connections") {

@@ -254,7 +254,7 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let cors = settings.cors.layer();
     let gate = Gate::new(settings.concurrency);
     let shared = Shared(Arc::new(SharedState { app, settings, clock, access, gate, openapi, docs }));
-    let routes = routes.merge(dashboard::routes(&shared)).fallback(error::not_found);
+    let routes = routes.merge(dashboard::routes(&shared)).fallback(dashboard::not_found);
     let routes = match cors {
         Some(cors) => routes.layer(axum::middleware::from_fn_with_state(cors, cors::around)),
         None => routes,

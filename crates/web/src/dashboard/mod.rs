@@ -15,9 +15,13 @@ mod views;
 mod visit;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::http::header::ACCEPT;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
-use crate::Shared;
+use crate::{Shared, error};
 
 pub use pages::settings::sign_in_path;
 
@@ -32,10 +36,19 @@ pub struct DashboardSettings {
     pub upload_sources: Vec<String>,
 }
 
+/// Every path that has no route. A browser that opens `/` is sent to the dashboard; for clients of the API nothing is there.
+pub(crate) async fn not_found(State(shared): State<Shared>, request: Request) -> Response {
+    let accepted = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let is_browser = request.method() == Method::GET && accepted.contains("text/html");
+    if is_browser && request.uri().path() == "/" && shared.settings.dashboard.is_enabled {
+        return pages::sign_in::start_page().await;
+    }
+    error::not_found(&shared, request.uri()).into_response()
+}
+
 /// All pages: those of the dashboard, if it is enabled, and the hosted ones.
 pub(crate) fn routes(shared: &Shared) -> Router<Shared> {
     let dashboard = Router::new()
-        .route("/", get(pages::sign_in::start_page))
         .route("/dashboard", get(pages::sign_in::start_page))
         .route("/dashboard/", get(pages::sign_in::start_page))
         .merge(pages::routes())

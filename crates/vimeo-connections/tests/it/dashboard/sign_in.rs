@@ -40,9 +40,7 @@ pub(super) async fn audited(env: &TestEnv) -> Vec<String> {
 async fn a_person_signs_in_with_a_key_and_out_again() {
     let env = TestEnv::without_verification("").await;
     let mut browser = Browser::new(&env);
-    for path in ["/", "/dashboard"] {
-        assert_eq!(browser.get(path).await.header("location"), CONNECTIONS);
-    }
+    assert_eq!(browser.get("/dashboard").await.header("location"), CONNECTIONS);
     let asked = browser.get("/dashboard/keys?page=x").await;
     assert_eq!(asked.header("location"), "/dashboard/sign-in?next=%2Fdashboard%2Fkeys%3Fpage%3Dx");
     let next = [("key", &*env.api_key), ("next", KEYS)];
@@ -181,4 +179,13 @@ async fn without_the_dashboard_the_service_has_only_its_api() {
         let answer = env.get(path).await;
         assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "NOT_FOUND".to_owned()), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_that_opens_the_address_of_the_service_comes_to_the_dashboard() {
+    let env = TestEnv::without_verification("").await;
+    let page = env.send(Method::GET, "/", &[("accept", "text/html,*/*;q=0.8")], Vec::new()).await;
+    assert!(page.text.contains("action=\"/dashboard/sign-in\""), "{}", page.text);
+    let client = env.get("/").await;
+    assert_eq!((client.status, client.code()), (StatusCode::NOT_FOUND, "NOT_FOUND".to_owned()));
 }
