@@ -28,7 +28,7 @@ impl App {
     }
 
     /// The limits of the caller's account, and how much of each is used where that is counted: at most up to the limit, or
-    /// [`COUNT_MAX`] where there is none.
+    /// to 100,000 where there is none.
     pub async fn limits_in_use(&self, caller: &Caller) -> Result<Vec<(Limit, u64, Option<u64>)>, Error> {
         let mut shown = Vec::with_capacity(Limit::ALL.len());
         for limit in Limit::ALL {
