@@ -103,7 +103,12 @@ async fn of_two_that_use_a_link_at_once_one_is_signed_in() {
     let env = TestEnv::without_verification("").await;
     let path = link(&env, "owner");
     let mut browsers: Vec<_> = (0..8).map(|_| Browser::new(&env)).collect();
-    let uses = browsers.iter_mut().map(|browser| browser.submit(&path, &path, &[]));
+    let mut tokens = Vec::new();
+    for browser in &mut browsers {
+        tokens.push(csrf(&browser.page(&path).await));
+    }
+    let forms: Vec<_> = tokens.iter().map(|token| [("csrf", token.as_str())]).collect();
+    let uses = browsers.iter_mut().zip(&forms).map(|(browser, form)| browser.post(&path, form));
     let answers = futures_util::future::join_all(uses).await;
     let signed_in = answers.iter().filter(|answer| answer.status == StatusCode::SEE_OTHER).count();
     assert_eq!(signed_in, 1);
