@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use domain::connection::{Availability, Connection};
-use domain::health::{Health, HealthStatus};
+use domain::health::{HealthStatus, ProblemCode};
 use domain::id::ConnectionId;
 use domain::page::PageLimit;
 use domain::text;
+use domain::time::Timestamp;
 use store::{Counted, HealthRow};
 
 use crate::connections::ConnectionPage;
-use crate::health::stored_health;
+use crate::health::{HealthSummary, health_summary};
 use crate::{App, Caller, Error};
 
 /// How many connections one request searches, in pieces of [`PageLimit::MAX`].
@@ -64,13 +65,19 @@ impl ConnectionFilter {
     }
 }
 
-/// A connection with its health.
+/// A connection with what a list shows of its health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedConnection {
     /// The connection.
     pub connection: Connection,
-    /// Its health.
-    pub health: Health,
+    /// The status of its health.
+    pub status: HealthStatus,
+    /// Why it is unhealthy, if it is.
+    pub problem: Option<ProblemCode>,
+    /// The name of the Vimeo account that receives the videos, if it is known.
+    pub vimeo_account: Option<String>,
+    /// When Vimeo was last asked.
+    pub checked_at: Option<Timestamp>,
 }
 
 /// A page of a filtered list, oldest first.
@@ -161,19 +168,19 @@ impl App {
 }
 
 fn with_health(connection: Connection, rows: &mut HashMap<ConnectionId, HealthRow>) -> ListedConnection {
-    let health = match rows.remove(&connection.id) {
-        Some(row) => stored_health(&row),
+    let Some(row) = rows.remove(&connection.id) else {
         // An older version added the connection.
-        None => Health::unverified(connection.created_at),
+        let status = HealthStatus::Unverified;
+        return ListedConnection { connection, status, problem: None, vimeo_account: None, checked_at: None };
     };
-    ListedConnection { connection, health }
+    let HealthSummary { problem, vimeo_account } = health_summary(&row);
+    ListedConnection { connection, status: row.status, problem, vimeo_account, checked_at: row.checked_at }
 }
 
 #[cfg(test)]
 mod tests {
     use domain::connection::{ClientIdentifier, ConnectionName};
     use domain::id::AccountId;
-    use domain::time::Timestamp;
 
     use super::*;
 

@@ -34,7 +34,7 @@ use crate::verification::Verified;
 use crate::{App, Caller, Error};
 
 pub(crate) use checker::{CheckError, Checked};
-pub(crate) use stored::health as stored_health;
+pub(crate) use stored::{HealthSummary, summary as health_summary};
 
 /// The shortest time between two checks of a connection on request.
 const REQUEST_PAUSE: Duration = Duration::from_secs(5);

@@ -93,8 +93,38 @@ pub(super) fn details(health: &Health) -> String {
     serde_json::to_string(&kept).unwrap_or_default()
 }
 
+/// What a list shows of a row's details.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct HealthSummary {
+    pub(crate) problem: Option<ProblemCode>,
+    pub(crate) vimeo_account: Option<String>,
+}
+
+/// The summary of a row, without reading the rest of its details: a list has many rows.
+pub(crate) fn summary(row: &HealthRow) -> HealthSummary {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Part {
+        problem: Option<Problem>,
+        user: Option<User>,
+    }
+    #[derive(Deserialize)]
+    struct Problem {
+        code: String,
+    }
+    #[derive(Deserialize)]
+    struct User {
+        name: String,
+    }
+    let read = row.details.as_deref().and_then(|details| serde_json::from_str::<Part>(details).ok());
+    read.map_or_else(HealthSummary::default, |part| HealthSummary {
+        problem: part.problem.and_then(|problem| ProblemCode::parse(&problem.code)),
+        vimeo_account: part.user.map(|user| user.name),
+    })
+}
+
 /// The health of a row. A new connection has no details: its creation has checked what is required, or nothing.
-pub(crate) fn health(row: &HealthRow) -> Health {
+pub(super) fn health(row: &HealthRow) -> Health {
     let base = Health { status: row.status, checked_at: row.checked_at, ..Health::unverified(row.since) };
     let Some(kept) = row.details.as_deref().and_then(|details| serde_json::from_str::<Kept>(details).ok())
     else {
@@ -174,7 +204,11 @@ mod tests {
             allowed_privacies: Some(vec!["nobody".into()]),
         };
         let health = Health::unverified(at(0)).observe(observed, Credentials::Same, at(5));
-        assert_eq!(super::health(&row(&health, Some(details(&health)))), health);
+        let stored = row(&health, Some(details(&health)));
+        assert_eq!(super::health(&stored), health);
+        let (problem, vimeo_account) = (Some(ProblemCode::TokenRejected), Some("Vera".to_owned()));
+        assert_eq!(summary(&stored), HealthSummary { problem, vimeo_account });
+        assert_eq!(summary(&row(&health, None)), HealthSummary::default());
         let unanswered = health.observe(Observation::unknown("No answer."), Credentials::Same, at(6));
         assert_eq!(super::health(&row(&unanswered, Some(details(&unanswered)))), unanswered);
     }

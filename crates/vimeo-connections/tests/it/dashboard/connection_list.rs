@@ -127,7 +127,7 @@ async fn a_page_of_many_connections_stays_small_and_a_search_ends() {
     copy_connection(&env, MANY, &LONGEST.repeat(95), &details);
     let mut browser = Browser::signed_in(&env, &env.api_key).await;
     let first = browser.page(LIST).await;
-    assert!(first.contains("10,000 connections") && !first.contains("More than"));
+    assert!(first.contains("More than 1,000 connections"), "{first}");
     let second = browser.page(&next_page(&first).unwrap()).await;
     for page in [&first, &second] {
         assert_eq!(names(page).len(), 50);
@@ -138,8 +138,6 @@ async fn a_page_of_many_connections_stays_small_and_a_search_ends() {
     assert!(!last.contains("One search covers"), "all were searched");
 
     copy_more(&env);
-    let page = browser.page(LIST).await;
-    assert!(page.contains("More than 10,000 connections"));
     let stopped = browser.page(&format!("{LIST}?search=the-last")).await;
     assert!(stopped.contains("One search covers 10,000 connections") && names(&stopped).is_empty());
     let found = browser.page(&next_page(&stopped).unwrap()).await;

@@ -20,17 +20,17 @@ pub(super) fn href(id: &impl std::fmt::Display) -> String {
 
 /// A row of the list.
 pub(super) fn row(listed: &ListedConnection) -> ConnectionRow {
-    let ListedConnection { connection, health } = listed;
-    let (reason, cure) = reason(health);
+    let ListedConnection { connection, status: found, problem, vimeo_account, checked_at } = listed;
+    let (reason, cure) = reason(*found, *problem);
     ConnectionRow {
         href: href(&connection.id),
         name: connection.name.as_str().to_owned(),
-        health: status(health.status),
+        health: status(*found),
         reason: reason.to_owned(),
         cure: cure.to_owned(),
         is_enabled: connection.availability.is_enabled(),
-        vimeo_account: health.facts.user.as_ref().map_or_else(String::new, |user| shortened(&user.name)),
-        checked: health.checked_at.map(when),
+        vimeo_account: vimeo_account.as_deref().map_or_else(String::new, shortened),
+        checked: checked_at.map(when),
         updated: when(connection.updated_at),
     }
 }
@@ -54,13 +54,13 @@ pub(super) fn count_text(count: ConnectionCount) -> String {
 }
 
 /// Why a connection is not healthy, and what to do, for the list.
-fn reason(health: &health::Health) -> (&'static str, &'static str) {
-    match (health.status, &health.problem) {
+fn reason(status: HealthStatus, problem: Option<ProblemCode>) -> (&'static str, &'static str) {
+    match (status, problem) {
         (HealthStatus::Healthy, _) => ("", ""),
         (HealthStatus::Unverified, _) => (m::REASON_UNVERIFIED, ""),
         (HealthStatus::Unhealthy, None) => ("", m::CURE_TEST),
-        (HealthStatus::Unhealthy, Some(problem)) => {
-            let texts = problem_texts(problem.code);
+        (HealthStatus::Unhealthy, Some(code)) => {
+            let texts = problem_texts(code);
             (texts.reason, texts.cure)
         }
     }
@@ -332,10 +332,10 @@ mod tests {
     #[test]
     fn every_unhealthy_row_says_why_and_what_to_do() {
         for code in ProblemCode::ALL {
-            let (reason, cure) = reason(&unhealthy(code));
+            let (reason, cure) = reason(HealthStatus::Unhealthy, Some(code));
             assert!(reason.ends_with('.') && cure.ends_with('.'), "{code:?}");
         }
-        assert_eq!(reason(&healthy()), ("", ""));
+        assert_eq!(reason(HealthStatus::Healthy, None), ("", ""));
     }
 
     #[test]
