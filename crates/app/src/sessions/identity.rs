@@ -186,8 +186,10 @@ impl App {
         if person.session.subject != Some(identity.subject()) || person.session.account_id != account_id {
             return Err(IdentityError::OtherPerson);
         }
+        let now = self.clock.now();
         let session = Session {
-            authenticated_at: self.clock.now(),
+            authenticated_at: now,
+            last_seen_at: now,
             role: Some(granted.role),
             scopes: granted.role.scopes(),
             ..person.session.clone()

@@ -179,7 +179,8 @@ impl App {
         {
             return Err(SessionError::KeyRefused);
         }
-        let session = Session { authenticated_at: self.clock.now(), ..person.session.clone() };
+        let now = self.clock.now();
+        let session = Session { authenticated_at: now, last_seen_at: now, ..person.session.clone() };
         let (row, token) = self.new_session_row(session);
         let event = self.session_event(&row.session, browser.remote, Action::ConfirmSession);
         self.replace_session(&person.row, row, &event, token).await

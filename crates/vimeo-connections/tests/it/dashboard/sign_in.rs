@@ -155,8 +155,17 @@ async fn a_confirmation_needs_a_key_of_the_account_that_allows_as_much_and_renew
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(field_error(&answer.text, "key").is_some(), "{}", answer.text);
     }
+    let last_seen = || {
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        env.database().query_row("SELECT last_seen_at FROM dashboard_sessions", [], read).unwrap()
+    };
+    let seen_before = last_seen();
+    env.database()
+        .execute("UPDATE dashboard_sessions SET last_seen_at = last_seen_at - 30000000", [])
+        .unwrap();
     let before = browser.cookies();
     let answer = browser.submit(page, "/dashboard/confirm", &[("key", &env.api_key)]).await;
+    assert!(last_seen() >= seen_before, "a confirmation is a request");
     assert_eq!(answer.header("location"), KEYS);
     assert_ne!(browser.cookies(), before);
     browser.page(KEYS).await;
