@@ -16,14 +16,12 @@ use domain::scope::Scope;
 use super::super::errors::PageError;
 use super::super::present_audit::audit_row;
 use super::super::respond::{Notice, page, percent_encode, redirect_with, when};
-use super::super::views::connection::ConnectionPage;
+use super::super::views::connection::{BriefUpload, ConnectionPage};
 use super::super::views::parts::AuditRow;
 use super::super::views::shell::Section;
-use super::super::views::uploads::UploadRow;
 use super::super::visit::{Submission, Visit};
-use super::present_activity::upload_row;
 use super::present_connections::{self as present, Renewal};
-use super::uploads::upload_name;
+use super::uploads;
 use crate::Shared;
 
 /// The newest uploads on the page.
@@ -76,12 +74,16 @@ async fn show(State(shared): State<Shared>, id: SentId, visit: Visit) -> Result<
     visit.require(Scope::ConnectionsRead)?;
     let id = id.ok().and_then(|Path(id)| ConnectionId::parse(&id)).ok_or(Error::ConnectionNotFound)?;
     let report = shared.app.find_connection_health(&visit.person.caller, &id).await?;
-    let uploads = uploads(&shared, &visit, &id).await?;
+    let uploads = newest_uploads(&shared, &visit, &id).await?;
     let history = history(&shared, &visit, &id).await?;
     Ok(page(&view(&shared, &visit, &report, uploads, history)))
 }
 
-async fn uploads(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Option<Vec<UploadRow>>, Error> {
+async fn newest_uploads(
+    shared: &Shared,
+    visit: &Visit,
+    id: &ConnectionId,
+) -> Result<Option<Vec<BriefUpload>>, Error> {
     if !visit.may(Scope::UploadsRead) {
         return Ok(None);
     }
@@ -90,7 +92,7 @@ async fn uploads(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Op
     let listed = shared.app.list_jobs(&visit.person.caller, &filter, limit).await?;
     let mut rows = Vec::new();
     for job in &listed.items {
-        rows.push(upload_row(job, upload_name(shared, &visit.person.caller, job).await?));
+        rows.push(uploads::brief(shared, &visit.person.caller, job).await?);
     }
     Ok(Some(rows))
 }
@@ -109,7 +111,7 @@ fn view(
     shared: &Shared,
     visit: &Visit,
     report: &ConnectionReport,
-    uploads: Option<Vec<UploadRow>>,
+    uploads: Option<Vec<BriefUpload>>,
     history: Option<Vec<AuditRow>>,
 ) -> ConnectionPage {
     let ConnectionReport { connection, health, next_check_at } = report;

@@ -34,7 +34,6 @@ const PAGE: u32 = 100;
 const DEFAULT_OVERLAP_HOURS: u64 = 24;
 const MAX_OVERLAP_HOURS: u64 = 720;
 const MAX_DAYS: u32 = 36_500;
-/// How many characters of an account's name a curl command may show.
 const LIST: &str = "/dashboard/keys";
 
 pub(super) fn routes() -> Router<Shared> {

@@ -14,7 +14,6 @@ pub(super) mod hosted;
 pub(super) mod identity;
 pub(super) mod keys;
 pub(super) mod paging;
-mod present_activity;
 mod present_connections;
 pub(super) mod settings;
 pub(super) mod sign_in;

@@ -2,9 +2,8 @@
 
 use askama::Template;
 
-use super::parts::{AuditRow, Health, Tone, When};
+use super::parts::{AuditRow, Badge, Health, Tone, When};
 use super::shell::Shell;
-use super::uploads::UploadRow;
 use crate::dashboard::messages as m;
 
 /// The result of a check.
@@ -46,6 +45,16 @@ pub(crate) struct Check {
     pub(crate) result: CheckResult,
     /// Lines of text.
     pub(crate) message: String,
+}
+
+/// One of the newest uploads of the connection.
+pub(crate) struct BriefUpload {
+    /// The path of its page.
+    pub(crate) href: String,
+    /// The name of the video, or of the file.
+    pub(crate) name: String,
+    pub(crate) phase: Badge,
+    pub(crate) created: When,
 }
 
 /// Where the button of a problem leads.
@@ -125,7 +134,7 @@ pub(crate) struct ConnectionPage {
     pub(crate) updated: When,
     pub(crate) version: String,
     /// The latest ones; `None`: the person may not see uploads.
-    pub(crate) uploads: Option<Vec<UploadRow>>,
+    pub(crate) uploads: Option<Vec<BriefUpload>>,
     /// The list of all its uploads.
     pub(crate) uploads_href: String,
     /// The latest events; `None`: the person may not see them.

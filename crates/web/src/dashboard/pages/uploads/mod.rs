@@ -20,12 +20,19 @@ use axum::routing::{get, post};
 use domain::job::{Job, JobId};
 
 use super::super::errors::PageError;
+use super::super::respond::when;
+use super::super::views::connection::BriefUpload;
 use crate::Shared;
 
-/// What an upload is called.
-pub(super) async fn upload_name(shared: &Shared, caller: &Caller, job: &Job) -> Result<String, Error> {
+/// An upload, as the page of its connection shows it.
+pub(super) async fn brief(shared: &Shared, caller: &Caller, job: &Job) -> Result<BriefUpload, Error> {
     let settings = list::find_settings(shared, caller, job).await?;
-    Ok(present::name(job, settings.as_ref()))
+    Ok(BriefUpload {
+        href: present::href(&job.id),
+        name: present::name(job, settings.as_ref()),
+        phase: present::badge(job),
+        created: when(job.created_at),
+    })
 }
 
 pub(super) fn routes() -> Router<Shared> {
