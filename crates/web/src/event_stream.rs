@@ -31,6 +31,14 @@ pub(crate) fn event_stream(events: impl Stream<Item = Bytes> + Send + 'static) -
     (headers, body).into_response()
 }
 
+/// An event for a page; `data` is not empty.
+pub(crate) fn event(name: &str, data: &str) -> String {
+    // A carriage return ends a line as well.
+    let data = data.replace('\r', " ");
+    let lines: String = data.lines().flat_map(|line| ["data: ", line, "\n"]).collect();
+    format!("event: {name}\n{lines}\n")
+}
+
 /// Sends a heartbeat after some seconds without an event.
 fn with_heartbeats(events: impl Stream<Item = Bytes>) -> impl Stream<Item = Bytes> {
     stream::unfold(Box::pin(events), |mut events| async move {
@@ -67,6 +75,14 @@ mod tests {
                 (22, heartbeat()),
                 (26, heartbeat()),
             ]
+        );
+    }
+
+    #[test]
+    fn every_line_of_an_event_is_data() {
+        assert_eq!(
+            event("update", "<a>\n\nb\rc\r\nd"),
+            "event: update\ndata: <a>\ndata: \ndata: b c \ndata: d\n\n"
         );
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct ShellSlot(pub(super) Arc<OnceLock<Shell>>);
 /// A person with a session, who looks at a page.
 pub(super) struct Visit {
     pub(super) person: SignedIn,
+    /// Streams look it up again while they are open.
+    pub(super) token: SessionToken,
     shell: Shell,
 }
 
@@ -47,7 +49,7 @@ pub(super) struct Submission {
 pub(super) struct Guest {
     pub(super) browser: Browser,
     pub(super) bare: Bare,
-    /// The path and query of the request.
+    /// The path of the request.
     pub(super) path: String,
     cookie: String,
     is_new: bool,
@@ -154,7 +156,7 @@ impl FromRequestParts<Shared> for Visit {
         if let Some(seconds) = report.retry_after_seconds {
             return Err(Problem::rate_limited(seconds).into());
         }
-        Ok(Self { person, shell })
+        Ok(Self { person, token, shell })
     }
 }
 

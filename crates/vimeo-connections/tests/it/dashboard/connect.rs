@@ -3,6 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use super::person::Person;
 use super::session::{Browser, attribute, csrf, field_error};
 use super::sign_in::with_link;
 use crate::support::harness::{Response, TestEnv};
@@ -235,4 +236,20 @@ async fn links_of_customers_cannot_be_guessed_by_trying() {
         );
     }
     assert!(statuses.starts_with(&[404, 404]) && statuses.ends_with(&[429, 429]), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_signs_out_watches_no_authorization_any_more() {
+    let env = TestEnv::start().await;
+    let person = Person::sign_in(&env).await;
+    let created = person.post(CONNECT, &fields(&env, "One", "device")).await;
+    let page = created.header("location").to_owned();
+    assert!(page.starts_with("/dashboard/connect/"), "{}", created.text);
+    let stream = person.start(Method::GET, &format!("{page}/events"), &[]).await;
+    let mut stream = stream.timeout(std::time::Duration::from_mins(1)).send().await.unwrap();
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert_eq!(stream.chunk().await.unwrap().as_deref(), Some(&b"retry: 2000\n\n"[..]));
+    assert_eq!(person.post("/dashboard/sign-out", &[]).await.status, StatusCode::SEE_OTHER);
+    let rest = stream.text().await.unwrap();
+    assert!(rest.ends_with("event: reload\ndata: -\n\n") && !rest.contains("update"), "{rest}");
 }

@@ -1,5 +1,7 @@
 //! Connecting with Vimeo: starting an authorization for a new connection or a new token, and watching it.
 
+use std::sync::Arc;
+
 use app::{
     AuthorizationDraft, CreatedAuthorization, DraftFlow, DraftTarget, Error, IdempotentRequest, Outcome,
     ReturnUrl, ShownAuthorization,
@@ -30,8 +32,9 @@ use super::super::visit::{Submission, Visit};
 use super::connection_fields as fields;
 use super::present_connections::https_only;
 use super::sign_in::parameter;
-use super::waiting;
+use super::waiting::{self, reload};
 use crate::Shared;
+use crate::event_stream::event;
 
 const CONNECT: &str = "/dashboard/connect";
 const CONNECTIONS: &str = "/dashboard/connections";
@@ -281,17 +284,22 @@ async fn events(
 ) -> Result<Response, PageError> {
     find(&shared, &visit, &id).await?;
     let stopping = shared.settings.stopping.clone();
-    let visit = std::sync::Arc::new(visit);
+    let watched = Arc::new((shared, visit, id));
     Ok(waiting::stream(stopping, move || {
-        let (shared, visit, id) = (shared.clone(), visit.clone(), id.clone());
+        let watched = watched.clone();
         async move {
-            let shown = find(&shared, &visit, &id).await.ok()?;
+            let (shared, visit, id) = &*watched;
+            // Without a session, later changes must not be seen: the page leads to the sign-in.
+            if !shared.app.is_session_active(&visit.token).await.ok()? {
+                return Some(reload());
+            }
+            let shown = find(shared, visit, id).await.ok()?;
             let view = authorization_view(&shown);
             if view.state == AuthorizationState::Waiting {
                 return None;
             }
-            let html = AuthorizationUpdate { view }.render().unwrap_or_default().replace('\n', " ");
-            Some(format!("event: update\ndata: {html}\n\nevent: end\ndata: \n\n"))
+            let html = AuthorizationUpdate { view }.render().unwrap_or_default();
+            Some(event("update", &html) + &event("end", "-"))
         }
     }))
 }

@@ -26,7 +26,7 @@ use super::super::views::hosted::{
 use super::super::visit::{Guest, GuestForm};
 use super::present_connections::{https_only, in_words, vimeo_link};
 use super::sign_in::parameter;
-use super::waiting::{self, RELOAD};
+use super::waiting::{self, reload};
 use crate::Shared;
 
 /// What the names of the cookies of browsers that were sent to Vimeo start with. Each authorization has its own.
@@ -190,7 +190,7 @@ async fn events(State(shared): State<Shared>, Path(token): Path<String>) -> Resp
         async move {
             match shared.app.view_authorization(&token).await {
                 Ok(Some(ConnectView { stage: ConnectStage::Open, .. })) | Err(_) => None,
-                Ok(_) => Some(RELOAD.to_owned()),
+                Ok(_) => Some(reload()),
             }
         }
     })

@@ -13,8 +13,7 @@ use domain::scope::Scope;
 use domain::session::SessionToken;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
-use super::super::super::cookies;
-use super::super::super::errors::{HadSession, PageError};
+use super::super::super::errors::PageError;
 use super::super::super::messages as m;
 use super::super::super::visit::Visit;
 use super::connections::Connections;
@@ -22,9 +21,9 @@ use super::filter::{Filter, Shown};
 use super::job_id;
 use super::list::{find_page, find_settings, tabs};
 use super::present::{self, Access, ShownConnection};
-use super::watch::{Snapshot, event, render_row, render_tabs, render_view};
+use super::watch::{Snapshot, render_row, render_tabs, render_view};
 use crate::Shared;
-use crate::event_stream::{POLL_INTERVAL, RETRY_MILLIS, event_stream};
+use crate::event_stream::{POLL_INTERVAL, RETRY_MILLIS, event, event_stream};
 use crate::headers::LAST_EVENT_ID;
 
 /// The uploads of the account are counted once in this number of polls: a count costs more than a page.
@@ -91,13 +90,12 @@ pub(super) async fn watch_list(
         announced_new: 0,
         polls: 0,
     };
-    open(&shared, &visit, &headers, page)
+    open(&shared, &visit, page)
 }
 
 pub(super) async fn watch_upload(
     State(shared): State<Shared>,
     id: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
     visit: Visit,
 ) -> Result<Response, PageError> {
     visit.require(Scope::UploadsRead)?;
@@ -107,19 +105,12 @@ pub(super) async fn watch_upload(
     let connection = Connections::for_caller(&caller).of(&shared, &caller, &job.connection_id).await?;
     let row = WatchedRow { job, name, connection };
     let watched = WatchedUpload { shared: shared.clone(), caller, row, before: None };
-    open(&shared, &visit, &headers, watched)
+    open(&shared, &visit, watched)
 }
 
 /// Opens a stream, which counts among those of the account.
-fn open(
-    shared: &Shared,
-    visit: &Visit,
-    headers: &HeaderMap,
-    watch: impl Watch,
-) -> Result<Response, PageError> {
-    let cookie = cookies::find(headers, cookies::SESSION).unwrap_or_default();
-    let token =
-        SessionToken::parse(cookie).ok_or(PageError::NotSignedIn { next: None, before: HadSession::Yes })?;
+fn open(shared: &Shared, visit: &Visit, watch: impl Watch) -> Result<Response, PageError> {
+    let token = visit.token.clone();
     let permit = shared.app.open_stream(&visit.person.caller)?;
     let watcher =
         Watcher { shared: shared.clone(), token, watch, has_ended: false, is_first: true, _permit: permit };

@@ -55,14 +55,6 @@ pub(super) fn render_view(view: UploadView) -> String {
     UploadUpdate { view }.render().unwrap_or_default()
 }
 
-/// A server-sent event.
-pub(super) fn event(name: &str, data: &str) -> String {
-    // A carriage return ends a line as well.
-    let data = data.replace('\r', " ");
-    let lines: String = data.lines().flat_map(|line| ["data: ", line, "\n"]).collect();
-    format!("event: {name}\n{lines}\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,13 +81,5 @@ mod tests {
             [snapshot(&["a", "b"], ""), snapshot(&["ab"], ""), snapshot(&["a"], "b")].map(|shown| shown.id());
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
         assert_eq!(snapshot(&["a"], "b").id(), ids[2]);
-    }
-
-    #[test]
-    fn every_line_of_an_event_is_data() {
-        assert_eq!(
-            event("update", "<a>\n\nb\rc\r\nd"),
-            "event: update\ndata: <a>\ndata: \ndata: b c \ndata: d\n\n"
-        );
     }
 }
