@@ -16,6 +16,8 @@ use crate::{Changed, Error, Expired};
 pub struct FoundSession {
     /// Its row.
     pub row: SessionRow,
+    /// The name of its account.
+    pub account_name: Label,
     /// The limits that are set for its account.
     pub limits: LimitOverrides,
     /// The instant of the lookup.

@@ -104,10 +104,8 @@ impl App {
         remote: Option<IpAddr>,
     ) -> Result<ShownLink, SessionError> {
         let (found, _) = self.find_link(token, remote).await?;
-        let session = found.row.session;
-        let account = self.account_name(&session.account_id).await?;
-        let Session { person, role, expires_at, .. } = session;
-        Ok(ShownLink { account, person, role, expires_at })
+        let Session { person, role, expires_at, .. } = found.row.session;
+        Ok(ShownLink { account: found.account_name, person, role, expires_at })
     }
 
     /// Signs a person in with a link. It works once; the session gets a token of its own.

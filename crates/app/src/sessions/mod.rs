@@ -5,13 +5,13 @@ mod identity;
 mod links;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::account::{Account, Label};
 use domain::api_key::{KeyStatus, PlainKey};
 use domain::audit::{Action, Actor, AuditEvent};
-use domain::id::{AccountId, SessionId};
-use domain::limits::LimitOverrides;
+use domain::id::SessionId;
 use domain::session::{
     Session, SessionRow, SessionState, SessionStatus, SessionToken, SignInMethod, stored_user_agent,
 };
@@ -65,8 +65,10 @@ pub struct SignedIn {
     pub session: Session,
     /// Whether the person proved recently who they are.
     pub is_recent: bool,
+    /// The name of the account.
+    pub account_name: Label,
     /// The buckets of the account; nothing was taken from them yet.
-    pub rates: std::sync::Arc<CallerRates>,
+    pub rates: Arc<CallerRates>,
     row: SessionRow,
 }
 
@@ -132,12 +134,13 @@ impl App {
         token: &SessionToken,
         remote: Option<IpAddr>,
     ) -> Result<SignedIn, SessionError> {
-        let FoundSession { row, limits, read_at } = self.find_active_session(token).await?;
-        if row.session.last_seen_at.plus(TOUCH_AFTER) <= read_at {
+        let found = self.find_active_session(token).await?;
+        let read_at = found.read_at;
+        if found.row.session.last_seen_at.plus(TOUCH_AFTER) <= read_at {
             let (account_id, id) = (&token.account_id, &token.session_id);
             self.store.touch_dashboard_session(account_id, id, read_at).await?;
         }
-        Ok(self.signed_in(row, limits, remote, read_at))
+        Ok(self.signed_in(found, remote))
     }
 
     /// Whether a session is still active, for streams. They are no activity of the person: the session ends when it is idle
@@ -280,13 +283,8 @@ impl App {
         Ok(row.is_some_and(|row| self.status(&row, at) == KeyStatus::Active))
     }
 
-    fn signed_in(
-        &self,
-        row: SessionRow,
-        limits: LimitOverrides,
-        remote: Option<IpAddr>,
-        now: Timestamp,
-    ) -> SignedIn {
+    fn signed_in(&self, found: FoundSession, remote: Option<IpAddr>) -> SignedIn {
+        let FoundSession { row, account_name, limits, read_at } = found;
         let session = row.session.clone();
         let limits = limits.over(&self.limits.account);
         let share = self.shares.of(&session.account_id);
@@ -299,8 +297,8 @@ impl App {
             limits,
             share,
         };
-        let rates = std::sync::Arc::new(self.rates.of_account(&session.account_id, &limits));
-        SignedIn { caller, is_recent: session.is_recent(now), session, rates, row }
+        let rates = Arc::new(self.rates.of_account(&session.account_id, &limits));
+        SignedIn { caller, is_recent: session.is_recent(read_at), session, account_name, rates, row }
     }
 
     /// A session with the hash of a new token.
@@ -341,11 +339,6 @@ impl App {
     /// The caller's account.
     pub async fn account_of(&self, caller: &Caller) -> Result<Account, Error> {
         self.account(&caller.account_id).await
-    }
-
-    /// The name of an account, for pages.
-    pub async fn account_name(&self, account: &AccountId) -> Result<Label, Error> {
-        Ok(self.account(account).await?.name)
     }
 }
 

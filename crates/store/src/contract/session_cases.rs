@@ -54,6 +54,7 @@ pub(crate) async fn a_session_is_found_by_its_account_as_it_was_stored(db: &Test
         insert_session(&*store, &one, row).await;
         let found = store.find_dashboard_session(&one, &row.session.id, at(7)).await.unwrap().unwrap();
         assert_eq!((&found.row, found.read_at), (row, at(7)));
+        assert_eq!(Some(found.account_name), store.find_account(&one).await.unwrap().map(|found| found.name));
         assert_eq!(store.find_dashboard_session(&two, &row.session.id, at(7)).await.unwrap(), None);
     }
     let list = async |account: &AccountId, now, limit| {

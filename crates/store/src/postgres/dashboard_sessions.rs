@@ -1,6 +1,7 @@
 //! Sessions of the dashboard.
 
 use async_trait::async_trait;
+use domain::account::Label;
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ApiKeyId, SessionId};
 use domain::session::{Role, SessionRow};
@@ -55,6 +56,7 @@ impl DashboardSessions for Postgres {
         let read = |row: &Row| {
             Ok(FoundSession {
                 row: session_from(row)?,
+                account_name: Label::from_stored(rows::get(row, "account_name")?),
                 limits: account_limits::overrides_from(row)?,
                 read_at: rows::instant(row, "looked_at")?,
             })

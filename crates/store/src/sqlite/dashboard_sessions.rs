@@ -1,6 +1,7 @@
 //! Sessions of the dashboard.
 
 use async_trait::async_trait;
+use domain::account::Label;
 use domain::audit::AuditEvent;
 use domain::id::{AccountId, ApiKeyId, SessionId};
 use domain::session::{Role, SessionRow};
@@ -51,8 +52,9 @@ impl DashboardSessions for Sqlite {
     ) -> Result<Option<FoundSession>, Error> {
         let key = named_params! { ":account_id": account.as_str(), ":session_id": id.as_str() };
         let read = |row: &Row<'_>| {
+            let account_name = Label::from_stored(row.get("account_name")?);
             let limits = account_limits::overrides_from(row)?;
-            Ok(FoundSession { row: session_from(row)?, limits, read_at: now })
+            Ok(FoundSession { row: session_from(row)?, account_name, limits, read_at: now })
         };
         self.readers.read(|database| statements::find(database, FIND, key, read))
     }

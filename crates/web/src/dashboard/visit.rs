@@ -141,7 +141,7 @@ impl FromRequestParts<Shared> for Visit {
         let shell = Shell {
             assets: assets::paths(),
             csrf: shared.app.form_token(token.expose()),
-            account: shared.app.account_name(&person.caller.account_id).await?.to_string(),
+            account: person.account_name.to_string(),
             person: person.session.person.to_string(),
             role: role_text(person.session.role).to_owned(),
             sections: sections(&person),

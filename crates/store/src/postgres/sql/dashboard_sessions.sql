@@ -1,11 +1,11 @@
 -- Instants of guards come from the server's clock, unless :now has one.
 
 -- name: find_dashboard_session
--- With the limits of its account.
+-- With the name and the limits of its account.
 SELECT
     s.account_id, s.session_id, s.state, s.method, s.api_key_id, s.person, s.role, s.scopes, s.created_at,
     s.authenticated_at, s.expires_at, s.last_seen_at, s.remote, s.user_agent, s.subject, s.token_hash, s.row_mac,
-    a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
+    a.name AS account_name, a.max_requests_per_minute, a.max_key_requests_per_minute, a.max_connections, a.max_jobs_in_progress,
     a.max_idempotency_records, a.max_event_streams, a.max_webhook_endpoints,
     a.max_open_authorizations,
     coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS looked_at
