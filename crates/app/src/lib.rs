@@ -96,8 +96,8 @@ pub use public_url::{ListenerScheme, PublicUrl, PublicUrlError};
 pub use readiness::{Check, CheckResult};
 pub use retention::RetentionOptions;
 pub use sessions::{
-    Browser, IdentityError, IdentitySetup, IdentityStart, LinkOptions, ReturnedBrowser, SessionError,
-    SessionOptions, ShownLink, SignInLink, SignedIn, StartedSession,
+    AttemptPurpose, Browser, FailedAttempt, IdentityError, IdentitySetup, IdentityStart, LinkOptions,
+    ReturnedBrowser, SessionError, SessionOptions, ShownLink, SignInLink, SignedIn, StartedSession,
 };
 pub use start::{Setup, StartError, check_database, describe_keys, inspect};
 pub use store::{

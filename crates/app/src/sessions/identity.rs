@@ -51,6 +51,24 @@ pub struct ReturnedBrowser<'a> {
     pub browser: Browser,
 }
 
+/// What a browser wanted when it started an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptPurpose {
+    /// It was to prove again who the person of a session is.
+    pub is_confirmation: bool,
+    /// Where the browser goes afterwards, as it was given.
+    pub next: String,
+}
+
+/// An attempt that signed no one in.
+#[derive(Debug)]
+pub struct FailedAttempt {
+    /// Why.
+    pub error: IdentityError,
+    /// To start it again. `None` if the browser did not start it.
+    pub purpose: Option<AttemptPurpose>,
+}
+
 /// Why a person is not signed in. The comments say what to do next.
 #[derive(Debug, Error)]
 pub enum IdentityError {
@@ -117,31 +135,39 @@ impl App {
     pub async fn finish_identity(
         &self,
         returned: ReturnedBrowser<'_>,
-    ) -> Result<(StartedSession, String), IdentityError> {
+    ) -> Result<(StartedSession, String), FailedAttempt> {
+        let unknown = |error| FailedAttempt { error, purpose: None };
         let ReturnedBrowser { cookie, answer, person, browser } = returned;
-        let (identity, redirect_uri) = self.identity_setup()?;
+        let identity = self.identity_setup().map_err(unknown)?;
         // Each makes this service send requests to the provider.
-        let counted = self.failed_keys.attempt(browser.remote).map_err(Error::TooManyFailedKeys)?;
-        if !self.service_keys.verify_sign_in_state(cookie, &answer.state) {
-            return Err(IdentityError::Attempt);
-        }
-        let (attempt, session, next) = decode(cookie).ok_or(IdentityError::Attempt)?;
-        let now = self.clock.now();
-        if attempt.started_at.plus(ATTEMPT) <= now {
-            return Err(IdentityError::Attempt);
-        }
-        let found = identity.provider.identity(&redirect_uri, &answer, &attempt, now).await;
-        let found = found.inspect_err(report)?;
-        counted.take_back();
-        let started = match (session, person) {
-            (None, _) => self.sign_in_with_identity(&found, &browser).await?,
-            (Some(id), Some(person)) if person.session.id == id => {
-                self.confirm_session_with_identity(person, &found, &browser).await?
+        let counted = self.failed_keys.attempt(browser.remote).map_err(Error::TooManyFailedKeys);
+        let counted = counted.map_err(|error| unknown(error.into()))?;
+        let is_own = self.service_keys.verify_sign_in_state(cookie, &answer.state);
+        let attempt = decode(cookie).filter(|_| is_own).ok_or_else(|| unknown(IdentityError::Attempt))?;
+        let (attempt, session, next) = attempt;
+        let purpose = AttemptPurpose { is_confirmation: session.is_some(), next };
+        let finished = async {
+            let now = self.clock.now();
+            if attempt.started_at.plus(ATTEMPT) <= now {
+                return Err(IdentityError::Attempt);
             }
-            // It ended meanwhile.
-            (Some(_), _) => return Err(SessionError::NotSignedIn.into()),
+            let (setup, redirect_uri) = identity;
+            let found = setup.provider.identity(&redirect_uri, &answer, &attempt, now).await;
+            let found = found.inspect_err(report)?;
+            counted.take_back();
+            match (session, person) {
+                (None, _) => self.sign_in_with_identity(&found, &browser).await,
+                (Some(id), Some(person)) if person.session.id == id => {
+                    self.confirm_session_with_identity(person, &found, &browser).await
+                }
+                // It ended meanwhile.
+                (Some(_), _) => Err(SessionError::NotSignedIn.into()),
+            }
         };
-        Ok((started, next))
+        match finished.await {
+            Ok(started) => Ok((started, purpose.next)),
+            Err(error) => Err(FailedAttempt { error, purpose: Some(purpose) }),
+        }
     }
 
     /// Signs a person in whom the provider has identified.

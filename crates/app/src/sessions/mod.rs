@@ -21,7 +21,9 @@ use thiserror::Error;
 
 use crate::{App, Authentication, Caller, CallerRates, Error};
 
-pub use identity::{IdentityError, IdentitySetup, IdentityStart, ReturnedBrowser};
+pub use identity::{
+    AttemptPurpose, FailedAttempt, IdentityError, IdentitySetup, IdentityStart, ReturnedBrowser,
+};
 pub use links::{LinkOptions, ShownLink, SignInLink};
 
 /// How long after the last stored request another one is stored.

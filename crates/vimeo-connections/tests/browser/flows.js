@@ -2,9 +2,10 @@
 
 const assert = require('node:assert/strict');
 const { execFile } = require('node:child_process');
+const fs = require('node:fs');
 const { promisify } = require('node:util');
 const {
-  APP, BASE_URL, LONG_WAIT, LOOKS, api, button, control, createConnection, decide, fill, launch, link, open,
+  APP, BASE_URL, LONG_WAIT, LOOKS, api, button, control, createConnection, decide, fill, launch, link, lookAt, open,
   registerCallback, signIn, visit,
 } = require('./service.js');
 
@@ -166,26 +167,56 @@ async function returnCustomer(browser, page, suffix, hasScripts) {
   await finish(customer);
 }
 
+const activation = (page) => page.getByRole('link', { name: /activate/ }).getAttribute('href');
+
+// Enters a code at Vimeo, and allows what is asked for.
+async function enterCode(context, address, code) {
+  const page = await context.newPage();
+  await page.goto(address);
+  await page.locator('#user_code').fill(code);
+  await button(page, 'Continue').click();
+  await button(page, 'Allow').click();
+  await button(page, 'Allow').waitFor({ state: 'detached' });
+  await page.close();
+}
+
+async function refreshUntil(page, done) {
+  for (let tries = 0; tries < 60 && await done.count() === 0; tries += 1) {
+    await page.waitForTimeout(500);
+    await link(page, 'Refresh').click();
+  }
+  await done.waitFor();
+}
+
 async function connectDevice(browser, page, suffix, hasScripts) {
   await beginConsent(page, `Device ${suffix}`, 'device');
-  const code = await page.locator('#code').innerText();
   const device = await start(browser, hasScripts, { isGuest: true });
-  await device.page.goto(await page.getByRole('link', { name: /activate/ }).getAttribute('href'));
-  await device.page.locator('#user_code').fill(code);
-  await button(device.page, 'Continue').click();
-  await button(device.page, 'Allow').click();
-  await button(device.page, 'Allow').waitFor({ state: 'detached' });
+  await enterCode(device.context, await activation(page), await page.locator('#code').innerText());
   const done = page.locator('#authorization .badge', { hasText: 'Completed' });
+  await (hasScripts ? done.waitFor(LONG_WAIT) : refreshUntil(page, done));
+  await device.context.close();
+}
+
+// A customer gets a link to a page with the code, which shows how it goes.
+async function connectCustomerDevice(browser, suffix, hasScripts) {
+  const body = { ...APP, name: `Customer device ${suffix}`, flow: 'device' };
+  const created = await api('POST', '/vimeo-connections/authorizations', { body, status: 201 });
+  const customer = await start(browser, hasScripts, { isGuest: true });
+  const { page } = customer;
+  await visit(page, created.connectUrl);
+  if (hasScripts) {
+    await lookAt(customer, 'hosted-device');
+  }
+  const done = page.getByText('Your Vimeo account is connected');
+  assert.equal(await done.count(), 0);
+  await enterCode(customer.context, await activation(page), await page.locator('#code').innerText());
   if (hasScripts) {
     await done.waitFor(LONG_WAIT);
+    await lookAt(customer, 'hosted-device-result');
   } else {
-    for (let tries = 0; tries < 60 && await done.count() === 0; tries += 1) {
-      await page.waitForTimeout(500);
-      await link(page, 'Refresh').click();
-    }
-    await done.waitFor();
+    await refreshUntil(page, done);
   }
-  await device.context.close();
+  await finish(customer);
 }
 
 // A token that Vimeo no longer accepts is renewed by consent, and replaced by pasting.
@@ -242,6 +273,25 @@ async function makeKey(page, suffix) {
   assert.doesNotMatch(await run(), /connections:read/);
 }
 
+// The audit log of one action is read, and kept as a file.
+async function readAudit(page, hasScripts) {
+  await visit(page, '/dashboard/audit');
+  await page.locator('#action').selectOption({ label: 'API key revoked' });
+  // Scripts filter at each change.
+  if (!hasScripts) {
+    await button(page, 'Filter').click();
+  }
+  await page.waitForURL('**/dashboard/audit?*action=*');
+  await page.locator('#results tbody tr').first().waitFor();
+  const download = page.waitForEvent('download');
+  await page.locator('#results a[download]').click();
+  const file = await download;
+  assert.match(file.suggestedFilename(), /\.jsonl$/);
+  const events = fs.readFileSync(await file.path(), 'utf8').trim().split('\n').map((line) => JSON.parse(line));
+  assert.ok(events.length > 0);
+  assert.deepEqual([...new Set(events.map(({ action }) => action))], ['revoke_api_key']);
+}
+
 async function use(browser, hasScripts) {
   const watched = await start(browser, hasScripts);
   const { page } = watched;
@@ -251,8 +301,10 @@ async function use(browser, hasScripts) {
   await connectCustomer(browser, page, suffix, hasScripts);
   await returnCustomer(browser, page, suffix, hasScripts);
   await connectDevice(browser, page, suffix, hasScripts);
+  await connectCustomerDevice(browser, suffix, hasScripts);
   await renew(page, suffix);
   await makeKey(page, suffix);
+  await readAudit(page, hasScripts);
   await page.locator('.menu summary').click();
   await button(page, 'Sign out').click();
   await page.getByText('You have signed out.').waitFor();

@@ -1,6 +1,7 @@
 //! The pages in a real browser: each of them in every look, and what people do there, with scripts, without scripts, and
 //! with the keyboard only. The scripts are in `tests/browser`.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::support::tools::{find_tool, is_all, print_numbers, program, skip, tes
 use crate::support::uploads::CONFIG;
 
 const CHROMIUM: &str = "/usr/bin/chromium";
-const PACKAGES: &str = "sandbox-browser/node_modules";
+pub(crate) const PACKAGES: &str = "sandbox-browser/node_modules";
 /// Where the scripts keep what they saw.
 const SCREENSHOTS: &str = "dashboard-pages";
 /// The maximum run time of a script.
@@ -47,34 +48,49 @@ async fn lighthouse_scores_the_main_pages_highly() {
 
 /// Runs a script with a service of its own. The script checks the pages, and prints what it has done.
 async fn see(script: &str, packages: &[&str]) {
-    let found: Option<Vec<_>> = packages.iter().map(|path| find_tool(path)).collect();
-    let Some(packages) = found.map(|found| std::env::join_paths(found).unwrap()) else { return };
-    if !Path::new(CHROMIUM).exists() {
-        skip(&format!("{CHROMIUM} is missing; run ./test once, it installs it"));
-        return;
-    }
+    let Some(browser) = Browser::installed(packages) else { return };
     let sandbox = sandbox::Options { pace: Pace::ByHand, ..sandbox::Options::default() };
     let options = EnvOptions { config: CONFIG.to_owned(), sandbox: Some(sandbox), ..EnvOptions::default() };
-    let env = TestEnv::with(options).await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = program("node");
-    command
-        .arg(tests_folder().join("browser").join(script))
-        .env("NODE_PATH", packages)
-        .env("CHROMIUM", CHROMIUM)
-        .env("BASE_URL", env.url(""))
-        .env("SANDBOX_URL", &env.sandbox.base_url)
-        .env("API_KEY", &env.api_key)
-        .env("OTHER_KEY", env.make_key("other", &[]))
-        .env("OWNER_LINK", link(&env, "owner"))
-        .env("READER_LINK", link(&env, "read-only"))
-        .env("CLIENT_ID", &env.sandbox.client_id)
-        .env("CLIENT_SECRET", &env.sandbox.client_secret)
-        .env("ACCESS_TOKEN", &env.sandbox.access_token)
-        .env("SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join(SCREENSHOTS))
-        .env("HOME", folder.path())
-        .env("TMPDIR", folder.path());
-    let output = harness::finish(command, WAIT_LIMIT);
-    assert!(output.status.success(), "{}\n{}", harness::printed(&output), env.log());
-    print_numbers(&String::from_utf8_lossy(&output.stdout));
+    browser.run(script, &TestEnv::with(options).await, &[]);
+}
+
+/// Node's packages for the scripts.
+pub(crate) struct Browser(OsString);
+
+impl Browser {
+    /// `None`, and reported, if the browser or a package is missing: the test is skipped.
+    pub(crate) fn installed(packages: &[&str]) -> Option<Self> {
+        let packages: Vec<_> = packages.iter().map(|path| find_tool(path)).collect::<Option<_>>()?;
+        if !Path::new(CHROMIUM).exists() {
+            skip(&format!("{CHROMIUM} is missing; run ./test once, it installs it"));
+            return None;
+        }
+        Some(Self(std::env::join_paths(packages).unwrap()))
+    }
+
+    /// Runs a script, which must succeed, with these variables besides the usual ones.
+    pub(crate) fn run(&self, script: &str, env: &TestEnv, more: &[(&str, &str)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = program("node");
+        command
+            .arg(tests_folder().join("browser").join(script))
+            .env("NODE_PATH", &self.0)
+            .env("CHROMIUM", CHROMIUM)
+            .env("BASE_URL", env.url(""))
+            .env("SANDBOX_URL", &env.sandbox.base_url)
+            .env("API_KEY", &env.api_key)
+            .env("OTHER_KEY", env.make_key("other", &[]))
+            .env("OWNER_LINK", link(env, "owner"))
+            .env("READER_LINK", link(env, "read-only"))
+            .env("CLIENT_ID", &env.sandbox.client_id)
+            .env("CLIENT_SECRET", &env.sandbox.client_secret)
+            .env("ACCESS_TOKEN", &env.sandbox.access_token)
+            .env("SCREENSHOTS", Path::new(env!("CARGO_TARGET_TMPDIR")).join(SCREENSHOTS))
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
+            .envs(more.iter().copied());
+        let output = harness::finish(command, WAIT_LIMIT);
+        assert!(output.status.success(), "{}\n{}", harness::printed(&output), env.log());
+        print_numbers(&String::from_utf8_lossy(&output.stdout));
+    }
 }

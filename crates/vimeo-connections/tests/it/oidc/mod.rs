@@ -3,6 +3,7 @@
 mod browser;
 mod configuration;
 mod fake_provider;
+mod pages;
 mod provider;
 mod sign_in;
 mod tokens;
@@ -25,11 +26,16 @@ const ROLES: &str = "oidc.role_claim = \"groups\"\noidc.role_map = [\"admins=own
 
 /// A service whose people sign in at this issuer, with these lines of configuration.
 async fn service(issuer: &str, config: &str) -> TestEnv {
+    service_at_its_address(issuer, &format!("public_url = \"{PUBLIC_URL}\"\n{config}")).await
+}
+
+/// The same, for browsers that reach it where it listens.
+async fn service_at_its_address(issuer: &str, config: &str) -> TestEnv {
     let secret = tempfile::NamedTempFile::new().unwrap();
     fs::set_permissions(secret.path(), fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(secret.path(), format!("{CLIENT_SECRET}\n")).unwrap();
     let config = format!(
-        "public_url = \"{PUBLIC_URL}\"\noidc.issuer = \"{issuer}\"\noidc.client_id = \"{CLIENT_ID}\"\n\
+        "oidc.issuer = \"{issuer}\"\noidc.client_id = \"{CLIENT_ID}\"\n\
          oidc.client_secret_file = \"{}\"\noidc.scopes = [\"openid\", \"profile\", \"email\", \"groups\"]\n\
          oidc.name = \"Example ID\"\n{ROLES}{config}",
         secret.path().display()

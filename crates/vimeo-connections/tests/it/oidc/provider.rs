@@ -23,14 +23,14 @@ pub(super) enum Decision {
 impl RealProvider {
     /// `None` if the package is not installed.
     pub(super) fn start() -> Option<Self> {
-        Self::start_at("0")
+        Self::start_at("0", CALLBACK)
     }
 
-    fn start_at(port: &str) -> Option<Self> {
+    fn start_at(port: &str, callback: &str) -> Option<Self> {
         let packages = find_tool("javascript/node_modules")?;
         let mut command = program("node");
         command.env("NODE_PATH", packages);
-        command.arg(tests_folder().join("clients/javascript/identity-provider.js")).args([port, CALLBACK]);
+        command.arg(tests_folder().join("clients/javascript/identity-provider.js")).args([port, callback]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -47,9 +47,14 @@ impl RealProvider {
 
     /// Starts it again at the same address, with other keys and without its sessions.
     pub(super) fn restart(&mut self) {
+        self.restart_for(CALLBACK);
+    }
+
+    /// The same, with another callback of its client.
+    pub(super) fn restart_for(&mut self, callback: &str) {
         self.stop();
         let port = self.issuer.rsplit_once(':').unwrap().1.to_owned();
-        *self = Self::start_at(&port).unwrap();
+        *self = Self::start_at(&port, callback).unwrap();
     }
 }
 

@@ -84,6 +84,8 @@ async fn a_person_who_declines_is_not_signed_in() {
     let page = browser.get(&callback).await;
     assert_refused(&page, StatusCode::FORBIDDEN, "You were not signed in", &browser, &env);
     assert!(page.text.contains("You declined at Example ID"), "{}", page.text);
+    // Who starts again arrives where they wanted to go at first.
+    assert!(page.text.contains(&format!("href=\"{SIGN_IN}\"")), "{}", page.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,6 +176,16 @@ async fn a_person_confirms_who_they_are_at_the_provider() {
     assert_eq!((&after.id, &after.subject, sessions(&env).len()), (&before.id, &before.subject, 1));
     assert_ne!(browser.cookie(&env.url(""), "__Host-session"), Some(&*token), "the token changes");
     assert_eq!(audited(&env, "confirm_session"), 1);
+
+    // Who declines can start again, or use a key.
+    let start = browser.get(&env.url(link)).await;
+    let callback = browser.at_provider(&env, &start.location, ("olga+admins", Decision::Decline)).await;
+    let page = browser.get(&callback).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    for href in [link, "/dashboard/confirm?next=%2Fdashboard%2Fkeys"] {
+        assert!(page.text.contains(&format!("href=\"{href}\"")), "{}", page.text);
+    }
+    assert_eq!(sessions(&env), std::slice::from_ref(&after));
 
     // Another person proves nothing about this one.
     browser.forget(&provider.issuer);

@@ -27,6 +27,7 @@ pub(crate) const LINK_UNKNOWN: &str =
     "It is incomplete, was used before, was revoked, or has expired. Check that you copied all of it.";
 pub(crate) const LINK_CURE: &str =
     "For a new one, ask the person who sent it, or ask the operator of this service to run:";
+pub(crate) const CONFIRM_OTHER: &str = "Confirm with an API key instead";
 pub(crate) const LINK_OTHER: &str = "Sign in with an API key instead";
 
 // What the identity provider's people read when they are not signed in.
@@ -36,6 +37,7 @@ pub(crate) const IDENTITY_DENIED_TITLE: &str = "You were not signed in";
 pub(crate) const IDENTITY_UNAVAILABLE_TITLE: &str = "Signing in is not possible at the moment";
 pub(crate) const IDENTITY_MISCONFIGURED_TITLE: &str = "Signing in is not set up correctly";
 pub(crate) const IDENTITY_NOT_ACCEPTED_TITLE: &str = "You were not signed in";
+pub(crate) const IDENTITY_NOT_CONFIRMED_TITLE: &str = "Your identity was not confirmed";
 pub(crate) const IDENTITY_NO_ACCESS_TITLE: &str = "You have no access yet";
 pub(crate) const IDENTITY_OTHER_PERSON_TITLE: &str = "That was another person";
 pub(crate) const IDENTITY_OTHER_PERSON: &str = "Nothing was confirmed: sign in as the person who is signed in here, or sign out first. If your account or its access has changed, sign out and sign in again.";

@@ -1,6 +1,9 @@
 //! Signing in, and confirming an identity, at the identity provider.
 
-use app::{IdentityError, ProviderAnswer, ProviderError, Refusal, ReturnedBrowser, SignedIn};
+use app::{
+    AttemptPurpose, FailedAttempt, IdentityError, ProviderAnswer, ProviderError, Refusal, ReturnedBrowser,
+    SignedIn,
+};
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -60,8 +63,8 @@ async fn to_provider(
             Ok(response)
         }
         Err(error) => {
-            let path = if person.is_some() { "/dashboard/confirm/oidc" } else { "/dashboard/sign-in/oidc" };
-            problem(shared, guest, &error, format!("{path}?next={next}")).ok_or_else(|| page_error(error))
+            let purpose = AttemptPurpose { is_confirmation: person.is_some(), next };
+            problem(shared, guest, &error, &purpose).ok_or_else(|| page_error(error))
         }
     }
 }
@@ -86,18 +89,18 @@ async fn finish(
         person: person.as_ref(),
         browser: guest.browser.clone(),
     };
-    let error = match shared.app.finish_identity(returned).await {
+    let FailedAttempt { error, purpose } = match shared.app.finish_identity(returned).await {
         Ok((started, next)) => {
             let next = parameter(Some(&format!("next={next}")), "next");
             return Ok(forget(with_session(redirect(target(&next)), &started)));
         }
-        Err(error) => error,
+        Err(failed) => failed,
     };
     // A request that another site causes must not end an attempt that is in progress.
     let is_foreign = matches!(error, IdentityError::Attempt);
-    let retry =
-        if matches!(error, IdentityError::OtherPerson) { "/dashboard" } else { "/dashboard/sign-in/oidc" };
-    let response = problem(&shared, &guest, &error, retry.to_owned()).ok_or_else(|| page_error(error))?;
+    let unknown = || AttemptPurpose { is_confirmation: false, next: percent_encode(START) };
+    let response = problem(&shared, &guest, &error, &purpose.unwrap_or_else(unknown));
+    let response = response.ok_or_else(|| page_error(error))?;
     Ok(if is_foreign { response } else { forget(response) })
 }
 
@@ -108,10 +111,24 @@ fn forget(mut response: Response) -> Response {
 }
 
 /// The page of an error that is about signing in at the provider.
-fn problem(shared: &Shared, guest: &Guest, error: &IdentityError, retry_href: String) -> Option<Response> {
+fn problem(
+    shared: &Shared,
+    guest: &Guest,
+    error: &IdentityError,
+    purpose: &AttemptPurpose,
+) -> Option<Response> {
     let (problem, status) = describe(error)?;
     let provider = shared.app.identity_provider().unwrap_or_default().to_owned();
-    let view = IdentityProblemPage { bare: guest.bare.clone(), problem, provider, retry_href };
+    let AttemptPurpose { is_confirmation, next } = purpose;
+    let page = if *is_confirmation { "/dashboard/confirm" } else { "/dashboard/sign-in" };
+    let view = IdentityProblemPage {
+        bare: guest.bare.clone(),
+        problem,
+        provider,
+        retry_href: format!("{page}/oidc?next={next}"),
+        key_href: format!("{page}?next={next}"),
+        is_confirmation: *is_confirmation,
+    };
     Some(html(status, &view))
 }
 

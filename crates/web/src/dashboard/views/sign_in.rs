@@ -75,9 +75,10 @@ pub(crate) enum IdentityProblem {
 }
 
 impl IdentityProblem {
-    /// As a title.
-    pub(crate) const fn title(self) -> &'static str {
+    /// As a title, of a sign-in or of a confirmation by a person who is signed in.
+    pub(crate) const fn title(self, is_confirmation: bool) -> &'static str {
         match self {
+            Self::Denied | Self::NotAccepted if is_confirmation => m::IDENTITY_NOT_CONFIRMED_TITLE,
             Self::Attempt => m::IDENTITY_ATTEMPT_TITLE,
             Self::Denied => m::IDENTITY_DENIED_TITLE,
             Self::Misconfigured => m::IDENTITY_MISCONFIGURED_TITLE,
@@ -115,4 +116,8 @@ pub(crate) struct IdentityProblemPage {
     pub(crate) provider: String,
     /// Where the person starts again.
     pub(crate) retry_href: String,
+    /// Where they use an API key instead.
+    pub(crate) key_href: String,
+    /// They are signed in, and were to prove who they are.
+    pub(crate) is_confirmation: bool,
 }
