@@ -183,6 +183,8 @@ pub enum Action {
     CompleteAuthorization,
     /// A person declined an authorization.
     DeclineAuthorization,
+    /// Withdrew an authorization.
+    WithdrawAuthorization,
     /// An authorization failed.
     FailAuthorization,
     /// An authorization expired.
@@ -191,7 +193,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -229,6 +231,7 @@ impl Action {
         Self::StartAuthorization,
         Self::CompleteAuthorization,
         Self::DeclineAuthorization,
+        Self::WithdrawAuthorization,
         Self::FailAuthorization,
         Self::ExpireAuthorization,
     ];
@@ -273,6 +276,7 @@ impl Action {
             Self::StartAuthorization => "start_authorization",
             Self::CompleteAuthorization => "complete_authorization",
             Self::DeclineAuthorization => "decline_authorization",
+            Self::WithdrawAuthorization => "withdraw_authorization",
             Self::FailAuthorization => "fail_authorization",
             Self::ExpireAuthorization => "expire_authorization",
         }

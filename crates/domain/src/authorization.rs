@@ -191,6 +191,11 @@ impl Authorization {
         self.check_open(now)
     }
 
+    /// Whether the account may withdraw it.
+    pub fn check_withdrawal(&self, now: Timestamp) -> Result<(), StepRefusal> {
+        self.check_open(now)
+    }
+
     /// Whether the code of a callback with the right `state` is exchanged. `binding`: what the browser's cookie hashes to.
     pub fn check_callback(&self, binding: Option<&TokenHash>, now: Timestamp) -> Result<(), StepRefusal> {
         // First, so that another browser learns nothing.
@@ -290,13 +295,13 @@ mod tests {
             let open = authorization(Flow::Redirect, state);
             assert_eq!(open.check_start(at(99)), Ok(()));
             assert_eq!(open.check_start(at(100)), Err(StepRefusal::Expired));
-            assert_eq!(open.check_decline(at(99)), Ok(()));
+            assert_eq!((open.check_decline(at(99)), open.check_withdrawal(at(99))), (Ok(()), Ok(())));
+            assert_eq!(open.check_withdrawal(at(100)), Err(StepRefusal::Expired));
         }
         let exchanging = AuthorizationState::Exchanging { since: at(1), connection_id: connection() };
-        assert_eq!(
-            authorization(Flow::Redirect, exchanging).check_start(at(2)),
-            Err(StepRefusal::Exchanging)
-        );
+        let exchanging = authorization(Flow::Redirect, exchanging);
+        let refused = Err(StepRefusal::Exchanging);
+        assert_eq!((exchanging.check_start(at(2)), exchanging.check_withdrawal(at(2))), (refused, refused));
         for state in ended() {
             assert_eq!(authorization(Flow::Redirect, state).check_start(at(6)), Err(StepRefusal::Ended));
         }

@@ -99,6 +99,14 @@ pub trait Authorizations: Send + Sync {
         before: Option<&AuthorizationId>,
         limit: u32,
     ) -> Result<Vec<AuthorizationRow>, Error>;
+    /// The account's authorizations that have not ended and are not overdue, the newest first, at most `limit`. Without what is
+    /// sealed.
+    async fn list_open_authorizations(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AuthorizationRow>, Error>;
     /// Authorizations of all accounts that end without another step, at most `limit`.
     async fn list_overdue_authorizations(
         &self,

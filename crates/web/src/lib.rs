@@ -202,7 +202,7 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
             v1::connections::delete_connection
         ))
         .routes(routes!(v1::authorizations::list_authorizations, v1::authorizations::create_authorization))
-        .routes(routes!(v1::authorizations::get_authorization))
+        .routes(routes!(v1::authorizations::get_authorization, v1::authorizations::withdraw_authorization))
         .routes(routes!(v1::connection_health::get_connection_health))
         .routes(routes!(v1::connection_health::verify_connection))
         .routes(routes!(v1::uploads::create_upload))

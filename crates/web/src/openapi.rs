@@ -143,6 +143,9 @@ error_responses! {
     /// Errors of getting an authorization.
     GetAuthorizationErrors: InvalidQuery, Unauthorized, Forbidden, AuthorizationNotFound, RateLimited, InternalError,
         StoreUnavailable, Overloaded;
+    /// Errors of withdrawing an authorization.
+    WithdrawAuthorizationErrors: InvalidQuery, Unauthorized, Forbidden, AuthorizationNotFound, RateLimited, InternalError,
+        StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of the readiness check.
     ReadyErrors: InternalError, NotReady;
 }

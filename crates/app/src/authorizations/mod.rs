@@ -1,6 +1,6 @@
 //! Authorizations: a person is asked by OAuth to let an app use a Vimeo account, which creates or renews a connection.
 //!
-//! The API creates one (`create.rs`) and reads it (`reading.rs`). What the person does on the hosted page is in `page.rs`, the
+//! The API creates one (`create.rs`), reads it (`reading.rs`) and withdraws it (`withdrawal.rs`). What the person does on the hosted page is in `page.rs`, the
 //! callback from Vimeo in `callback.rs`, polling of a device flow in `polling.rs`; both end in `exchange.rs`. Each step is a
 //! compare-and-set of the version (`steps.rs`); `domain::authorization` decides which steps are allowed.
 
@@ -13,6 +13,7 @@ mod polling;
 mod reading;
 mod return_url;
 mod steps;
+mod withdrawal;
 
 pub use callback::{Callback, CallbackAnswer, CallbackResult};
 pub use content::{

@@ -72,6 +72,17 @@ impl App {
         Ok(AuthorizationPage { items, next })
     }
 
+    /// The caller's authorizations that wait for their person, newest first, at most `limit`. Vimeo is not asked about them.
+    pub async fn list_open_authorizations(
+        &self,
+        caller: &Caller,
+        limit: u32,
+    ) -> Result<Vec<ShownAuthorization>, Error> {
+        let now = self.clock.now();
+        let rows = self.store.list_open_authorizations(&caller.account_id, now, limit).await?;
+        rows.into_iter().map(|row| shown(row, None)).collect()
+    }
+
     /// The place that a page key of authorizations names; `None` if it was not issued to this account.
     pub fn read_authorization_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<AuthorizationId> {
         self.service_keys.decode_authorization_page_key(&caller.account_id, bytes)

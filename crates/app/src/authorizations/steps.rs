@@ -1,6 +1,6 @@
 //! The steps of an authorization: each is written only on the version that it was decided for.
 
-use domain::audit::{Action, Actor, AuditEvent};
+use domain::audit::{Action, Actor};
 use domain::authorization::{Authorization, AuthorizationState, FailureReason};
 use store::{AuthorizationKey, AuthorizationRow, AuthorizationUpdate, Changed};
 
@@ -16,6 +16,8 @@ pub(super) struct Step {
     pub(super) outcome: Option<AuthorizationOutcome>,
     /// The audited action; `None` if the step only reserves the next one.
     pub(super) action: Option<Action>,
+    /// Who takes the step. The service, for a person who has no key.
+    pub(super) actor: Actor,
 }
 
 impl Step {
@@ -29,7 +31,12 @@ impl Step {
             AuthorizationState::Failed { .. } => Some(Action::FailAuthorization),
             AuthorizationState::Expired { .. } => Some(Action::ExpireAuthorization),
         };
-        Self { authorization: Authorization { state, ..before.clone() }, outcome: None, action }
+        Self {
+            authorization: Authorization { state, ..before.clone() },
+            outcome: None,
+            action,
+            actor: Actor::Service,
+        }
     }
 }
 
@@ -40,10 +47,13 @@ impl App {
         row: &AuthorizationRow,
         step: Step,
     ) -> Result<Option<AuthorizationRow>, Error> {
-        let Step { mut authorization, outcome, action } = step;
+        let Step { mut authorization, outcome, action, actor } = step;
         let account = authorization.account_id.clone();
         authorization.version = row.authorization.version + 1;
-        let event = action.map(|action| self.step_event(&authorization, action));
+        let event = action.map(|action| {
+            let subject = Some(authorization.id.to_string());
+            self.audit_event(&account, actor, action, subject)
+        });
         let outcome = outcome.as_ref().map(AuthorizationOutcome::to_stored).or_else(|| row.outcome.clone());
         let update = AuthorizationUpdate {
             expected_version: row.authorization.version,
@@ -56,11 +66,6 @@ impl App {
         }
         let sealed = row.sealed.clone().filter(|_| authorization.state.ended_at().is_none());
         Ok(Some(AuthorizationRow { authorization, request: row.request.clone(), outcome, sealed }))
-    }
-
-    fn step_event(&self, authorization: &Authorization, action: Action) -> AuditEvent {
-        let subject = Some(authorization.id.to_string());
-        self.audit_event(&authorization.account_id, Actor::Service, action, subject)
     }
 
     /// The row as it is stored now. [`Error::AuthorizationNotFound`] if it was deleted with its account.

@@ -23,13 +23,15 @@ pub enum FailureReason {
     ConnectionNotFound,
     /// The account has reached its limit of connections.
     LimitReached,
+    /// The account withdrew it.
+    Withdrawn,
     /// The service was interrupted while it exchanged the code, or an internal error occurred.
     Interrupted,
 }
 
 impl FailureReason {
     /// All reasons.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientRejected,
         Self::CodeRejected,
         Self::VimeoError,
@@ -40,6 +42,7 @@ impl FailureReason {
         Self::NameExists,
         Self::ConnectionNotFound,
         Self::LimitReached,
+        Self::Withdrawn,
         Self::Interrupted,
     ];
 
@@ -56,6 +59,7 @@ impl FailureReason {
             Self::NameExists => "CONNECTION_NAME_EXISTS",
             Self::ConnectionNotFound => "CONNECTION_NOT_FOUND",
             Self::LimitReached => "LIMIT_REACHED",
+            Self::Withdrawn => "WITHDRAWN",
             Self::Interrupted => "INTERRUPTED",
         }
     }
@@ -90,6 +94,7 @@ impl FailureReason {
             Self::LimitReached => {
                 "The account has reached its limit of connections; delete one and begin again."
             }
+            Self::Withdrawn => "The request was withdrawn.",
             Self::Interrupted => "The service was interrupted before it could finish; begin again.",
         }
     }

@@ -129,6 +129,33 @@ pub(crate) async fn overdue_authorizations_of_all_accounts_are_listed(db: &TestD
     assert_eq!(store.list_overdue_authorizations(at(30), 1).await.unwrap(), both[..1]);
 }
 
+pub(crate) async fn open_authorizations_of_an_account_are_listed(db: &TestDatabase) {
+    let store = db.open().await;
+    let (one, two) = (insert_account(&*store, 1).await, insert_account(&*store, 2).await);
+    let mut rows = Vec::new();
+    for number in 1..=4 {
+        rows.push(insert(&*store, &one, number).await);
+    }
+    insert(&*store, &two, 5).await;
+    let denied = step(&rows[0].authorization, AuthorizationState::Denied { at: at(9) });
+    store.update_authorization(&one, denied).await.unwrap();
+    let since = at(20);
+    let exchanging = AuthorizationState::Exchanging { since, connection_id: connection_id(1) };
+    let exchanging = step(&rows[1].authorization, exchanging);
+    store.update_authorization(&one, exchanging.clone()).await.unwrap();
+    rows[1].authorization = exchanging.authorization;
+    for row in &mut rows {
+        row.sealed = None;
+    }
+    let [_, exchanging, third, fourth] = <[_; 4]>::try_from(rows).unwrap();
+    let open = async |now, limit| store.list_open_authorizations(&one, now, limit).await.unwrap();
+    assert_eq!(open(at(29), 9).await, [fourth.clone(), third, exchanging.clone()]);
+    assert_eq!(open(at(29), 1).await, [fourth]);
+    // The time of its person has passed, but not that of the exchange.
+    assert_eq!(open(at(30), 9).await, [exchanging]);
+    assert_eq!(open(at(20 + 300), 9).await, []);
+}
+
 pub(crate) async fn a_revoked_key_adds_no_authorization(db: &TestDatabase) {
     let store = db.open().await;
     let one = insert_account(&*store, 1).await;

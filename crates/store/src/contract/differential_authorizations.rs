@@ -16,6 +16,7 @@ pub(super) enum AuthorizationOp {
     Insert { account: u8, actor: Option<usize> },
     Step { account: u8, nth: usize, behind: u64, state: usize, is_audited: bool },
     Find { account: u8, number: u32 },
+    ListOpen { account: u8 },
     ListOverdue,
     Sweep { seconds: u64 },
 }
@@ -29,6 +30,7 @@ pub(super) fn op() -> impl Strategy<Value = AuthorizationOp> {
         6 => (account.clone(), 0..6_usize, behind, 0..6_usize, any::<bool>()).prop_map(
             |(account, nth, behind, state, is_audited)| AuthorizationOp::Step {
                 account, nth, behind, state, is_audited }),
+        1 => account.clone().prop_map(|account| AuthorizationOp::ListOpen { account }),
         2 => (account, 0..200_u32).prop_map(|(account, number)| AuthorizationOp::Find { account, number }),
         1 => Just(AuthorizationOp::ListOverdue),
         1 => (1..200_u64).prop_map(|seconds| AuthorizationOp::Sweep { seconds }),
@@ -74,6 +76,9 @@ pub(super) async fn step(store: &dyn Store, run: &mut Run, op: &AuthorizationOp)
                 found.push(describe(store.find_authorization(&account, &key).await));
             }
             found.join(" ")
+        }
+        AuthorizationOp::ListOpen { account } => {
+            describe(store.list_open_authorizations(&run.account(account), now, 3).await)
         }
         AuthorizationOp::ListOverdue => {
             let mut overdue = store.list_overdue_authorizations(now, 10_000).await.unwrap();

@@ -212,6 +212,7 @@ contract_suite! {
         each_step_is_taken_once,
         a_secret_is_wiped_when_its_authorization_ends,
         overdue_authorizations_of_all_accounts_are_listed,
+        open_authorizations_of_an_account_are_listed,
         a_revoked_key_adds_no_authorization,
         an_idempotent_request_is_completed_with_its_authorization,
         ended_authorizations_are_deleted_when_they_are_old_enough,

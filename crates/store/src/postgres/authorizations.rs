@@ -28,6 +28,7 @@ pub(super) const FIND: &str = statement(SQL, "find_authorization");
 pub(super) const FIND_BY_TOKEN: &str = statement(SQL, "find_authorization_by_token");
 pub(super) const FIND_BY_STATE: &str = statement(SQL, "find_authorization_by_state");
 pub(super) const LIST: &str = statement(SQL, "list_authorizations");
+pub(super) const LIST_OPEN: &str = statement(SQL, "list_open_authorizations");
 pub(super) const LIST_OVERDUE: &str = statement(SQL, "list_overdue_authorizations");
 pub(super) const UPDATE: &str = statement(SQL, "update_authorization");
 const INSERT: &str = statement(SQL, "insert_authorization");
@@ -80,6 +81,20 @@ impl Authorizations for Postgres {
             ("limit", &i64::from(limit)),
         ];
         self.read(LIST, parameters, row_from).await
+    }
+
+    async fn list_open_authorizations(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AuthorizationRow>, Error> {
+        let parameters: Parameters<'_> = &[
+            ("account_id", &account.as_str()),
+            ("now", &self.clock.or_the_servers(now)),
+            ("limit", &i64::from(limit)),
+        ];
+        self.read(LIST_OPEN, parameters, row_from).await
     }
 
     async fn list_overdue_authorizations(

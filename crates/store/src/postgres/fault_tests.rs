@@ -115,6 +115,7 @@ const ON_LARGE_TABLES: &[&str] = &[
     authorizations::FIND_BY_TOKEN,
     authorizations::FIND_BY_STATE,
     authorizations::LIST,
+    authorizations::LIST_OPEN,
     authorizations::LIST_OVERDUE,
     authorizations::UPDATE,
     accounts::DELETE_AUTHORIZATIONS,

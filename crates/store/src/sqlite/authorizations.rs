@@ -22,6 +22,7 @@ const FIND: &str = statement(SQL, "find_authorization");
 const FIND_BY_TOKEN: &str = statement(SQL, "find_authorization_by_token");
 const FIND_BY_STATE: &str = statement(SQL, "find_authorization_by_state");
 const LIST: &str = statement(SQL, "list_authorizations");
+const LIST_OPEN: &str = statement(SQL, "list_open_authorizations");
 const LIST_OVERDUE: &str = statement(SQL, "list_overdue_authorizations");
 const INSERT: &str = statement(SQL, "insert_authorization");
 const INSERT_SECRET: &str = statement(SQL, "insert_authorization_secret");
@@ -80,6 +81,18 @@ impl Authorizations for Sqlite {
             ":account_id": account.as_str(), ":before": list_start(before), ":limit": limit,
         };
         self.readers.read(|database| statements::list(database, LIST, parameters, row_from))
+    }
+
+    async fn list_open_authorizations(
+        &self,
+        account: &AccountId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<AuthorizationRow>, Error> {
+        let parameters = named_params! {
+            ":account_id": account.as_str(), ":now": now.as_micros(), ":limit": limit,
+        };
+        self.readers.read(|database| statements::list(database, LIST_OPEN, parameters, row_from))
     }
 
     async fn list_overdue_authorizations(

@@ -219,6 +219,27 @@ async function connectCustomerDevice(browser, suffix, hasScripts) {
   await finish(customer);
 }
 
+// A link that was sent by mistake is found again and withdrawn: the page of its customer says so.
+async function withdraw(browser, page, suffix, hasScripts) {
+  const name = `Withdrawn ${suffix}`;
+  await beginConsent(page, name, 'customer');
+  const address = await page.locator('#link').innerText();
+  const customer = await start(browser, hasScripts, { isGuest: true });
+  await customer.page.goto(address);
+  await toVimeo(customer.page);
+  const callback = await decide(customer.page, 'allow');
+  await visit(page, '/dashboard/connections');
+  await link(page, name).click();
+  await button(page, 'Withdraw').click();
+  await page.locator('#authorization .badge', { hasText: 'Withdrawn' }).waitFor();
+  await visit(customer.page, callback);
+  await customer.page.getByRole('heading', { name: 'This link was withdrawn' }).waitFor();
+  if (hasScripts) {
+    await lookAt(customer, 'hosted-withdrawn');
+  }
+  await finish(customer);
+}
+
 // A token that Vimeo no longer accepts is renewed by consent, and replaced by pasting.
 async function renew(page, suffix) {
   const name = `Renewed ${suffix}`;
@@ -302,6 +323,7 @@ async function use(browser, hasScripts) {
   await returnCustomer(browser, page, suffix, hasScripts);
   await connectDevice(browser, page, suffix, hasScripts);
   await connectCustomerDevice(browser, suffix, hasScripts);
+  await withdraw(browser, page, suffix, hasScripts);
   await renew(page, suffix);
   await makeKey(page, suffix);
   await readAudit(page, hasScripts);

@@ -167,6 +167,9 @@ async function lookAtConnectPages(browser) {
   await begin('Device', 'device');
   await page.locator('#code').waitFor();
   await lookAt(watched, 'authorization-device');
+  await visit(page, '/dashboard/connections');
+  await page.getByRole('heading', { name: 'Waiting for approval at Vimeo' }).waitFor();
+  await lookAt(watched, 'connections-waiting');
   assert.ok(expected.length > 0);
   for (const { context } of [watched, other, stranger]) {
     await context.close();

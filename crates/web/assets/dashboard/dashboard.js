@@ -154,7 +154,7 @@
     });
     stream.addEventListener("end", () => {
       area.dataset.ended = "true";
-      for (const toggle of findAll("[data-live-toggle]")) toggle.hidden = true;
+      for (const past of findAll("[data-live-toggle], [data-until-end]")) past.hidden = true;
       disconnect();
     });
     stream.addEventListener("error", () => {

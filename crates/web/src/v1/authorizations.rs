@@ -4,7 +4,7 @@ use app::IdempotentRequest;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use domain::id::AuthorizationId;
 use domain::page::PageLimit;
@@ -111,4 +111,28 @@ pub(crate) async fn get_authorization(
     let id = AuthorizationId::parse(&path_param(id)).ok_or(Code::AuthorizationNotFound)?;
     let shown = shared.app.find_authorization(&caller, &id).await?;
     Ok(Json(AuthorizationOut::from(&shown)).into_response())
+}
+
+/// Withdraw an authorization
+///
+/// Its `connectUrl`, or its code, leads nowhere from then on: the status is `failed` with the reason `WITHDRAWN`. An authorization
+/// that has ended does not change, nor one whose decision is being processed, which takes seconds: get it to see how it ended.
+#[utoipa::path(
+    delete, path = "/v1/vimeo-connections/authorizations/{authorizationId}", operation_id = "withdraw_authorization",
+    tag = "Authorizations",
+    security(("apiKey" = ["connections:write"])),
+    params(openapi::AuthorizationIdPath),
+    responses(
+        (status = 204, description = "The authorization was withdrawn or had already ended."),
+        openapi::WithdrawAuthorizationErrors,
+    ),
+)]
+pub(crate) async fn withdraw_authorization(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    shared.app.withdraw_authorization(&caller, &path_param(id)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -49,6 +49,18 @@ WHERE account_id = :account_id
 ORDER BY authorization_id DESC
 LIMIT :limit;
 
+-- name: list_open_authorizations
+-- Without what is sealed.
+SELECT
+    account_id, authorization_id, created_at, expires_at, version, flow, next_poll_at, state, exchanging_since,
+    connection_id, failure_reason, ended_at, state_hash, binding_hash, request, outcome,
+    NULL::bytea AS envelope, NULL::bytea AS wrapped_key
+FROM authorizations
+WHERE account_id = :account_id
+    AND overdue_at > coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint)
+ORDER BY authorization_id DESC
+LIMIT :limit;
+
 -- name: list_overdue_authorizations
 SELECT a.account_id, a.authorization_id
 FROM authorizations AS a

@@ -57,6 +57,18 @@ WHERE account_id = :account_id
 ORDER BY authorization_id DESC
 LIMIT :limit;
 
+-- name: list_open_authorizations
+-- Without what is sealed.
+SELECT
+    account_id, authorization_id, created_at, expires_at, version, flow, next_poll_at, state, exchanging_since,
+    connection_id, failure_reason, ended_at, state_hash, binding_hash, request, outcome,
+    NULL AS envelope, NULL AS wrapped_key
+FROM authorizations
+WHERE account_id = :account_id
+    AND overdue_at > :now
+ORDER BY authorization_id DESC
+LIMIT :limit;
+
 -- name: list_overdue_authorizations
 SELECT account_id, authorization_id
 FROM authorizations

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use app::{
-    AuthorizationDraft, CallbackResult, ConnectStage, ConnectView, DraftFlow, DraftTarget, Error, StartResult,
+    AuthorizationDraft, CallbackResult, ConnectStage, ConnectView, CreatedAuthorization, DraftFlow,
+    DraftTarget, Error, StartResult,
 };
 use domain::authorization::{AuthorizationState, FailureReason};
 use domain::connection::ConnectionName;
@@ -149,6 +150,66 @@ async fn a_person_may_decline_here_or_at_vimeo() {
     query.insert("error".to_owned(), "server_error".to_owned());
     let failed = view(authorizing.call_back(&query, Some(&binding)).await);
     assert_eq!(reason(&failed), FailureReason::VimeoError);
+}
+
+#[tokio::test]
+async fn nothing_comes_of_an_authorization_that_was_withdrawn() {
+    let authorizing = Authorizing::start().await;
+    let withdraw = async |created: &CreatedAuthorization| {
+        let id = created.shown.authorization.id.as_str();
+        authorizing.app.withdraw_authorization(&authorizing.caller, id).await.unwrap();
+    };
+    let created = authorizing.create(authorizing.draft(DraftFlow::Redirect, "Too late")).await;
+    let (url, binding) = authorizing.begin(&created).await;
+    let query = authorizing.decide(url.expose(), "allow", 0).await;
+    withdraw(&created).await;
+    let late = view(authorizing.call_back(&query, Some(&binding)).await);
+    assert_eq!(reason(&late), FailureReason::Withdrawn);
+    let late = authorizing.app.start_authorization(&token(&created)).await.unwrap().unwrap();
+    assert!(matches!(late, StartResult::Refused(_)), "{late:?}");
+
+    let created = authorizing.create(authorizing.draft(DraftFlow::Device, "By code")).await;
+    let device = created.shown.device.as_ref().unwrap();
+    let activate = format!("{}?user_code={}", device.activate_url, device.user_code.expose());
+    authorizing.decide(&activate, "allow", 0).await;
+    withdraw(&created).await;
+    authorizing.advance(Duration::from_secs(device.interval_seconds));
+    let id = &created.shown.authorization.id;
+    let shown = authorizing.app.find_authorization(&authorizing.caller, id).await.unwrap();
+    assert!(matches!(shown.authorization.state, AuthorizationState::Failed { .. }), "{shown:?}");
+    assert!(shown.device.is_none(), "what is sealed was wiped");
+
+    // One that has ended stays as it ended.
+    let created = authorizing.create(authorizing.draft(DraftFlow::Redirect, "In time")).await;
+    let (url, binding) = authorizing.begin(&created).await;
+    let query = authorizing.decide(url.expose(), "allow", 0).await;
+    connection_of(&view(authorizing.call_back(&query, Some(&binding)).await));
+    withdraw(&created).await;
+    connection_of(&view(authorizing.call_back(&query, Some(&binding)).await));
+}
+
+#[tokio::test]
+async fn of_a_callback_and_a_withdrawal_at_once_one_counts() {
+    let authorizing = Authorizing::start().await;
+    for number in 0..20 {
+        let name = format!("Race {number}");
+        let created = authorizing.create(authorizing.draft(DraftFlow::Redirect, &name)).await;
+        let id = created.shown.authorization.id.as_str();
+        let (url, binding) = authorizing.begin(&created).await;
+        let query = authorizing.decide(url.expose(), "allow", 0).await;
+        let call = authorizing.call_back(&query, Some(&binding));
+        let withdraw = authorizing.app.withdraw_authorization(&authorizing.caller, id);
+        let (called, withdrawn) = tokio::join!(call, withdraw);
+        withdrawn.unwrap();
+        let ended = view(called);
+        let limit = domain::page::PageLimit::MAX;
+        let filter = app::ConnectionFilter::default();
+        let found =
+            authorizing.app.search_connections(&authorizing.caller, &filter, None, limit).await.unwrap();
+        let is_created = found.items.iter().any(|item| item.connection.name.as_str() == name);
+        let is_completed = matches!(ended.shown.authorization.state, AuthorizationState::Completed { .. });
+        assert_eq!(is_created, is_completed, "{ended:?}");
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,32 @@ async fn an_authorization_is_created_read_and_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authorization_is_withdrawn_by_its_account() {
+    let env = TestEnv::start().await;
+    let created = post(&env, &draft(&env, "Mistaken"), &[]).await;
+    let path = created.header("location");
+    let delete = async |path: &str, headers: &[(&str, &str)]| {
+        env.send(Method::DELETE, path, headers, Vec::new()).await
+    };
+    let other = env.make_key("other", &[]);
+    let foreign = delete(path, &[("authorization", &*other)]).await;
+    assert_eq!((foreign.status.as_u16(), &*foreign.code()), (404, "AUTHORIZATION_NOT_FOUND"));
+    for _ in 0..2 {
+        let withdrawn = delete(path, &[]).await;
+        assert_eq!((withdrawn.status.as_u16(), &*withdrawn.text), (204, ""));
+        let shown = env.get(path).await.json();
+        assert_eq!((&shown["status"], &shown["reason"]), (&json!("failed"), &json!("WITHDRAWN")));
+    }
+    let connect_url = created.json()["connectUrl"].as_str().unwrap().to_owned();
+    let page = env.http.get(connect_url).send().await.unwrap();
+    assert!(page.text().await.unwrap().contains("This link was withdrawn"));
+    let events = env.get("/pictoryapis/v1/audit-events?action=withdraw_authorization").await.json();
+    let events = events["items"].as_array().unwrap();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["actor"]["type"], "api_key", "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeated_request_creates_one_authorization_and_returns_its_page_again() {
     let env = TestEnv::start().await;
     let key = [("idempotency-key", "ask-once")];

@@ -239,6 +239,31 @@ async fn links_of_customers_cannot_be_guessed_by_trying() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_approval_is_listed_until_it_is_withdrawn() {
+    let env = TestEnv::start().await;
+    let person = Person::sign_in(&env).await;
+    let created = person.post(CONNECT, &fields(&env, "Waiting <b>", "device")).await;
+    assert_eq!(created.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", created.text);
+    let created = person.post(CONNECT, &fields(&env, "Waiting one", "device")).await;
+    let page = created.header("location").to_owned();
+    let list = "/dashboard/connections";
+    let listed = person.page(list).await;
+    assert!(listed.contains("Waiting for approval at Vimeo") && listed.contains(&page), "{listed}");
+    let mut reader = with_link(&env, "read-only").await;
+    assert!(!reader.page(&page).await.contains("/withdraw"));
+    let withdraw = format!("{page}/withdraw");
+    let token = csrf(&reader.page(list).await);
+    assert_eq!(reader.post(&withdraw, &[("csrf", &token)]).await.status, StatusCode::FORBIDDEN);
+    let withdrawn = person.post(&withdraw, &[]).await;
+    assert_eq!((withdrawn.status, withdrawn.header("location")), (StatusCode::SEE_OTHER, &*page));
+    assert!(person.page(&page).await.contains("Withdrawn"));
+    assert!(!person.page(list).await.contains(&page));
+    // What is not there, or belongs to others.
+    let unknown = "/dashboard/connect/auth_20260131090500042k3v9x0q2m7t1b8z/withdraw";
+    assert_eq!(person.post(unknown, &[]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_signs_out_watches_no_authorization_any_more() {
     let env = TestEnv::start().await;
     let person = Person::sign_in(&env).await;

@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 40] = [
+const MATRIX: [(&str, Needs, u16, u16); 41] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -43,6 +43,7 @@ const MATRIX: [(&str, Needs, u16, u16); 40] = [
     ("POST /v1/vimeo-connections/authorizations", Scope("connections:write"), 201, 201),
     ("GET /v1/vimeo-connections/authorizations", Scope("connections:read"), 200, 200),
     ("GET /v1/vimeo-connections/authorizations/{authorizationId}", Scope("connections:read"), 200, 404),
+    ("DELETE /v1/vimeo-connections/authorizations/{authorizationId}", Scope("connections:write"), 204, 404),
     ("GET /v1/vimeo-connections/{connectionId}", Scope("connections:read"), 200, 404),
     ("PUT /v1/vimeo-connections/{connectionId}", Scope("connections:write"), 200, 404),
     // Deleting another account's connection looks like deleting one that is gone.

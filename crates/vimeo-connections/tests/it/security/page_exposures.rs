@@ -8,7 +8,7 @@ pub(super) const PAGES: &[(&str, &str, &str)] = &[
         "shown once; what is kept for a form that is sent twice is sealed",
     ),
     (
-        "web/src/dashboard/pages/connect.rs",
+        "web/src/dashboard/pages/authorization.rs",
         "code: device.user_code.expose().to_owned(),",
         "shown to the person who enters it",
     ),

@@ -52,6 +52,7 @@ pub(crate) const fn action(action: Action) -> &'static str {
         Action::StartAuthorization => "Person sent to Vimeo for approval",
         Action::CompleteAuthorization => "Approval at Vimeo completed",
         Action::DeclineAuthorization => "Approval at Vimeo declined",
+        Action::WithdrawAuthorization => "Approval at Vimeo withdrawn",
         Action::FailAuthorization => "Approval at Vimeo failed",
         Action::ExpireAuthorization => "Approval at Vimeo expired",
         Action::CreateSignInLink => "Colleague invited",

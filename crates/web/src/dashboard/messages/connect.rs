@@ -41,7 +41,7 @@ pub(crate) const RENEW_LEAD: &str = "The owner of the Vimeo account approves the
 // The page of an authorization.
 /// The title of the page of an authorization.
 pub(crate) fn authorization_title(name: &str) -> String {
-    format!("Connecting {name}")
+    format!("Connect \u{201c}{name}\u{201d} with Vimeo")
 }
 
 /// The link to a connection.
@@ -60,12 +60,16 @@ pub(crate) const AUTHORIZATION_DENIED_HELP: &str =
 pub(crate) const AUTHORIZATION_FAILED: &str = "Failed";
 pub(crate) const AUTHORIZATION_FAILED_HELP: &str =
     "The approval could not be completed, so nothing was stored. Fix what is named below, then start again.";
+pub(crate) const AUTHORIZATION_WITHDRAWN: &str = "Withdrawn";
+pub(crate) const AUTHORIZATION_WITHDRAWN_HELP: &str =
+    "The link or code no longer works, and nothing was stored.";
+pub(crate) const AUTHORIZATION_WITHDRAW: &str = "Withdraw";
+pub(crate) const WAITING_TITLE: &str = "Waiting for approval at Vimeo";
+pub(crate) const WAITING_NEW: &str = "New connection";
+pub(crate) const WAITING_RENEWAL: &str = "Renewal";
 pub(crate) const AUTHORIZATION_EXPIRED: &str = "Expired";
 pub(crate) const AUTHORIZATION_EXPIRED_HELP: &str =
     "The request was not approved in time, so nothing was stored.";
-pub(crate) const APPROVE_TITLE: &str = "Approve it at Vimeo";
-pub(crate) const APPROVE_TEXT: &str =
-    "Continue in this browser, with the Vimeo account that will receive the videos.";
 pub(crate) const CONTINUE_TO_VIMEO: &str = "Continue to Vimeo";
 pub(crate) const SEND_LINK_TITLE: &str = "Send this link";
 pub(crate) const SEND_LINK_TEXT: &str = "Send it to the owner of the Vimeo account. It works once.";

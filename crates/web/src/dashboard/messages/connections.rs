@@ -14,6 +14,7 @@ pub(crate) const VIMEO_ACCOUNT: &str = "Vimeo account";
 // The first visit.
 pub(crate) const FIRST_TITLE: &str = "No connections yet";
 pub(crate) const FIRST_TEXT: &str = "A connection holds the credentials of a Vimeo app, so that videos can be uploaded to the Vimeo account behind it. There are two ways to make one.";
+pub(crate) const FIRST_READER_TEXT: &str = "A connection holds the credentials of a Vimeo app, so that videos can be uploaded to the Vimeo account behind it. A member or an owner of the account can make one.";
 pub(crate) const FIRST_CONNECT_TITLE: &str = "Connect with Vimeo";
 pub(crate) const FIRST_CONNECT_TEXT: &str = "The owner of the Vimeo account approves the app at Vimeo. You need the client identifier and the client secret of the app, and no access token.";
 pub(crate) const FIRST_PASTE_TITLE: &str = "Paste credentials";

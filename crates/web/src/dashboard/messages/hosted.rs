@@ -70,6 +70,8 @@ pub(crate) const HOSTED_OTHER_BROWSER_TITLE: &str = "This was started in another
 pub(crate) const HOSTED_OTHER_BROWSER: &str = "For your safety, an approval must end in the browser in which it started. Your account was not connected. Open the link again, and stay in the same browser.";
 pub(crate) const HOSTED_IN_PROGRESS_TITLE: &str = "Your decision is being processed";
 pub(crate) const HOSTED_IN_PROGRESS: &str = "This takes a few seconds. Then open this page again.";
+pub(crate) const HOSTED_WITHDRAWN_TITLE: &str = "This link was withdrawn";
+pub(crate) const HOSTED_WITHDRAWN: &str = "The sender no longer needs your approval, and nothing was connected. Ask the sender if you did not expect this.";
 pub(crate) const HOSTED_FAILED_TITLE: &str = "Your account was not connected";
 pub(crate) const HOSTED_FAILED: &str =
     "The approval could not be completed, and nothing was stored. Send this page to the sender of the link.";

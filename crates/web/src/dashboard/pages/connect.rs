@@ -1,18 +1,14 @@
-//! Connecting with Vimeo: starting an authorization for a new connection or a new token, and watching it.
-
-use std::sync::Arc;
+//! Connecting with Vimeo: starting an authorization for a new connection or a new token.
 
 use app::{
     AuthorizationDraft, CreatedAuthorization, DraftFlow, DraftTarget, Error, IdempotentRequest, Outcome,
-    ReturnUrl, ShownAuthorization,
+    ReturnUrl,
 };
-use askama::Template as _;
 use axum::Router;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::audit::Action;
-use domain::authorization::AuthorizationState as Stored;
 use domain::connection::Connection;
 use domain::id::{AuthorizationId, ConnectionId};
 use domain::idempotency::{IdempotencyKey, StoredResponse};
@@ -21,33 +17,26 @@ use domain::scope::Scope;
 use super::super::errors::PageError;
 use super::super::form::Form;
 use super::super::messages as m;
-use super::super::respond::{page, redirect, rejected, when};
-use super::super::views::authorization::{
-    AuthorizationPage, AuthorizationState, AuthorizationUpdate, AuthorizationView, ConnectPage, DeviceCode,
-    approvers, scopes,
-};
+use super::super::respond::{page, redirect, rejected};
+use super::super::views::authorization::{ConnectPage, approvers, scopes};
 use super::super::views::parts::Errors;
 use super::super::views::shell::Section;
 use super::super::visit::{Submission, Visit};
+use super::authorization::{self, page_view};
 use super::connection_fields as fields;
-use super::present_connections::https_only;
-use super::sign_in::parameter;
-use super::waiting::{self, reload};
+use super::connections::LIST as CONNECTIONS;
 use crate::Shared;
-use crate::event_stream::event;
 
-const CONNECT: &str = "/dashboard/connect";
-const CONNECTIONS: &str = "/dashboard/connections";
+/// The path of the form.
+pub(super) const CONNECT: &str = "/dashboard/connect";
 /// Scopes that are chosen at first, beside those that connections need.
 const USUAL_SCOPES: [&str; 2] = ["public", "delete"];
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/dashboard/connect", get(new_form).post(create))
-        .route("/dashboard/connect/done", get(done))
-        .route("/dashboard/connect/{id}", get(show))
-        .route("/dashboard/connect/{id}/events", get(events))
         .route("/dashboard/connections/{id}/renew", post(renew))
+        .merge(authorization::routes())
 }
 
 /// Who approves.
@@ -252,97 +241,4 @@ fn entered(shared: &Shared, visit: &Visit, form: &Form, errors: Errors) -> Conne
         must_reenter: fields::has_secret(form),
         ..view(shared, visit, None, &chosen)
     }
-}
-
-/// The page to which a person comes back who approved in this browser.
-async fn done(RawQuery(query): RawQuery, visit: Visit) -> Result<Response, PageError> {
-    visit.require(Scope::ConnectionsRead)?;
-    let id = parameter(query.as_deref(), "authorizationId");
-    let id = AuthorizationId::parse(&id).ok_or(PageError::NotFound)?;
-    Ok(redirect(&format!("{CONNECT}/{id}")))
-}
-
-async fn show(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    visit: Visit,
-) -> Result<Response, PageError> {
-    let shown = find(&shared, &visit, &id).await?;
-    Ok(page(&page_view(&visit, &shown, None)))
-}
-
-async fn find(shared: &Shared, visit: &Visit, id: &str) -> Result<ShownAuthorization, PageError> {
-    visit.require(Scope::ConnectionsRead)?;
-    let id = AuthorizationId::parse(id).ok_or(PageError::NotFound)?;
-    Ok(shared.app.find_authorization(&visit.person.caller, &id).await?)
-}
-
-async fn events(
-    State(shared): State<Shared>,
-    Path(id): Path<String>,
-    visit: Visit,
-) -> Result<Response, PageError> {
-    find(&shared, &visit, &id).await?;
-    let stopping = shared.settings.stopping.clone();
-    let watched = Arc::new((shared, visit, id));
-    Ok(waiting::stream(stopping, move || {
-        let watched = watched.clone();
-        async move {
-            let (shared, visit, id) = &*watched;
-            // Without a session, later changes must not be seen: the page leads to the sign-in.
-            if !shared.app.is_session_active(&visit.token).await.ok()? {
-                return Some(reload());
-            }
-            let shown = find(shared, visit, id).await.ok()?;
-            let view = authorization_view(&shown);
-            if view.state == AuthorizationState::Waiting {
-                return None;
-            }
-            let html = AuthorizationUpdate { view }.render().unwrap_or_default();
-            Some(event("update", &html) + &event("end", "-"))
-        }
-    }))
-}
-
-fn page_view(visit: &Visit, shown: &ShownAuthorization, link: Option<String>) -> AuthorizationPage {
-    let device = shown.device.as_ref().map(|device| DeviceCode {
-        code: device.user_code.expose().to_owned(),
-        address: https_only(&device.activate_url),
-    });
-    AuthorizationPage {
-        shell: visit.shell(Section::Connections),
-        name: shown.request.target.name().as_str().to_owned(),
-        view: authorization_view(shown),
-        link,
-        device,
-        href: format!("{CONNECT}/{}", shown.authorization.id),
-        is_mine: false,
-    }
-}
-
-fn authorization_view(shown: &ShownAuthorization) -> AuthorizationView {
-    let authorization = &shown.authorization;
-    let name = || shown.request.target.name().as_str().to_owned();
-    let (state, reason, connection) = match &authorization.state {
-        Stored::Pending | Stored::Started | Stored::Exchanging { .. } => {
-            (AuthorizationState::Waiting, "", None)
-        }
-        Stored::Completed { connection_id, .. } => {
-            let connection = (name(), format!("{CONNECTIONS}/{connection_id}"));
-            (AuthorizationState::Completed, "", Some(connection))
-        }
-        Stored::Denied { .. } => (AuthorizationState::Denied, "", None),
-        Stored::Failed { reason, .. } => (AuthorizationState::Failed, reason.message(), None),
-        Stored::Expired { .. } => (AuthorizationState::Expired, "", None),
-    };
-    let outcome = shown.outcome.as_ref();
-    let account = outcome.and_then(|outcome| outcome.account.as_ref());
-    let mut lines: Vec<_> = account.map(|account| m::connected_account(&account.name)).into_iter().collect();
-    if outcome.is_some_and(|outcome| outcome.has_upload_access == Some(false)) {
-        lines.push(m::HOSTED_NO_UPLOAD_ACCESS.to_owned());
-    }
-    if !reason.is_empty() {
-        lines.push(reason.to_owned());
-    }
-    AuthorizationView { state, reason: lines.join("\n"), connection, expires: when(authorization.expires_at) }
 }

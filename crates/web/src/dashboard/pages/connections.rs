@@ -17,6 +17,7 @@ use super::super::views::connections::{self as views, ConnectionsPage};
 use super::super::views::parts::{Choice, Pager};
 use super::super::views::shell::Section;
 use super::super::visit::Visit;
+use super::authorization::waiting_rows;
 use super::paging::{next_href, position};
 use super::present_connections as present;
 use super::sign_in::parameter;
@@ -114,6 +115,7 @@ async fn list(
         note: found.stopped_after.map_or_else(String::new, |count| m::search_stopped(&number(count))),
         pager: Pager { previous: None, next },
         can_write: visit.may(Scope::ConnectionsWrite),
+        waiting: waiting_rows(&shared, &visit).await?,
         is_first_visit: count == app::ConnectionCount::Exactly(0),
     }))
 }

@@ -213,6 +213,7 @@ fn ended(guest: &Guest, view: &ConnectView) -> Response {
         AuthorizationState::Failed { reason: FailureReason::VimeoUnavailable, .. } => {
             (HostedProblem::VimeoUnavailable, "")
         }
+        AuthorizationState::Failed { reason: FailureReason::Withdrawn, .. } => (HostedProblem::Withdrawn, ""),
         AuthorizationState::Failed { reason, .. } => (HostedProblem::Failed, reason.message()),
         _ => (HostedProblem::Expired, ""),
     };

@@ -1,6 +1,7 @@
 //! The handlers of the pages, a file for each part of the dashboard.
 
 pub(super) mod audit;
+mod authorization;
 mod connect;
 mod connection;
 mod connection_credentials;

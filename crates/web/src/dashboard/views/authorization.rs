@@ -72,6 +72,7 @@ pub(crate) enum AuthorizationState {
     Completed,
     Denied,
     Failed,
+    Withdrawn,
     Expired,
 }
 
@@ -83,6 +84,7 @@ impl AuthorizationState {
             Self::Completed => m::AUTHORIZATION_COMPLETED,
             Self::Denied => m::AUTHORIZATION_DENIED,
             Self::Failed => m::AUTHORIZATION_FAILED,
+            Self::Withdrawn => m::AUTHORIZATION_WITHDRAWN,
             Self::Expired => m::AUTHORIZATION_EXPIRED,
         }
     }
@@ -94,6 +96,7 @@ impl AuthorizationState {
             Self::Completed => m::AUTHORIZATION_COMPLETED_HELP,
             Self::Denied => m::AUTHORIZATION_DENIED_HELP,
             Self::Failed => m::AUTHORIZATION_FAILED_HELP,
+            Self::Withdrawn => m::AUTHORIZATION_WITHDRAWN_HELP,
             Self::Expired => m::AUTHORIZATION_EXPIRED_HELP,
         }
     }
@@ -104,7 +107,7 @@ impl AuthorizationState {
             Self::Waiting => Tone::Busy,
             Self::Completed => Tone::Good,
             Self::Denied | Self::Failed => Tone::Bad,
-            Self::Expired => Tone::Muted,
+            Self::Withdrawn | Self::Expired => Tone::Muted,
         }
     }
 }
@@ -125,6 +128,20 @@ pub(crate) struct AuthorizationView {
     pub(crate) reason: String,
     /// The connection, once it is completed: its name and the path of its page.
     pub(crate) connection: Option<(String, String)>,
+    /// Where the person starts again.
+    pub(crate) restart_href: String,
+    pub(crate) expires: When,
+}
+
+/// An authorization that waits for approval.
+#[derive(Clone)]
+pub(crate) struct WaitingRow {
+    /// The path of its page.
+    pub(crate) href: String,
+    /// The name of the connection.
+    pub(crate) name: String,
+    /// Whether it renews a connection that exists.
+    pub(crate) is_renewal: bool,
     pub(crate) expires: When,
 }
 
@@ -135,7 +152,7 @@ pub(crate) struct AuthorizationUpdate {
     pub(crate) view: AuthorizationView,
 }
 
-/// `GET /dashboard/connect/{authorizationId}`
+/// `GET /dashboard/connect/{authorizationId}`. The button posts `csrf` to its path `withdraw`.
 #[derive(Template)]
 #[template(path = "dashboard/authorization.html")]
 pub(crate) struct AuthorizationPage {
@@ -148,6 +165,5 @@ pub(crate) struct AuthorizationPage {
     pub(crate) device: Option<DeviceCode>,
     /// The path of this page.
     pub(crate) href: String,
-    /// Whether the person chose to approve it themselves: a button opens the link.
-    pub(crate) is_mine: bool,
+    pub(crate) can_write: bool,
 }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use super::authorization::WaitingRow;
 use super::parts::{Choice, Health, Pager, When};
 use super::shell::Shell;
 use crate::dashboard::messages as m;
@@ -47,6 +48,8 @@ pub(crate) struct ConnectionsPage {
     pub(crate) note: String,
     pub(crate) pager: Pager,
     pub(crate) can_write: bool,
+    /// What waits for approval at Vimeo, the newest first.
+    pub(crate) waiting: Vec<WaitingRow>,
     /// Whether the account has no connection at all.
     pub(crate) is_first_visit: bool,
 }

@@ -69,6 +69,8 @@ pub(crate) enum HostedProblem {
     OtherBrowser,
     /// The code is being exchanged.
     InProgress,
+    /// The account withdrew it.
+    Withdrawn,
     Failed,
     /// Vimeo could not be reached.
     VimeoUnavailable,
@@ -84,6 +86,7 @@ impl HostedProblem {
             Self::Denied => m::HOSTED_DENIED_TITLE,
             Self::OtherBrowser => m::HOSTED_OTHER_BROWSER_TITLE,
             Self::InProgress => m::HOSTED_IN_PROGRESS_TITLE,
+            Self::Withdrawn => m::HOSTED_WITHDRAWN_TITLE,
             Self::Failed => m::HOSTED_FAILED_TITLE,
             Self::VimeoUnavailable => m::HOSTED_UNAVAILABLE_TITLE,
         }
@@ -98,6 +101,7 @@ impl HostedProblem {
             Self::Denied => m::HOSTED_DENIED,
             Self::OtherBrowser => m::HOSTED_OTHER_BROWSER,
             Self::InProgress => m::HOSTED_IN_PROGRESS,
+            Self::Withdrawn => m::HOSTED_WITHDRAWN,
             Self::Failed => m::HOSTED_FAILED,
             Self::VimeoUnavailable => m::HOSTED_UNAVAILABLE,
         }
