@@ -18,6 +18,17 @@ impl PageLimit {
     /// The largest page.
     pub const MAX: Self = Self(PAGE_ITEMS_MAX);
 
+    /// A limit that the service chooses, within the range.
+    pub const fn of(items: u32) -> Self {
+        Self(if items == 0 {
+            1
+        } else if items > PAGE_ITEMS_MAX {
+            PAGE_ITEMS_MAX
+        } else {
+            items
+        })
+    }
+
     /// Parses a number from a client: digits only, without a leading zero.
     pub fn parse(text: &str) -> Result<Self, PageLimitError> {
         let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
@@ -34,6 +45,13 @@ impl PageLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_of_the_service_is_within_the_range() {
+        for (items, expected) in [(0, 1), (1, 1), (50, 50), (1_000, 1_000), (1_001, 1_000)] {
+            assert_eq!(PageLimit::of(items).as_u32(), expected);
+        }
+    }
 
     #[test]
     fn a_limit_is_a_plain_number_within_its_range() {

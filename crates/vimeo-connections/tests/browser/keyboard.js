@@ -71,7 +71,7 @@ async function startUpload(page) {
   await pressOn(page, link('Uploads').first());
   await pressOn(page, page.locator('[name=jobId]').first(), 'Space');
   await pressOn(page, button('Cancel selected\u2026'));
-  await pressOn(page, button('Cancel the uploads'));
+  await pressOn(page, button('Cancel the upload'));
   await page.locator('.flash', { hasText: 'cancelled' }).waitFor();
 }
 

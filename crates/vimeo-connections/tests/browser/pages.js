@@ -186,7 +186,7 @@ async function lookAtUploadPages(browser, { jobs }) {
   await button(page, 'Cancel selected\u2026').waitFor();
   await lookAt(watched, 'uploads-selected');
   await button(page, 'Cancel selected\u2026').click();
-  await page.getByRole('heading', { name: 'Cancel these uploads?' }).waitFor();
+  await page.getByRole('heading', { name: 'Cancel this upload?' }).waitFor();
   await lookAt(watched, 'uploads-cancel');
   await visit(page, `${list}?phase=queued`);
   await lookAt(watched, 'uploads-none');

@@ -152,8 +152,10 @@ async function watchList(browser, connection) {
   for (const job of [first, fourth]) {
     await row(page, job).locator('[name=jobId]').check();
   }
+  await page.getByText('2 selected').waitFor();
   await button(page, 'Cancel selected\u2026').click();
-  await link(page, 'Keep them').click();
+  await page.getByText('2 selected').waitFor({ state: 'detached' });
+  await link(page, 'Go back').click();
   await row(page, first).locator('[name=jobId]').check();
   await row(page, fourth).locator('[name=jobId]').check();
   await button(page, 'Cancel selected\u2026').click();
@@ -187,7 +189,12 @@ async function useUrl(browser, javaScriptEnabled) {
   };
   const running = await begin(FILM);
   await shows('Transcoding');
-  await button(page, 'Cancel upload').click();
+  await button(page, 'Cancel upload\u2026').click();
+  await page.getByRole('heading', { name: 'Cancel this upload?' }).waitFor();
+  await link(page, 'Go back').click();
+  await button(page, 'Cancel upload\u2026').click();
+  await button(page, 'Cancel the upload').click();
+  await page.waitForURL(ONE);
   await waitForJob(running, ({ status }) => status === 'cancelled');
 
   const failed = await begin(`${FILM}.missing`);
@@ -208,7 +215,7 @@ async function endSession(browser) {
   watched.expected.push(/MIME type|status of 401/);
   await visit(watched.page, LIST);
   await visit(other.page, '/dashboard/settings');
-  const sessions = other.page.locator('tbody tr', { has: other.page.getByRole('button', { name: /^End/ }) });
+  const sessions = other.page.locator('tbody tr', { has: other.page.getByRole('button', { name: /^Sign out / }) });
   const buttons = sessions.filter({ hasNotText: 'This session' }).getByRole('button');
   while (await buttons.count() > 0) {
     await buttons.first().click();
@@ -216,7 +223,7 @@ async function endSession(browser) {
   }
   await watched.page.locator('.live-note', { hasText: 'Live updates have stopped' }).waitFor(LONG_WAIT);
   await lookAt(watched, 'uploads-stopped');
-  await watched.page.reload();
+  await link(watched.page, 'Refresh').click();
   await watched.page.waitForURL('**/dashboard/sign-in**');
   await watched.page.locator('.note').waitFor();
   await finish(watched);

@@ -158,7 +158,10 @@
       disconnect();
     });
     stream.addEventListener("error", () => {
-      if (stream.readyState === EventSource.CLOSED) showNote(area, area.dataset.stopped);
+      if (stream.readyState !== EventSource.CLOSED) return;
+      showNote(area, area.dataset.stopped);
+      for (const toggle of findAll("[data-live-toggle]")) toggle.hidden = true;
+      for (const refresh of findAll("[data-live-refresh]")) refresh.hidden = false;
     });
   }
 
@@ -239,6 +242,7 @@
     const area = find("#sending");
     const part = (name) => find(`[data-part=${name}]`, area);
     const show = (state) => {
+      isActive = state === "active";
       part("state").textContent = area.dataset[state];
       // Without the rate and the time, which are those of before.
       if (state !== "active") part("numbers").textContent = part("numbers").textContent.split(" · ")[0];
@@ -246,6 +250,7 @@
     const pause = part("pause");
     let isDone = false;
     let isStopped = false;
+    let isActive = true;
     let last = { at: performance.now(), sent: 0, rate: 0 };
 
     const upload = new tus.Upload(file, {
@@ -258,6 +263,8 @@
         if (at - last.at < 500 && sent < total) return;
         const rate = (Math.max(0, sent - last.sent) / (at - last.at)) * 1000;
         last = { at, sent, rate: last.rate ? last.rate * 0.7 + rate * 0.3 : rate };
+        // What was buffered before the network was lost may still be counted.
+        if (!isActive && sent < total) return;
         const amount = fill(area.dataset.of, { sent: bytesText(sent), total: bytesText(total), rate: bytesText(last.rate) });
         const left = last.rate ? fill(area.dataset.left, { time: durationText((total - sent) / last.rate) }) : "";
         part("numbers").textContent = left && sent < total ? `${amount} · ${left}` : amount;
@@ -268,6 +275,8 @@
         part("cancel").hidden = true;
         part("keep").hidden = true;
         find("progress", area).value = 100;
+        find("h2", area).textContent = area.dataset.sent;
+        part("open").classList.add("primary");
         show("done");
       },
       onError() {
@@ -348,6 +357,13 @@
     for (const area of findAll("[data-kind]", form)) area.hidden = area.dataset.kind !== kind;
     find("#source", form).required = kind === "url";
     find("#file", form).required = kind === "file";
+    // What is wrong with the other kind no longer matters.
+    const input = find("#source", form);
+    if (kind === "file" && input.matches("[aria-invalid]")) {
+      input.removeAttribute("aria-invalid");
+      for (const past of findAll("#source-error, .summary li:has([href='#source'])", form)) past.remove();
+      if (!find(".summary :is(li, p)", form)) find(".summary", form)?.remove();
+    }
   }
 
   // Events of the page.
@@ -368,7 +384,13 @@
   });
 
   function showBulk() {
-    for (const bar of findAll("[data-bulk]")) bar.hidden = !find("input[name=jobId]:checked", bar.parentElement);
+    for (const bar of findAll("[data-bulk]")) {
+      const count = findAll("input[name=jobId]:checked", bar.parentElement).length;
+      const text = find("[data-selected]", bar);
+      bar.hidden = count === 0;
+      text.textContent = fill(text.dataset.selected, { count });
+    }
+    for (const box of findAll("[data-tick-all]")) box.hidden = !find("input[name=jobId]", box.closest("table"));
   }
 
   document.addEventListener("change", (event) => {

@@ -1,7 +1,7 @@
 //! Audit events as pages show them.
 
 use domain::audit::{Action, ActorKind, AuditRecord};
-use domain::id::{ApiKeyId, ConnectionId, EndpointId};
+use domain::id::{ApiKeyId, AuthorizationId, ConnectionId, EndpointId, SessionId};
 use domain::job::JobId;
 
 use super::messages as m;
@@ -15,6 +15,7 @@ pub(super) fn audit_row(record: &AuditRecord) -> AuditRow {
         kind.map_or_else(|| record.actor_kind().to_owned(), |kind| m::actor_kind(kind).to_owned());
     let name = record.actor_name.clone().or_else(|| record.api_key_id.clone());
     let subject = record.subject.clone().unwrap_or_default();
+    let (kind_of_subject, subject_href) = describe(&subject);
     AuditRow {
         at: when(record.at),
         action: Action::parse(&record.action)
@@ -22,7 +23,8 @@ pub(super) fn audit_row(record: &AuditRecord) -> AuditRow {
         code: record.action.clone(),
         actor_kind: if name.is_some() { kind_text.clone() } else { String::new() },
         actor: name.unwrap_or(kind_text),
-        subject_href: subject_href(&subject),
+        subject_kind: kind_of_subject.to_owned(),
+        subject_href,
         subject,
         address: record.address().unwrap_or_default().to_owned(),
         result: record.refusal.as_deref().map(|code| result(&record.action, code)),
@@ -40,18 +42,23 @@ fn result(action: &str, code: &str) -> Badge {
     Badge { tone, text: text.to_owned() }
 }
 
-/// The page of a record, by the form of its ID.
-fn subject_href(id: &str) -> Option<String> {
+/// What a record is and where its page is, by the form of its ID.
+fn describe(id: &str) -> (&'static str, Option<String>) {
+    let page = |path| Some(format!("/dashboard/{path}/{id}"));
     if ConnectionId::parse(id).is_some() {
-        Some(format!("/dashboard/connections/{id}"))
+        (m::CONNECTION, page("connections"))
     } else if JobId::parse(id).is_some() {
-        Some(format!("/dashboard/uploads/{id}"))
+        (m::UPLOAD, page("uploads"))
     } else if ApiKeyId::parse(id).is_some() {
-        Some(format!("/dashboard/keys/{id}"))
+        (m::API_KEY, page("keys"))
     } else if EndpointId::parse(id).is_some() {
-        Some(format!("/dashboard/webhooks/{id}"))
+        (m::WEBHOOK_ENDPOINT, page("webhooks"))
+    } else if AuthorizationId::parse(id).is_some() {
+        (m::APPROVAL, page("connect"))
+    } else if SessionId::parse(id).is_some() {
+        (m::SESSION, None)
     } else {
-        None
+        ("", None)
     }
 }
 
@@ -109,22 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn a_subject_leads_to_its_page_by_the_form_of_its_id() {
-        for (id, href) in [
-            (
-                "20260131090500042abcdefghijklmno",
-                Some("/dashboard/connections/20260131090500042abcdefghijklmno"),
-            ),
-            (
-                "01946e3a-5b00-7000-8000-0123456789ab",
-                Some("/dashboard/uploads/01946e3a-5b00-7000-8000-0123456789ab"),
-            ),
-            ("key_7t1b8z4d0c6q2v9x1k3m", Some("/dashboard/keys/key_7t1b8z4d0c6q2v9x1k3m")),
-            ("ses_7t1b8z4d0c6q2v9x1k3m", None),
-            ("\"><script>", None),
-            ("", None),
+    fn a_subject_is_named_and_leads_to_its_page_by_the_form_of_its_id() {
+        for (id, kind, path) in [
+            ("20260131090500042abcdefghijklmno", "Connection", Some("connections")),
+            ("01946e3a-5b00-7000-8000-0123456789ab", "Upload", Some("uploads")),
+            ("key_7t1b8z4d0c6q2v9x1k3m", "API key", Some("keys")),
+            ("auth_20260131090500042k3v9x0q2m7t1b8z", "Approval", Some("connect")),
+            ("ses_7t1b8z4d0c6q2v9x1k3m", "Session", None),
+            ("\"><script>", "", None),
+            ("", "", None),
         ] {
-            assert_eq!(subject_href(id).as_deref(), href, "{id}");
+            let href = path.map(|path| format!("/dashboard/{path}/{id}"));
+            assert_eq!(describe(id), (kind, href), "{id}");
         }
     }
 }

@@ -88,7 +88,7 @@ async fn filters_are_combined_and_kept_by_the_next_page() {
     ] {
         let page = browser.page(&format!("{LIST}?{query}")).await;
         assert_eq!(names(&page), expected, "{query}");
-        let count = format!("{} on this page match the filters. In all: 120 connections", expected.len());
+        let count = format!("{} on this page, of 120 connections", expected.len());
         assert!(page.contains(&count), "{page}");
         assert!(!expected.is_empty() || page.contains("No connection matches"), "{page}");
     }

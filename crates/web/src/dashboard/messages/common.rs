@@ -43,6 +43,7 @@ pub(crate) const SAVED_IT: &str = "I have saved it";
 
 // Labels.
 pub(crate) const OPTIONAL: &str = "optional";
+pub(crate) const REQUIRED: &str = "required";
 pub(crate) const OR: &str = "or";
 pub(crate) const NAME: &str = "Name";
 pub(crate) const DESCRIPTION: &str = "Description";
@@ -63,7 +64,6 @@ pub(crate) const DISABLED: &str = "Disabled";
 pub(crate) const DELETED: &str = "Deleted";
 pub(crate) const DETAILS: &str = "Details";
 pub(crate) const MANAGE: &str = "Manage";
-pub(crate) const SETTINGS: &str = "Settings";
 pub(crate) const ACTIONS: &str = "Actions";
 pub(crate) const VERSION: &str = "Version";
 pub(crate) const ACCOUNT: &str = "Account";
@@ -79,7 +79,7 @@ pub(crate) const PAGER_NEXT: &str = "Next";
 pub(crate) const SELECT_ALL: &str = "Select all";
 
 // Forms.
-pub(crate) const ERRORS_TITLE: &str = "That did not work";
+pub(crate) const ERRORS_TITLE: &str = "There is a problem";
 pub(crate) const REENTER: &str = "Secrets are never sent back to the browser: enter them again.";
 pub(crate) const SHOWN_ONCE: &str = "Copy this now and store it safely. It is shown only this once.";
 pub(crate) const LINK_SHOWN_ONCE: &str = "Copy this link now. It is shown only this once.";
@@ -87,7 +87,7 @@ pub(crate) const LINK_SHOWN_ONCE: &str = "Copy this link now. It is shown only t
 // Live updates.
 pub(crate) const LIVE_PAUSE: &str = "Pause updates";
 pub(crate) const LIVE_RESUME: &str = "Resume updates";
-pub(crate) const LIVE_STOPPED: &str = "Live updates have stopped. Refresh the page to continue.";
+pub(crate) const LIVE_STOPPED: &str = "Live updates have stopped. Refresh the page to see what has changed.";
 
 // The health of a connection.
 pub(crate) const HEALTH_HEALTHY: &str = "Healthy";

@@ -143,7 +143,7 @@ pub(crate) fn connection_count_more(count: &str) -> String {
 
 /// How many connections on this page match the filters.
 pub(crate) fn connection_matches(matches: &str, total: &str) -> String {
-    format!("{matches} on this page match the filters. In all: {total}")
+    format!("{matches} on this page, of {total}")
 }
 
 /// Only a part of the connections was searched.
@@ -186,14 +186,6 @@ pub(crate) const QUOTA_RESTRICTED: &str = "For videos that are not public";
 pub(crate) fn bytes_free(bytes: &str) -> String {
     format!("{bytes} free")
 }
-
-pub(crate) const ALLOWED_ANYBODY: &str = "Anyone";
-pub(crate) const ALLOWED_OWNER: &str = "Only the owner";
-pub(crate) const ALLOWED_PASSWORD: &str = "Anyone with the password";
-pub(crate) const ALLOWED_UNLISTED: &str = "Anyone with the link";
-pub(crate) const ALLOWED_CONTACTS: &str = "People the owner follows";
-pub(crate) const ALLOWED_USERS: &str = "Chosen users of Vimeo";
-pub(crate) const ALLOWED_DISABLE: &str = "Hidden from Vimeo";
 
 // Errors of the forms.
 pub(crate) const SUBJECT_NAME: &str = "The name";

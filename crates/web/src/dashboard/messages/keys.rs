@@ -17,7 +17,7 @@ pub(crate) fn key_count(count: &str) -> String {
 
 pub(crate) const KEY_NAME_HINT: &str = "The program or the person that uses it.";
 pub(crate) const KEY_SCOPES: &str = "Scopes";
-pub(crate) const KEY_SCOPES_HINT: &str = "Choose only what the program needs.";
+pub(crate) const KEY_SCOPES_HINT: &str = "Take away what the program does not need.";
 pub(crate) const KEY_ALL_SCOPES: &str = "All";
 pub(crate) const KEY_EXPIRES: &str = "Expires";
 pub(crate) const KEY_DAYS: &str = "Expires after days";

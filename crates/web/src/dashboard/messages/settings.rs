@@ -4,13 +4,12 @@ use domain::limits::Limit;
 
 // The audit log.
 pub(crate) const AUDIT_TITLE: &str = "Audit";
-pub(crate) const AUDIT_LEAD: &str =
-    "Who changed what, when and from where. Entries cannot be changed or removed.";
+pub(crate) const AUDIT_LEAD: &str = "Who changed what, when and from where. Entries cannot be edited here.";
 pub(crate) const AUDIT_FILTER_LABEL: &str = "Filter events";
 pub(crate) const AUDIT_AFTER: &str = "After (UTC)";
 pub(crate) const AUDIT_BEFORE: &str = "Before (UTC)";
 pub(crate) const AUDIT_ACTION: &str = "Action";
-pub(crate) const AUDIT_SUBJECT: &str = "ID of a record";
+pub(crate) const AUDIT_SUBJECT: &str = "Record ID";
 pub(crate) const AUDIT_EXPORT: &str = "Export as JSON lines";
 pub(crate) const AUDIT_NONE_TITLE: &str = "No event matches";
 pub(crate) const AUDIT_NONE: &str = "Change the filters, or clear them to see all events.";
@@ -18,6 +17,11 @@ pub(crate) const AUDIT_WHEN: &str = "When";
 pub(crate) const AUDIT_WHAT: &str = "What";
 pub(crate) const AUDIT_WHO: &str = "Who";
 pub(crate) const AUDIT_RECORD: &str = "Record";
+pub(crate) const UPLOAD: &str = "Upload";
+pub(crate) const API_KEY: &str = "API key";
+pub(crate) const WEBHOOK_ENDPOINT: &str = "Webhook endpoint";
+pub(crate) const APPROVAL: &str = "Approval";
+pub(crate) const SESSION: &str = "Session";
 pub(crate) const AUDIT_ADDRESS: &str = "Address";
 pub(crate) const AUDIT_REFUSED: &str = "Refused";
 
@@ -38,10 +42,10 @@ pub(crate) const SESSION_METHOD: &str = "Signed in with";
 pub(crate) const SESSION_FROM: &str = "From";
 pub(crate) const SESSION_SINCE: &str = "Since";
 pub(crate) const THIS_SESSION: &str = "This session";
-pub(crate) const END_SESSION: &str = "End";
+pub(crate) const END_SESSION: &str = "Sign out";
 /// The label of the button that ends a session.
 pub(crate) fn end_session_label(person: &str) -> String {
-    format!("End the session of {person}")
+    format!("Sign out {person}")
 }
 
 // Limits.
@@ -55,10 +59,10 @@ pub(crate) fn limit_used(used: &str, value: &str) -> String {
 pub(crate) const fn limit(limit: Limit) -> &'static str {
     match limit {
         Limit::RequestsPerMinute => "Requests per minute",
-        Limit::KeyRequestsPerMinute => "Requests per minute and API key",
+        Limit::KeyRequestsPerMinute => "Requests per minute with one API key",
         Limit::Connections => "Connections",
         Limit::JobsInProgress => "Uploads in progress",
-        Limit::IdempotencyRecords => "Idempotency keys of a day",
+        Limit::IdempotencyRecords => "Idempotency keys per day",
         Limit::EventStreams => "Open event streams",
         Limit::WebhookEndpoints => "Webhook endpoints",
         Limit::OpenAuthorizations => "Open approvals at Vimeo",
@@ -87,4 +91,4 @@ pub(crate) const ROLE_MEMBER: &str = "Member";
 pub(crate) const ROLE_MEMBER_HINT: &str = "Connections, uploads and webhooks";
 pub(crate) const ROLE_READ_ONLY: &str = "Read-only";
 pub(crate) const ROLE_API_KEY: &str = "API key";
-pub(crate) const ROLE_READ_ONLY_HINT: &str = "Sees everything, changes nothing";
+pub(crate) const ROLE_READ_ONLY_HINT: &str = "Sees connections, uploads and the audit log; changes nothing";

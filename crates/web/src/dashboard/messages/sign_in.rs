@@ -3,13 +3,12 @@
 pub(crate) const SIGN_IN_TITLE: &str = "Sign in";
 pub(crate) const SIGN_IN: &str = "Sign in";
 pub(crate) const SIGN_IN_KEY: &str = "API key";
-pub(crate) const SIGN_IN_KEY_HINT: &str =
-    "Starts with pictai_. What you can do follows from the scopes of the key.";
+pub(crate) const SIGN_IN_KEY_HINT: &str = "Starts with pictai_. You can do what the key allows.";
 pub(crate) const SIGN_IN_SIGNED_OUT: &str = "You have signed out.";
 pub(crate) const SIGN_IN_ENDED: &str = "Your session has ended. Sign in again to continue.";
 pub(crate) const SIGN_IN_REQUIRED: &str = "Sign in to open that page.";
 pub(crate) const SIGN_IN_HELP_TITLE: &str = "No API key?";
-pub(crate) const SIGN_IN_HELP: &str = "Ask a colleague who is an owner of the account to invite you, or ask the operator of this service for a link:";
+pub(crate) const SIGN_IN_HELP: &str = "Ask an owner of the account for an invitation. Or ask the operator of this service for a link, which this command makes:";
 pub(crate) const SIGN_IN_COMMAND: &str = "vimeo-connections accounts sign-in-link NAME";
 pub(crate) const SIGN_IN_COMMAND_LABEL: &str = "Command for the operator";
 /// The link to sign in through a provider.

@@ -12,7 +12,7 @@ pub(crate) const UPLOADS_FIRST: &str = "Upload a video from a URL or from this c
 pub(crate) const UPLOADS_NONE_TITLE: &str = "No upload matches";
 pub(crate) const UPLOADS_NONE: &str = "Change the filters, or clear them to see all uploads.";
 pub(crate) const CANCEL_SELECTED: &str = "Cancel selected…";
-pub(crate) const CANCEL_SELECTED_NOTE: &str = "You confirm on the next page.";
+pub(crate) const SELECTED: &str = "{count} selected";
 /// The number of uploads in the list.
 pub(crate) fn uploads_count(count: &str) -> String {
     if count == "1" { "1 upload".to_owned() } else { format!("{count} uploads") }
@@ -90,11 +90,13 @@ pub(crate) fn progress_of(name: &str) -> String {
 }
 
 // Cancelling.
+pub(crate) const CANCEL_UPLOAD_TITLE: &str = "Cancel this upload?";
 pub(crate) const CANCEL_UPLOADS_TITLE: &str = "Cancel these uploads?";
 pub(crate) const CANCEL_UPLOADS_TEXT: &str =
-    "They stop, and what they created at Vimeo is deleted. An upload that has completed meanwhile stays.";
+    "What was created at Vimeo is deleted. An upload that has completed meanwhile stays.";
+pub(crate) const CANCEL_UPLOAD_BUTTON: &str = "Cancel the upload";
 pub(crate) const CANCEL_UPLOADS_BUTTON: &str = "Cancel the uploads";
-pub(crate) const KEEP_UPLOADS: &str = "Keep them";
+pub(crate) const KEEP: &str = "Go back";
 
 // The page of an upload.
 pub(crate) const UPLOAD_TO: &str = "To";
@@ -104,6 +106,7 @@ pub(crate) const WARNINGS: &str = "Warnings";
 pub(crate) const PROGRESS: &str = "Progress";
 pub(crate) const NEXT_ATTEMPT: &str = "Next attempt";
 pub(crate) const CANCEL_UPLOAD: &str = "Cancel upload";
+pub(crate) const CANCEL_UPLOAD_ASK: &str = "Cancel upload…";
 pub(crate) const RETRIED: &str = "This upload was retried.";
 pub(crate) const RETRIED_LINK: &str = "Open the new upload";
 pub(crate) const RETRY_OF: &str = "Retry of";
@@ -170,9 +173,9 @@ pub(crate) const FILE_NEEDS_SCRIPTS: &str =
 pub(crate) const VIDEO_NAME: &str = "Title";
 pub(crate) const PRIVACY: &str = "Who can watch";
 pub(crate) const PRIVACY_HINT: &str =
-    "What a plan does not allow fails the upload before any bytes are sent.";
+    "If the plan of the Vimeo account does not allow it, the upload fails before anything is sent.";
 pub(crate) const VIDEO_PASSWORD: &str = "Password for viewers";
-pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only if viewers are Anyone with the password.";
+pub(crate) const VIDEO_PASSWORD_HINT: &str = "Only for videos that anyone with the password can watch.";
 pub(crate) const FOLDER: &str = "Folder";
 pub(crate) const FOLDER_HINT: &str = "The name of a folder at Vimeo. It is created if it does not exist.";
 pub(crate) const UPLOAD_START: &str = "Start upload";
@@ -185,18 +188,19 @@ pub(crate) const ERROR_UPLOAD_IN_USE: &str =
 
 // Sending a file from the browser. In these texts, {sent}, {total}, {rate} and {time} are replaced.
 pub(crate) const SENDING_TITLE: &str = "Sending to Vimeo";
+pub(crate) const SENT_TITLE: &str = "Sent to Vimeo";
 pub(crate) const SENDING_ACTIVE: &str = "Sending.";
 pub(crate) const SENDING_PAUSED: &str = "Paused. Nothing is lost.";
 pub(crate) const SENDING_OFFLINE: &str = "The network is lost. Sending resumes when it is back.";
 pub(crate) const SENDING_FAILED: &str = "Vimeo did not accept the file. Resume to try again.";
 pub(crate) const SENDING_DONE: &str =
-    "All bytes have been sent. Vimeo now processes the video; you can close this page.";
+    "The file has been sent. Vimeo now processes the video; you can close this page.";
 pub(crate) const SENDING_OF: &str = "{sent} of {total} · {rate}/s";
 pub(crate) const SENDING_LEFT: &str = "about {time} left";
 pub(crate) const SENDING_REFUSED: &str =
     "The upload was not started: the service could not be reached. Check the network, then try again.";
 pub(crate) const SENDING_SIGNED_OUT: &str = "The upload was not started: your session has ended. Open the dashboard in another tab, sign in, and reload this page.";
-pub(crate) const SENDING_KEEP_OPEN: &str = "Keep this page open until all bytes have been sent.";
+pub(crate) const SENDING_KEEP_OPEN: &str = "Keep this page open until the file has been sent.";
 pub(crate) const PAUSE: &str = "Pause";
 pub(crate) const RESUME: &str = "Resume";
 pub(crate) const OPEN_UPLOAD: &str = "Open the upload";

@@ -14,6 +14,21 @@ pub(crate) const WEBHOOK_URL_HINT: &str = "A public https address.";
 pub(crate) const WEBHOOK_EVENTS: &str = "Events";
 pub(crate) const WEBHOOK_EVENTS_HINT: &str =
     "Choose none to receive all, also those that later versions add.";
+/// When an event is sent.
+pub(crate) const fn event_hint(event: EventType) -> &'static str {
+    match event {
+        EventType::UploadCompleted => "An upload has completed",
+        EventType::UploadFailed => "An upload has failed",
+        EventType::UploadCancelled => "An upload was cancelled",
+        EventType::ConnectionCreated => "A connection was created",
+        EventType::ConnectionUpdated => "A connection was changed",
+        EventType::ConnectionDeleted => "A connection was deleted",
+        EventType::ConnectionUnhealthy => "Vimeo rejects the credentials of a connection",
+        EventType::ConnectionRecovered => "Vimeo accepts them again",
+        EventType::EndpointDisabled => "An endpoint was disabled because it kept failing",
+        EventType::Test => "A test was requested",
+    }
+}
 pub(crate) const WEBHOOK_ALL_EVENTS: &str = "All events";
 pub(crate) const WEBHOOK_ENABLED_HINT: &str = "Events are sent to this endpoint.";
 pub(crate) const WEBHOOK_ID: &str = "Endpoint ID";
@@ -24,6 +39,8 @@ pub(crate) const WEBHOOK_DISABLE: &str = "Disable the endpoint";
 pub(crate) const WEBHOOK_DISABLE_TEXT: &str = "Nothing is sent to it.";
 pub(crate) const WEBHOOK_ENABLE: &str = "Enable the endpoint";
 pub(crate) const WEBHOOK_ENABLE_TEXT: &str = "Events are sent to it again.";
+
+use domain::webhook::EventType;
 
 // The secret.
 pub(crate) const WEBHOOK_SECRET_TITLE: &str = "The signing secret";

@@ -26,7 +26,7 @@ use crate::Shared;
 use crate::v1::audit::export_response;
 
 /// Events on a page.
-const PAGE: &str = "50";
+const PAGE: PageLimit = PageLimit::of(50);
 const AUDIT: &str = "/dashboard/audit";
 /// The parameters of the filters.
 const FILTERS: [&str; 5] = ["after", "before", "action", "subject", "actor"];
@@ -45,10 +45,9 @@ async fn list(
     let query = query.as_deref();
     let before_id = position(query, |bytes| shared.app.read_audit_page_key(caller, bytes))?;
     let (filter, errors) = read_filter(query);
-    let limit = PageLimit::parse(PAGE).unwrap_or(PageLimit::MAX);
     let found = if errors.is_empty() {
         let filter = AuditFilter { before_id, ..filter };
-        shared.app.list_audit_events(caller, &filter, limit).await?
+        shared.app.list_audit_events(caller, &filter, PAGE).await?
     } else {
         AuditEventPage { items: Vec::new(), next: None }
     };

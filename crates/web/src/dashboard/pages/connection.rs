@@ -25,9 +25,9 @@ use super::uploads;
 use crate::Shared;
 
 /// The newest uploads on the page.
-const UPLOADS: &str = "5";
+const UPLOADS: PageLimit = PageLimit::of(5);
 /// The newest events on the page.
-const EVENTS: &str = "20";
+const EVENTS: PageLimit = PageLimit::of(20);
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -88,8 +88,7 @@ async fn newest_uploads(
         return Ok(None);
     }
     let filter = JobFilter { connection_id: Some(id.clone()), ..JobFilter::default() };
-    let limit = PageLimit::parse(UPLOADS).unwrap_or(PageLimit::MAX);
-    let listed = shared.app.list_jobs(&visit.person.caller, &filter, limit).await?;
+    let listed = shared.app.list_jobs(&visit.person.caller, &filter, UPLOADS).await?;
     let mut rows = Vec::new();
     for job in &listed.items {
         rows.push(uploads::brief(shared, &visit.person.caller, job).await?);
@@ -102,8 +101,7 @@ async fn history(shared: &Shared, visit: &Visit, id: &ConnectionId) -> Result<Op
         return Ok(None);
     }
     let filter = AuditFilter { subject: Some(id.to_string()), ..AuditFilter::default() };
-    let limit = PageLimit::parse(EVENTS).unwrap_or(PageLimit::MAX);
-    let listed = shared.app.list_audit_events(&visit.person.caller, &filter, limit).await?;
+    let listed = shared.app.list_audit_events(&visit.person.caller, &filter, EVENTS).await?;
     Ok(Some(listed.items.iter().map(audit_row).collect()))
 }
 
@@ -119,6 +117,7 @@ fn view(
     let can_renew = shared.settings.public_url.is_some();
     let renewal = if can_renew { Renewal::Possible } else { Renewal::NotPossible };
     let id = connection.id.as_str();
+    let is_usable = connection.availability.is_enabled() && health.status != HealthStatus::Unhealthy;
     ConnectionPage {
         shell: visit.shell(Section::Connections),
         href: present::href(&connection.id),
@@ -144,8 +143,8 @@ fn view(
         history,
         history_href: format!("/dashboard/audit?subject={}", percent_encode(id)),
         can_write: visit.may(Scope::ConnectionsWrite),
-        new_upload_href: (visit.may(Scope::UploadsWrite) && connection.availability.is_enabled())
-            .then(|| format!("/dashboard/uploads/new?connection={}", percent_encode(id))),
+        new_upload_href: Some(format!("/dashboard/uploads/new?connection={}", percent_encode(id)))
+            .filter(|_| visit.may(Scope::UploadsWrite) && is_usable),
         can_renew,
     }
 }

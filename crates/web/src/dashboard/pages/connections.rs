@@ -26,7 +26,7 @@ use crate::Shared;
 /// The path of the list.
 pub(super) const LIST: &str = "/dashboard/connections";
 /// The rows of a page.
-const ROWS: u32 = 50;
+const ROWS: PageLimit = PageLimit::of(50);
 /// More connections are not counted: counting them would take longer than listing a page.
 const COUNTED_MAX: u64 = 1_000;
 
@@ -96,8 +96,7 @@ async fn list(
     let (app, caller) = (&shared.app, &visit.person.caller);
     let asked = Asked::parse(query.as_deref());
     let after = position(query.as_deref(), |bytes| app.read_page_key(caller, bytes))?;
-    let limit = PageLimit::parse(&ROWS.to_string()).unwrap_or(PageLimit::MAX);
-    let found = app.search_connections(caller, &asked.filter, after.as_ref(), limit).await?;
+    let found = app.search_connections(caller, &asked.filter, after.as_ref(), ROWS).await?;
     let count = app.count_connections(caller, COUNTED_MAX).await?;
     let rows: Vec<_> = found.items.iter().map(present::row).collect();
     let total = present::count_text(count);

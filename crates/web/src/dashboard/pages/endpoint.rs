@@ -23,7 +23,7 @@ use super::webhooks::{WEBHOOKS, find, require, row};
 use crate::Shared;
 
 /// Deliveries on a page.
-const PAGE: &str = "50";
+const PAGE: PageLimit = PageLimit::of(50);
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -47,8 +47,7 @@ async fn show(
     };
     let filter =
         DeliveryFilter { endpoint_id: Some(shown.endpoint.id.clone()), job_id: None, status, before };
-    let limit = PageLimit::parse(PAGE).unwrap_or(PageLimit::MAX);
-    let found = shared.app.list_webhook_deliveries(caller, &filter, limit).await?;
+    let found = shared.app.list_webhook_deliveries(caller, &filter, PAGE).await?;
     let endpoint = row(&shown);
     let pager =
         Pager { previous: None, next: found.next.map(|next| next_href(&endpoint.href, query, &next)) };

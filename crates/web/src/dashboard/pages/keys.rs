@@ -29,7 +29,7 @@ use super::paging::{next_href, position};
 use crate::Shared;
 
 /// Keys on a page.
-const PAGE: u32 = 100;
+const PAGE: PageLimit = PageLimit::of(100);
 /// How long a rotated key stays valid unless said otherwise.
 const DEFAULT_OVERLAP_HOURS: u64 = 24;
 const MAX_OVERLAP_HOURS: u64 = 720;
@@ -63,8 +63,7 @@ async fn list_view(
 ) -> Result<KeysPage, PageError> {
     let caller = &visit.person.caller;
     let after = position(query, |bytes| shared.app.read_api_key_page_key(caller, bytes))?;
-    let limit = PageLimit::parse(&PAGE.to_string()).unwrap_or(PageLimit::MAX);
-    let found = shared.app.list_api_key_page(caller, after.as_ref(), limit).await?;
+    let found = shared.app.list_api_key_page(caller, after.as_ref(), PAGE).await?;
     let rows: Vec<_> = found.items.iter().map(|(key, status)| row(key, *status)).collect();
     let is_all = after.is_none() && found.next.is_none();
     Ok(KeysPage {

@@ -222,13 +222,13 @@ pub(super) fn quotas(free: FreeBytes) -> Vec<Quota> {
 pub(super) fn privacy(value: &str) -> String {
     let Ok(view) = View::parse(value) else { return in_words(value) };
     let text = match view {
-        View::Anybody => m::ALLOWED_ANYBODY,
-        View::Password => m::ALLOWED_PASSWORD,
-        View::Unlisted => m::ALLOWED_UNLISTED,
-        View::Disable => m::ALLOWED_DISABLE,
-        View::Users => m::ALLOWED_USERS,
-        View::Contacts => m::ALLOWED_CONTACTS,
-        View::Nobody => m::ALLOWED_OWNER,
+        View::Anybody => m::VIEW_ANYBODY,
+        View::Password => m::VIEW_PASSWORD,
+        View::Unlisted => m::VIEW_UNLISTED,
+        View::Disable => m::VIEW_DISABLE,
+        View::Users => m::VIEW_USERS,
+        View::Contacts => m::VIEW_CONTACTS,
+        View::Nobody => m::VIEW_OWNER,
     };
     text.to_owned()
 }

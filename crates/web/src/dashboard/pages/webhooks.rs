@@ -32,7 +32,7 @@ use crate::replay::ReplayableResponse;
 
 pub(super) const WEBHOOKS: &str = "/dashboard/webhooks";
 /// Endpoints on a page.
-const PAGE: &str = "50";
+const PAGE: PageLimit = PageLimit::of(50);
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -54,8 +54,7 @@ async fn list(
     visit.require(Scope::WebhooksManage)?;
     let (caller, query) = (&visit.person.caller, query.as_deref());
     let after = position(query, |bytes| shared.app.read_endpoint_page_key(caller, bytes))?;
-    let limit = PageLimit::parse(PAGE).unwrap_or(PageLimit::MAX);
-    let found = shared.app.list_webhook_endpoints(caller, after.as_ref(), limit).await?;
+    let found = shared.app.list_webhook_endpoints(caller, after.as_ref(), PAGE).await?;
     let is_all = after.is_none() && found.next.is_none();
     let view = WebhooksPage {
         shell: visit.shell(Section::Webhooks),
@@ -349,7 +348,8 @@ fn entered(
 fn events(chosen: &[&str]) -> Vec<Choice> {
     let choice = |kind: EventType| {
         let name = kind.as_str();
-        Choice { is_chosen: chosen.contains(&name), ..Choice::new(name, name) }
+        let hint = m::event_hint(kind).to_owned();
+        Choice { is_chosen: chosen.contains(&name), hint, ..Choice::new(name, name) }
     };
     EventType::ALL.into_iter().map(choice).collect()
 }

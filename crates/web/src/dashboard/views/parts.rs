@@ -155,7 +155,9 @@ pub(crate) struct AuditRow {
     pub(crate) actor: String,
     /// The kind of the actor, in a word or two; empty: not shown.
     pub(crate) actor_kind: String,
-    /// The affected record: its name or ID; empty: none.
+    /// What the affected record is, in a word or two; empty: not known, or none.
+    pub(crate) subject_kind: String,
+    /// Its ID, or the name that was asked for; empty: none.
     pub(crate) subject: String,
     /// The page of the record, if it still exists.
     pub(crate) subject_href: Option<String>,

@@ -3,6 +3,7 @@
 use app::JobFilter;
 use domain::id::ConnectionId;
 use domain::job::{JobId, JobPhase, JobStatus};
+use domain::page::PageLimit;
 
 use super::super::super::errors::PageError;
 use super::super::super::respond::percent_encode;
@@ -12,7 +13,7 @@ use super::super::sign_in::parameter;
 /// The path of the list.
 pub(super) const LIST: &str = "/dashboard/uploads";
 /// As many uploads as a page shows.
-pub(super) const PAGE_ITEMS: &str = "50";
+pub(super) const PAGE_ITEMS: PageLimit = PageLimit::of(50);
 /// More than a page has rows.
 const WATCHED_MAX: usize = 50;
 

@@ -5,7 +5,6 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use domain::audit::Action;
 use domain::job::{Job, JobId, JobPhase, JobStatus};
-use domain::page::PageLimit;
 use domain::scope::Scope;
 
 use super::super::super::errors::PageError;
@@ -84,11 +83,10 @@ pub(super) async fn find_page(
     caller: &Caller,
     filter: &Filter,
 ) -> Result<JobsOnPage, PageError> {
-    let limit = PageLimit::parse(PAGE_ITEMS).unwrap_or(PageLimit::MAX);
     let Some(wanted) = filter.of_store() else {
         return Ok(JobsOnPage { jobs: Vec::new(), next: None });
     };
-    let found = shared.app.list_jobs(caller, &wanted, limit).await?;
+    let found = shared.app.list_jobs(caller, &wanted, PAGE_ITEMS).await?;
     Ok(JobsOnPage { jobs: found.items, next: found.next })
 }
 
@@ -161,8 +159,10 @@ pub(super) async fn cancel_uploads(
     if ids.len() > CANCELLED_MAX {
         return Err(PageError::BadRequest);
     }
-    let is_list = |path: &&str| *path == LIST || path.starts_with("/dashboard/uploads?");
-    let back = local_path(form.text("back")).filter(is_list).unwrap_or(LIST).to_owned();
+    let is_own = |path: &&str| {
+        path.strip_prefix(LIST).is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '/']))
+    };
+    let back = local_path(form.text("back")).filter(is_own).unwrap_or(LIST).to_owned();
     let mut chosen = Vec::new();
     for id in ids.iter().filter_map(|id| JobId::parse(id)) {
         match shared.app.find_job(caller, &id).await {
@@ -184,7 +184,8 @@ pub(super) async fn cancel_uploads(
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(redirect_with(&back, Notice::UploadsCancelled))
+    let notice = if chosen.len() == 1 { Notice::UploadCancelled } else { Notice::UploadsCancelled };
+    Ok(redirect_with(&back, notice))
 }
 
 async fn confirm_page(
@@ -244,6 +245,6 @@ mod tests {
 
     #[test]
     fn a_page_has_50_uploads() {
-        assert_eq!(PageLimit::parse(PAGE_ITEMS).unwrap().as_u32(), 50);
+        assert_eq!(PAGE_ITEMS.as_u32(), 50);
     }
 }
