@@ -13,7 +13,7 @@ pub use failure::FailureReason;
 /// How long a person has from the creation of an authorization.
 pub const AUTHORIZATION_LIFETIME: Duration = Duration::from_mins(30);
 /// How long after its code arrived an authorization may still be completed. The exchange takes seconds.
-const EXCHANGE_LIMIT: Duration = Duration::from_mins(5);
+const EXCHANGE_LIMIT: Duration = Duration::from_mins(3);
 
 /// A keyed hash of a token that only a browser has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,6 +232,16 @@ impl Authorization {
         }
     }
 
+    /// What a failure leads to. What the person can fix by trying again does not end a link before its time; a device code is
+    /// used up.
+    pub fn after_failure(&self, reason: FailureReason, now: Timestamp) -> AuthorizationState {
+        if self.flow == Flow::Redirect && reason.is_retryable() && now < self.expires_at {
+            AuthorizationState::Pending
+        } else {
+            AuthorizationState::Failed { at: now, reason }
+        }
+    }
+
     /// How the authorization ends without another step: the person did not decide in time, or an exchange was interrupted.
     pub fn overdue(&self, now: Timestamp) -> Option<AuthorizationState> {
         match self.state {
@@ -327,6 +337,22 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_the_person_can_fix_leaves_the_link_open_until_its_time_has_passed() {
+        let exchanging = AuthorizationState::Exchanging { since: at(1), connection_id: connection() };
+        let link = authorization(Flow::Redirect, exchanging.clone());
+        let device = authorization(Flow::Device { next_poll_at: at(0) }, exchanging);
+        for reason in FailureReason::ALL {
+            let failed = |at| AuthorizationState::Failed { at, reason };
+            let expected = if reason.is_retryable() { AuthorizationState::Pending } else { failed(at(99)) };
+            assert_eq!(link.after_failure(reason, at(99)), expected, "{reason:?}");
+            assert_eq!(link.after_failure(reason, at(100)), failed(at(100)));
+            assert_eq!(device.after_failure(reason, at(99)), failed(at(99)));
+        }
+        assert!(FailureReason::VimeoUnavailable.is_retryable());
+        assert!(!FailureReason::ClientRejected.is_retryable());
+    }
+
+    #[test]
     fn vimeo_is_polled_after_each_interval_until_the_end() {
         let device = authorization(Flow::Device { next_poll_at: at(10) }, AuthorizationState::Pending);
         assert_eq!(device.check_poll(at(9)), PollDecision::Wait);
@@ -348,9 +374,9 @@ mod tests {
         assert_eq!(open.overdue(at(100)), Some(AuthorizationState::Expired { at: at(100) }));
         let exchanging = AuthorizationState::Exchanging { since: at(99), connection_id: connection() };
         let exchanging = Authorization { state: exchanging, ..open };
-        assert_eq!(exchanging.overdue(at(398)), None, "the exchange may end after the time for the decision");
-        let failed = AuthorizationState::Failed { at: at(399), reason: FailureReason::Interrupted };
-        assert_eq!((exchanging.overdue(at(399)), exchanging.overdue_at()), (Some(failed), Some(at(399))));
+        assert_eq!(exchanging.overdue(at(278)), None, "the exchange may end after the time for the decision");
+        let failed = AuthorizationState::Failed { at: at(279), reason: FailureReason::Interrupted };
+        assert_eq!((exchanging.overdue(at(279)), exchanging.overdue_at()), (Some(failed), Some(at(279))));
         assert_eq!(exchanging.state.status(), "started");
         for state in ended() {
             let ended = Authorization { state, ..exchanging.clone() };

@@ -9,15 +9,14 @@ use crate::config::Config;
 
 /// What the pages may do, and where they may send forms and bytes.
 pub(crate) fn dashboard(config: &Config) -> DashboardSettings {
-    let vimeo_origin = config.vimeo.base_url.origin();
     let hosts = config.vimeo.upload_hosts.iter().flat_map(|host| {
         let name = host.name();
         [format!("https://{name}"), format!("https://*.{name}")]
     });
     // A sandbox sends its clients to itself.
-    let sandbox = config.vimeo.base_url.is_loopback().then(|| vimeo_origin.clone());
+    let sandbox = config.vimeo.base_url.is_loopback().then(|| config.vimeo.base_url.origin());
     let is_enabled = config.dashboard.is_enabled;
-    DashboardSettings { is_enabled, upload_sources: hosts.chain(sandbox).collect(), vimeo_origin }
+    DashboardSettings { is_enabled, upload_sources: hosts.chain(sandbox).collect() }
 }
 
 /// The configured origin for browsers, or that of a listener on loopback.

@@ -8,7 +8,7 @@ use seal::browser_tokens::{TokenKind, account_of_token};
 use store::{AuthorizationKey, AuthorizationRow};
 
 use super::page::ConnectView;
-use super::steps::STEP_ATTEMPTS;
+use super::steps::{STEP_ATTEMPTS, Tried};
 use crate::{App, Error};
 
 /// The error with which Vimeo reports that the person declined.
@@ -40,6 +40,8 @@ pub enum CallbackResult {
     /// What the page shows: usually how it ended, and where the person is sent. A callback that is repeated by the same browser
     /// shows the same and changes nothing. If another request exchanges the code, the stage is `Exchanging`.
     View(Box<ConnectView>),
+    /// It failed for a reason that the person can fix: the link works again.
+    TryAgain(FailureReason),
     /// No authorization has this state: it is unknown, or the person started again.
     InvalidState,
     /// The browser is not the one that was sent to Vimeo. Nothing was changed.
@@ -74,23 +76,23 @@ impl App {
                     return self.view(row).await.map(Box::new).map(CallbackResult::View);
                 }
             }
-            if let Some(row) = self.process(row, &answer).await? {
-                return self.view(row).await.map(Box::new).map(CallbackResult::View);
+            match self.process(row, &answer).await? {
+                Some(Tried::Ended(row)) => {
+                    return self.view(row).await.map(Box::new).map(CallbackResult::View);
+                }
+                Some(Tried::Again(_, reason)) => return Ok(CallbackResult::TryAgain(reason)),
+                None => {}
             }
         }
         Err(Error::Overloaded)
     }
 
     /// `None` if another step was taken meanwhile.
-    async fn process(
-        &self,
-        row: AuthorizationRow,
-        answer: &CallbackAnswer,
-    ) -> Result<Option<AuthorizationRow>, Error> {
+    async fn process(&self, row: AuthorizationRow, answer: &CallbackAnswer) -> Result<Option<Tried>, Error> {
         match answer {
             CallbackAnswer::Error(error) if error == ACCESS_DENIED => {
                 let denied = AuthorizationState::Denied { at: self.clock.now() };
-                self.end(row, denied, None).await.map(Some)
+                self.end(row, denied, None).await.map(Tried::Ended).map(Some)
             }
             CallbackAnswer::Error(_) => self.fail(row, FailureReason::VimeoError).await.map(Some),
             CallbackAnswer::Code(code) => match self.begin_exchange(&row).await? {

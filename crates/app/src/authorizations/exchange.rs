@@ -17,7 +17,8 @@ use super::content::{
     AuthorizationOutcome, AuthorizationRequest, AuthorizationSecrets, AuthorizationTarget, VimeoAccount,
 };
 use super::create::missing;
-use super::steps::Step;
+use super::steps::{Step, Tried};
+use crate::health::CheckError;
 use crate::{App, Caller, Error};
 
 /// Limit for the request about the user. Without its answer the health check finds the same later.
@@ -47,7 +48,7 @@ impl App {
         row: AuthorizationRow,
         id: AscendingId,
         code: &Secret,
-    ) -> Result<AuthorizationRow, Error> {
+    ) -> Result<Tried, Error> {
         let (request, secrets) = self.open_authorization(&row).await?;
         let (client, _) = self.vimeo_setup()?;
         let app = AppCredentials { identifier: &request.client_identifier, secret: &secrets.client_secret };
@@ -68,7 +69,7 @@ impl App {
         row: AuthorizationRow,
         id: AscendingId,
         granted: GrantedToken,
-    ) -> Result<AuthorizationRow, Error> {
+    ) -> Result<Tried, Error> {
         let (request, secrets) = self.open_authorization(&row).await?;
         let (_, requirements) = self.vimeo_setup()?;
         // Without a list of scopes, the verification finds what is missing.
@@ -97,9 +98,10 @@ impl App {
             Ok(connection) => {
                 let completed =
                     AuthorizationState::Completed { at: self.clock.now(), connection_id: connection.id };
-                self.end(row, completed, Some(outcome)).await
+                self.end(row, completed, Some(outcome)).await.map(Tried::Ended)
             }
             Err(UseError::OtherAccount) => self.fail(row, FailureReason::OtherVimeoAccount).await,
+            Err(UseError::Unavailable) => self.fail(row, FailureReason::VimeoUnavailable).await,
             Err(UseError::Other(error)) => match reason_of(&error) {
                 Some(reason) => self.fail(row, reason).await,
                 // Whether the connection was stored is found when the exchange is overdue.
@@ -108,7 +110,8 @@ impl App {
         }
     }
 
-    /// Replaces all credentials of a connection, on its current version. The Vimeo user must be the one that the last check found.
+    /// Replaces all credentials of a connection, on its current version. The Vimeo user must be the one that the last check found;
+    /// if none has found one yet, the connection is checked first.
     async fn renew(
         &self,
         caller: &Caller,
@@ -116,6 +119,7 @@ impl App {
         (credentials, account): (Credentials, Option<&VimeoAccount>),
     ) -> Result<Connection, UseError> {
         let mut attempts = 0;
+        self.find_user_before_renewal(caller, id).await?;
         loop {
             let report = self.find_connection_health(caller, id).await.map_err(UseError::Other)?;
             let known = report.health.facts.user.as_ref().map(|user| user.uri.as_str());
@@ -136,6 +140,21 @@ impl App {
                 Err(Error::VersionConflict { .. }) if attempts < RENEW_ATTEMPTS => {}
                 result => return result.map_err(UseError::Other),
             }
+        }
+    }
+
+    /// Checks a connection whose Vimeo user is not known. Vimeo must answer; if it rejects the token, there is none to know.
+    async fn find_user_before_renewal(&self, caller: &Caller, id: &ConnectionId) -> Result<(), UseError> {
+        let report = self.find_connection_health(caller, id).await.map_err(UseError::Other)?;
+        if report.health.facts.user.is_some() {
+            return Ok(());
+        }
+        match self.context.check_connection(&report.connection, None).await {
+            Ok(checked) if checked.is_answered => Ok(()),
+            Ok(_) | Err(CheckError::Busy) => Err(UseError::Unavailable),
+            Err(CheckError::Gone) => Err(UseError::Other(Error::ConnectionNotFound)),
+            Err(CheckError::NotSetUp) => Ok(()),
+            Err(CheckError::Other(error)) => Err(UseError::Other(error)),
         }
     }
 
@@ -176,6 +195,8 @@ impl App {
 #[derive(Debug)]
 enum UseError {
     OtherAccount,
+    /// Vimeo did not say who the user of the connection is.
+    Unavailable,
     Other(Error),
 }
 

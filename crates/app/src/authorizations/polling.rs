@@ -8,7 +8,7 @@ use store::AuthorizationRow;
 use vimeo::{AppCredentials, GrantError, GrantedToken};
 
 use super::content::{AuthorizationRequest, AuthorizationSecrets};
-use super::steps::{STEP_ATTEMPTS, Step};
+use super::steps::{STEP_ATTEMPTS, Step, Tried};
 use crate::{App, Error};
 
 impl App {
@@ -51,8 +51,12 @@ impl App {
             Err(GrantError::Expired) => {
                 self.end(row, AuthorizationState::Expired { at: self.clock.now() }, None).await
             }
-            Err(GrantError::Client(_)) => self.fail(row, FailureReason::ClientRejected).await,
-            Err(GrantError::CodeRejected) => self.fail(row, FailureReason::CodeRejected).await,
+            Err(GrantError::Client(_)) => {
+                self.fail(row, FailureReason::ClientRejected).await.map(Tried::into_row)
+            }
+            Err(GrantError::CodeRejected) => {
+                self.fail(row, FailureReason::CodeRejected).await.map(Tried::into_row)
+            }
         }
     }
 
@@ -68,7 +72,7 @@ impl App {
                 return Ok(row);
             }
             match self.begin_exchange(&row).await? {
-                Some((row, id)) => return self.use_token(row, id, granted).await,
+                Some((row, id)) => return self.use_token(row, id, granted).await.map(Tried::into_row),
                 None => row = self.read_again(&row).await?,
             }
         }

@@ -20,6 +20,22 @@ pub(super) struct Step {
     pub(super) actor: Actor,
 }
 
+/// What an attempt to authorize led to.
+pub(super) enum Tried {
+    /// It ended, or another step was taken.
+    Ended(AuthorizationRow),
+    /// It is open: the person can try again with the same link.
+    Again(AuthorizationRow, FailureReason),
+}
+
+impl Tried {
+    pub(super) fn into_row(self) -> AuthorizationRow {
+        match self {
+            Self::Ended(row) | Self::Again(row, _) => row,
+        }
+    }
+}
+
 impl Step {
     /// A step into this state.
     pub(super) fn into(before: &Authorization, state: AuthorizationState) -> Self {
@@ -96,14 +112,22 @@ impl App {
         Err(Error::Overloaded)
     }
 
-    pub(super) async fn fail(
-        &self,
-        row: AuthorizationRow,
-        reason: FailureReason,
-    ) -> Result<AuthorizationRow, Error> {
+    /// Ends an authorization with a failure, or lets the person try again with the same link.
+    pub(super) async fn fail(&self, row: AuthorizationRow, reason: FailureReason) -> Result<Tried, Error> {
         let id = &row.authorization.id;
-        tracing::info!(authorization = %id, reason = reason.as_str(), "an authorization failed");
-        self.end(row, AuthorizationState::Failed { at: self.clock.now(), reason }, None).await
+        let state = row.authorization.after_failure(reason, self.clock.now());
+        if state.ended_at().is_some() {
+            tracing::info!(authorization = %id, reason = reason.as_str(), "an authorization failed");
+            return self.end(row, state, None).await.map(Tried::Ended);
+        }
+        tracing::info!(authorization = %id, reason = reason.as_str(), "a person has to try again to authorize");
+        let mut step = Step::into(&row.authorization, state);
+        // The callback must not come again: its code is used up.
+        step.authorization.browser = None;
+        match self.take_step(&row, step).await? {
+            Some(row) => Ok(Tried::Again(row, reason)),
+            None => self.read_again(&row).await.map(Tried::Ended),
+        }
     }
 
     /// Ends an authorization that is overdue. An interrupted exchange has completed if its connection was created.

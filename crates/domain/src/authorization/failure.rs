@@ -64,6 +64,21 @@ impl FailureReason {
         }
     }
 
+    /// Whether the same person can succeed with the same link.
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::VimeoError | Self::VimeoUnavailable | Self::ScopesMissing | Self::OtherVimeoAccount => true,
+            Self::ClientRejected
+            | Self::CodeRejected
+            | Self::CredentialsRejected
+            | Self::NameExists
+            | Self::ConnectionNotFound
+            | Self::LimitReached
+            | Self::Withdrawn
+            | Self::Interrupted => false,
+        }
+    }
+
     /// Parses a stored code.
     pub fn from_stored(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == text)
@@ -78,14 +93,12 @@ impl FailureReason {
             Self::CodeRejected => {
                 "Vimeo refused the code; check that the callback address is registered for the app, and begin again."
             }
-            Self::VimeoError => "Vimeo reported an error instead of a decision; begin again.",
-            Self::VimeoUnavailable => "Vimeo did not answer; begin again later.",
-            Self::ScopesMissing => {
-                "A required permission was not granted; begin again and allow all of them."
-            }
+            Self::VimeoError => "Vimeo reported an error instead of a decision; try again.",
+            Self::VimeoUnavailable => "Vimeo did not answer; try again in a minute.",
+            Self::ScopesMissing => "A required permission was not granted; try again and allow all of them.",
             Self::CredentialsRejected => "Vimeo refused the new token; begin again.",
             Self::OtherVimeoAccount => {
-                "Another Vimeo account was authorised than the one of this connection; log in to the right one and begin again."
+                "Another Vimeo account was authorised than the one of this connection; log in to the right one and try again."
             }
             Self::NameExists => {
                 "A connection with this name was created meanwhile; begin again with another name."

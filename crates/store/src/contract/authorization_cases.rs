@@ -153,7 +153,7 @@ pub(crate) async fn open_authorizations_of_an_account_are_listed(db: &TestDataba
     assert_eq!(open(at(29), 1).await, [fourth]);
     // The time of its person has passed, but not that of the exchange.
     assert_eq!(open(at(30), 9).await, [exchanging]);
-    assert_eq!(open(at(20 + 300), 9).await, []);
+    assert_eq!(open(at(20 + 180), 9).await, []);
 }
 
 pub(crate) async fn a_revoked_key_adds_no_authorization(db: &TestDatabase) {

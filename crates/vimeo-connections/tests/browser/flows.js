@@ -219,6 +219,34 @@ async function connectCustomerDevice(browser, suffix, hasScripts) {
   await finish(customer);
 }
 
+// Vimeo may send the browser through other origins, for example to log in.
+async function followRedirects(browser) {
+  const elsewhere = SANDBOX_URL.replace('127.0.0.1', 'localhost');
+  for (const hasScripts of [true, false]) {
+    const watched = await start(browser, hasScripts);
+    const { page } = watched;
+    watched.expected.push(/Failed to load resource/);
+    await beginConsent(page, `Redirected ${hasScripts}`);
+    await control('POST', 'faults', { route: 'GET /oauth/authorize', kind: 'redirect', location: `${elsewhere}/log_in`, times: 1 });
+    await button(page, 'Continue to Vimeo').click();
+    await page.waitForURL(`${elsewhere}/log_in`);
+    await finish(watched);
+  }
+}
+
+// Who does not allow what is needed tries again with the same link.
+async function tryAgain(page, suffix) {
+  const name = `Again ${suffix}`;
+  await beginConsent(page, name);
+  await toVimeo(page);
+  await page.locator('[name=scope][value=upload]').uncheck();
+  await button(page, 'Allow').click();
+  await page.getByRole('alert').getByText('A required permission was not granted').waitFor();
+  await toVimeo(page);
+  await button(page, 'Allow').click();
+  await link(page, `Open ${name}`).waitFor();
+}
+
 // A link that was sent by mistake is found again and withdrawn: the page of its customer says so.
 async function withdraw(browser, page, suffix, hasScripts) {
   const name = `Withdrawn ${suffix}`;
@@ -323,6 +351,7 @@ async function use(browser, hasScripts) {
   await returnCustomer(browser, page, suffix, hasScripts);
   await connectDevice(browser, page, suffix, hasScripts);
   await connectCustomerDevice(browser, suffix, hasScripts);
+  await tryAgain(page, suffix);
   await withdraw(browser, page, suffix, hasScripts);
   await renew(page, suffix);
   await makeKey(page, suffix);
@@ -338,6 +367,7 @@ async function main() {
   await registerCallback();
   const browser = await launch();
   try {
+    await followRedirects(browser);
     await Promise.all([use(browser, true), use(browser, false)]);
   } finally {
     await browser.close();

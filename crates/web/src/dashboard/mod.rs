@@ -30,8 +30,6 @@ pub use pages::settings::sign_in_path;
 pub struct DashboardSettings {
     /// Whether the dashboard is served. The pages for an account's own customers always are.
     pub is_enabled: bool,
-    /// Where browsers may send forms by way of a redirect: the origin of Vimeo's API.
-    pub vimeo_origin: String,
     /// Where browsers may send the bytes of uploads: sources as in a content security policy.
     pub upload_sources: Vec<String>,
 }

@@ -17,8 +17,6 @@ use crate::layers::RequestId;
 /// What a page may do beyond the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// Its forms lead to Vimeo by way of a redirect.
-    FormsToVimeo,
     /// Its script sends the bytes of an upload.
     Uploads,
 }
@@ -71,17 +69,13 @@ fn protect(headers: &mut HeaderMap, settings: &DashboardSettings, policy: Option
 }
 
 fn content_security_policy(settings: &DashboardSettings, policy: Option<Policy>) -> String {
-    let form_action = match policy {
-        Some(Policy::FormsToVimeo) => format!("'self' {}", settings.vimeo_origin),
-        Some(Policy::Uploads) | None => "'self'".to_owned(),
-    };
     let connect = match policy {
         Some(Policy::Uploads) => format!("'self' {}", settings.upload_sources.join(" ")),
-        Some(Policy::FormsToVimeo) | None => "'self'".to_owned(),
+        None => "'self'".to_owned(),
     };
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src {connect}; \
-         form-action {form_action}; base-uri 'none'; frame-ancestors 'none'"
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 }
 
@@ -93,15 +87,12 @@ mod tests {
     fn only_the_pages_that_need_it_reach_other_origins() {
         let settings = DashboardSettings {
             is_enabled: true,
-            vimeo_origin: "https://api.vimeo.com".to_owned(),
             upload_sources: vec!["https://*.tus.vimeo.com".to_owned()],
         };
         let plain = content_security_policy(&settings, None);
         assert!(!plain.contains("vimeo") && !plain.contains("unsafe") && !plain.contains("data:"));
         assert!(plain.starts_with("default-src 'none'") && plain.ends_with("frame-ancestors 'none'"));
-        let forms = content_security_policy(&settings, Some(Policy::FormsToVimeo));
-        assert!(forms.contains("form-action 'self' https://api.vimeo.com;"));
-        assert!(forms.contains("connect-src 'self';"));
+        assert!(plain.contains("connect-src 'self';") && plain.contains("form-action 'self';"));
         let uploads = content_security_policy(&settings, Some(Policy::Uploads));
         assert!(uploads.contains("connect-src 'self' https://*.tus.vimeo.com;"));
         assert!(uploads.contains("form-action 'self';"));

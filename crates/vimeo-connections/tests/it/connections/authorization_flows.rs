@@ -29,6 +29,11 @@ fn reason(view: &ConnectView) -> FailureReason {
     }
 }
 
+/// The person can try again, after a failure with this reason.
+fn try_again(result: &CallbackResult, expected: FailureReason) {
+    assert!(matches!(result, CallbackResult::TryAgain(reason) if *reason == expected), "{result:?}");
+}
+
 /// Creates a connection by the redirect flow, with the user of this place on the consent page.
 async fn connect(authorizing: &Authorizing, draft: AuthorizationDraft, user: usize) -> ConnectView {
     let created = authorizing.create(draft).await;
@@ -148,8 +153,40 @@ async fn a_person_may_decline_here_or_at_vimeo() {
     let (url, binding) = authorizing.begin(&failed).await;
     let mut query = authorizing.decide(url.expose(), "deny", 0).await;
     query.insert("error".to_owned(), "server_error".to_owned());
-    let failed = view(authorizing.call_back(&query, Some(&binding)).await);
-    assert_eq!(reason(&failed), FailureReason::VimeoError);
+    try_again(&authorizing.call_back(&query, Some(&binding)).await, FailureReason::VimeoError);
+    let (url, binding) = authorizing.begin(&failed).await;
+    let query = authorizing.decide(url.expose(), "allow", 0).await;
+    connection_of(&view(authorizing.call_back(&query, Some(&binding)).await));
+}
+
+#[tokio::test]
+async fn a_link_outlives_what_its_person_can_fix() {
+    let authorizing = Authorizing::start().await;
+    let created = authorizing.create(authorizing.draft(DraftFlow::Redirect, "In the end")).await;
+    let id = &created.shown.authorization.id;
+    for (route, kind) in [
+        ("POST /oauth/access_token", json!({"kind": "status", "status": 500})),
+        ("POST /oauth/access_token", json!({"kind": "status", "status": 429})),
+        ("GET /oauth/verify", json!({"kind": "status", "status": 500})),
+    ] {
+        let (url, binding) = authorizing.begin(&created).await;
+        let query = authorizing.decide(url.expose(), "allow", 0).await;
+        let mut fault = kind.clone();
+        fault["route"] = json!(route);
+        fault["times"] = json!(10);
+        authorizing.control("faults", fault).await;
+        let result = authorizing.call_back(&query, Some(&binding)).await;
+        try_again(&result, FailureReason::VimeoUnavailable);
+        authorizing.clear_faults().await;
+        let shown = authorizing.app.find_authorization(&authorizing.caller, id).await.unwrap();
+        assert_eq!(shown.authorization.state, AuthorizationState::Pending, "{route} {kind}");
+        // The browser comes back once.
+        let again = authorizing.call_back(&query, Some(&binding)).await;
+        assert!(matches!(again, CallbackResult::InvalidState), "{again:?}");
+    }
+    let (url, binding) = authorizing.begin(&created).await;
+    let query = authorizing.decide(url.expose(), "allow", 0).await;
+    connection_of(&view(authorizing.call_back(&query, Some(&binding)).await));
 }
 
 #[tokio::test]
@@ -253,6 +290,24 @@ async fn a_name_that_was_taken_meanwhile_fails_by_name() {
 }
 
 #[tokio::test]
+async fn the_vimeo_account_of_a_connection_is_found_before_its_first_renewal() {
+    let authorizing = Authorizing::start().await;
+    authorizing.control("users", json!({"name": "Somebody Else"})).await;
+    let done = connect(&authorizing, authorizing.draft(DraftFlow::Redirect, "Never checked"), 0).await;
+    let id = connection_of(&done);
+    let report = authorizing.app.find_connection_health(&authorizing.caller, &id).await.unwrap();
+    assert!(report.health.facts.user.is_none(), "{report:?}");
+    let draft = renewal(&id, authorizing.draft(DraftFlow::Redirect, "unused"));
+    let created = authorizing.create(draft).await;
+    let (url, binding) = authorizing.begin(&created).await;
+    let query = authorizing.decide(url.expose(), "allow", 1).await;
+    try_again(&authorizing.call_back(&query, Some(&binding)).await, FailureReason::OtherVimeoAccount);
+    let (url, binding) = authorizing.begin(&created).await;
+    let query = authorizing.decide(url.expose(), "allow", 0).await;
+    assert_eq!(connection_of(&view(authorizing.call_back(&query, Some(&binding)).await)), id);
+}
+
+#[tokio::test]
 async fn a_connection_is_renewed_by_the_same_vimeo_account_alone() {
     let authorizing = Authorizing::start().await;
     authorizing.control("users", json!({"name": "Somebody Else"})).await;
@@ -261,9 +316,11 @@ async fn a_connection_is_renewed_by_the_same_vimeo_account_alone() {
     // What the health check after the creation finds.
     authorizing.app.verify_connection(&authorizing.caller, id.as_str()).await.unwrap();
     let draft = renewal(&id, authorizing.draft(DraftFlow::Redirect, "unused"));
-    let other = connect(&authorizing, draft.clone(), 1).await;
-    assert_eq!(reason(&other), FailureReason::OtherVimeoAccount);
+    let other = authorizing.create(draft.clone()).await;
     assert_eq!(other.shown.request.target.name(), &ConnectionName::parse("Renewed").unwrap());
+    let (url, binding) = authorizing.begin(&other).await;
+    let query = authorizing.decide(url.expose(), "allow", 1).await;
+    try_again(&authorizing.call_back(&query, Some(&binding)).await, FailureReason::OtherVimeoAccount);
     let found = authorizing.app.find_connection(&authorizing.caller, &id).await.unwrap();
     assert_eq!(found.version, 1, "nothing was changed");
     let same = connect(&authorizing, draft.clone(), 0).await;

@@ -52,9 +52,14 @@ async fn customer_link(env: &TestEnv, name: &str, more: &[(&str, &str)]) -> Stri
 
 /// Starts on the hosted page; the address at Vimeo.
 async fn start(browser: &mut Browser, link: &str) -> String {
-    let answer = browser.submit(link, &format!("{link}/start"), &[]).await;
-    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
-    answer.header("location").to_owned()
+    leaves_for(&browser.submit(link, &format!("{link}/start"), &[]).await)
+}
+
+/// Where a page sends the browser on.
+fn leaves_for(answer: &Response) -> String {
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let refresh = answer.text.split("http-equiv=\"refresh\" content=\"0; url=").nth(1).unwrap();
+    refresh.split('"').next().unwrap().replace("&#38;", "&")
 }
 
 /// The person decides on the consent page; the path of the callback.
@@ -93,7 +98,7 @@ async fn a_person_connects_in_their_own_browser() {
         assert!(field_error(&wrong.text, field).is_some(), "{field}: {}", wrong.text);
     }
     let started = browser.submit(CONNECT, CONNECT, &fields(&env, "By consent", "me")).await;
-    let link = path(&env, started.header("location"));
+    let link = path(&env, &leaves_for(&started));
     let asked = browser.page(&link).await;
     assert!(asked.contains("Upload videos to your account") && asked.contains("By consent"), "{asked}");
     let callback = decide(&env, &start(&mut browser, &link).await, "allow").await;
@@ -115,7 +120,7 @@ async fn a_person_connects_in_their_own_browser() {
     let mut terms = vec![("csrf", &*token), ("requestId", &*request_id), ("approver", "me")];
     terms.extend(["public", "private", "upload", "edit"].map(|scope| ("scopes", scope)));
     let started = browser.post(&renew, &terms).await;
-    let link = path(&env, started.header("location"));
+    let link = path(&env, &leaves_for(&started));
     let callback = decide(&env, &start(&mut browser, &link).await, "allow").await;
     let done = browser.get(&callback).await;
     let page = browser.get(&path(&env, done.header("location"))).await;
@@ -132,8 +137,7 @@ async fn a_customer_connects_without_a_key_and_is_shown_the_account() {
     let link = customer_link(&env, "Customer", &[("returnUrl", back)]).await;
     let mut customer = Browser::new(&env);
     let policy = customer.get(&link).await;
-    let form_action = format!("form-action 'self' {};", env.sandbox.base_url);
-    assert!(policy.header("content-security-policy").contains(&form_action));
+    assert!(policy.header("content-security-policy").contains("form-action 'self';"));
     // The tab was closed: the same link starts again, and the state before is worth nothing.
     let abandoned = decide(&env, &start(&mut customer, &link).await, "allow").await;
     let callback = decide(&env, &start(&mut customer, &link).await, "allow").await;
@@ -150,6 +154,12 @@ async fn a_customer_connects_without_a_key_and_is_shown_the_account() {
     shows(&customer.get(&callback).await, StatusCode::OK, "result=connected");
     assert_eq!(Browser::new(&env).get(&callback).await.status, StatusCode::FORBIDDEN);
     shows(&customer.get(&link).await, StatusCode::GONE, "used");
+    for step in ["start", "decline"] {
+        let mut other = Browser::new(&env);
+        let token = csrf(&other.get("/dashboard/sign-in").await.text);
+        let answer = other.post(&format!("{link}/{step}"), &[("csrf", &token)]).await;
+        shows(&answer, StatusCode::GONE, "used");
+    }
     assert_eq!(env.connection_count(), 1);
     assert!(!env.log().contains(&link), "the token is in no log line");
 }
@@ -201,6 +211,27 @@ async fn a_customer_declines_here_or_at_vimeo() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_tries_again_with_the_same_link() {
+    let env = TestEnv::start().await;
+    register(&env).await;
+    let link = customer_link(&env, "Again", &[]).await;
+    let mut customer = Browser::new(&env);
+    let callback = decide(&env, &start(&mut customer, &link).await, "allow").await;
+    let fault = json!({"route": "POST /oauth/access_token", "kind": "status", "status": 500, "times": 1});
+    env.inject_fault(fault).await;
+    let failed = customer.get(&callback).await;
+    assert_eq!(failed.status, StatusCode::SEE_OTHER, "{}", failed.text);
+    let again = failed.header("location").to_owned();
+    assert_eq!(again, format!("{link}?problem=VIMEO_UNAVAILABLE"));
+    shows(&customer.get(&again).await, StatusCode::OK, "Vimeo did not answer");
+    let other = customer.page(&format!("{link}?problem=<b>")).await;
+    assert!(!other.contains("role=\"alert\""), "{other}");
+    let callback = decide(&env, &start(&mut customer, &link).await, "allow").await;
+    shows(&customer.get(&callback).await, StatusCode::OK, "is connected");
+    assert_eq!(env.connection_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_return_address_cannot_run_scripts_or_be_chosen_by_the_page() {
     let env = TestEnv::start().await;
     register(&env).await;
@@ -235,6 +266,8 @@ async fn links_of_customers_cannot_be_guessed_by_trying() {
             browser.get(&format!("/connect/acc_00000000000000000000.{number:064x}")).await.status.as_u16(),
         );
     }
+    let wrong = format!("/connect/acc_00000000000000000000.{:064x}/events", 1);
+    assert_eq!(browser.get(&wrong).await.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(statuses.starts_with(&[404, 404]) && statuses.ends_with(&[429, 429]), "{statuses:?}");
 }
 

@@ -19,7 +19,7 @@ pub(super) const PAGES: &[(&str, &str, &str)] = &[
     ),
     (
         "web/src/dashboard/pages/hosted.rs",
-        "let mut response = redirect(url.expose());",
+        "let mut response = page(&LeavePage { bare, url: url.expose().to_owned() });",
         "the browser is sent there",
     ),
     (
@@ -29,7 +29,7 @@ pub(super) const PAGES: &[(&str, &str, &str)] = &[
     ),
     (
         "web/src/dashboard/pages/hosted.rs",
-        "cookies::set(response.headers_mut(), &name, binding.expose(), keep);",
+        "let value = format!(\"{}{BINDING_SEPARATOR}{token}\", binding.expose());",
         "the browser's cookie",
     ),
     ("web/src/dashboard/pages/keys.rs", "let key = new.plain.expose().to_owned();", "shown once"),

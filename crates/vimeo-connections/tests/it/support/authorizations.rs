@@ -179,6 +179,10 @@ impl Authorizing {
         control(&self.http, &self.sandbox.base_url, "PATCH", (&path, &change)).await;
     }
 
+    pub(crate) async fn clear_faults(&self) {
+        control(&self.http, &self.sandbox.base_url, "DELETE", ("faults", &Value::Null)).await;
+    }
+
     pub(crate) async fn control(&self, path: &str, body: Value) -> Value {
         control(&self.http, &self.sandbox.base_url, "POST", (path, &body)).await
     }

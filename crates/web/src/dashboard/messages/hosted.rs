@@ -17,6 +17,9 @@ pub(crate) fn hosted_return(account: &str) -> String {
 
 pub(crate) const HOSTED_INTRO: &str = "You decide at Vimeo. Your Vimeo password is never seen here.";
 pub(crate) const HOSTED_RENEW_INTRO: &str = "The connection exists already and needs your approval again. You decide at Vimeo. Your Vimeo password is never seen here.";
+pub(crate) const LEAVE_TITLE: &str = "One moment";
+pub(crate) const LEAVE_TEXT: &str = "You are being sent on. If nothing happens, use the button.";
+pub(crate) const CONTINUE_LINK: &str = "Continue";
 pub(crate) const HOSTED_WHO: &str = "Who asks";
 pub(crate) const HOSTED_WHAT: &str = "For the connection";
 pub(crate) const HOSTED_PERMISSIONS: &str = "If you approve, it can";
@@ -77,4 +80,4 @@ pub(crate) const HOSTED_FAILED: &str =
     "The approval could not be completed, and nothing was stored. Send this page to the sender of the link.";
 pub(crate) const HOSTED_UNAVAILABLE_TITLE: &str = "Vimeo is not reachable";
 pub(crate) const HOSTED_UNAVAILABLE: &str =
-    "Your account was not connected, and nothing was stored. Try again in a minute.";
+    "Your account was not connected, and nothing was stored. Ask the sender for a new link in a few minutes.";

@@ -14,13 +14,15 @@ use domain::id::{AuthorizationId, ConnectionId};
 use domain::idempotency::{IdempotencyKey, StoredResponse};
 use domain::scope::Scope;
 
+use super::super::assets;
 use super::super::errors::PageError;
 use super::super::form::Form;
 use super::super::messages as m;
 use super::super::respond::{page, redirect, rejected};
 use super::super::views::authorization::{ConnectPage, approvers, scopes};
+use super::super::views::hosted::LeavePage;
 use super::super::views::parts::Errors;
-use super::super::views::shell::Section;
+use super::super::views::shell::{Bare, Extent, Section};
 use super::super::visit::{Submission, Visit};
 use super::authorization::{self, page_view};
 use super::connection_fields as fields;
@@ -205,7 +207,11 @@ async fn begin(
     };
     let (id, link) = text.split_once('\n').unwrap_or((&text, ""));
     match approver {
-        Approver::Me => Ok(redirect(link)),
+        Approver::Me => Ok(page(&LeavePage {
+            // The page has no form.
+            bare: Bare { assets: assets::paths(), csrf: String::new(), extent: Extent::Page },
+            url: link.to_owned(),
+        })),
         Approver::Device => Ok(redirect(&format!("{CONNECT}/{id}"))),
         Approver::Customer => {
             let parsed = AuthorizationId::parse(id).ok_or(Error::AuthorizationNotFound)?;

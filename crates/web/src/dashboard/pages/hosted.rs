@@ -11,17 +11,17 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
-use domain::authorization::{AuthorizationState, FailureReason, Flow};
+use domain::authorization::{Authorization, AuthorizationState, FailureReason, Flow};
 use domain::secret::Secret;
 
 use super::super::cookies::{self, Keep};
 use super::super::errors::PageError;
 use super::super::messages as m;
-use super::super::respond::{html, page, redirect, when};
-use super::super::security::Policy;
+use super::super::respond::{html, page, percent_encode, redirect, when};
 use super::super::views::authorization::DeviceCode;
 use super::super::views::hosted::{
     AskPage, ConnectDevicePage, ConnectProblemPage, ConnectResultPage, ConnectWarning, HostedProblem,
+    LeavePage,
 };
 use super::super::visit::{Guest, GuestForm};
 use super::present_connections::{https_only, in_words, vimeo_link};
@@ -35,6 +35,10 @@ const BINDING: &str = "__Host-connect-";
 const BINDING_NAME_CHARS: usize = 8;
 /// At most this many are tried.
 const BINDINGS_MAX: usize = 10;
+/// Between the binding and the token of its link, in a cookie.
+const BINDING_SEPARATOR: char = '~';
+/// The parameter of a link that names what went wrong before.
+const PROBLEM: &str = "problem";
 /// As long as a person may take.
 const BINDING_SECONDS: u32 = 1_800;
 
@@ -50,29 +54,37 @@ pub(in super::super) fn routes() -> Router<Shared> {
 async fn ask(
     State(shared): State<Shared>,
     Path(token): Path<String>,
+    RawQuery(query): RawQuery,
     guest: Guest,
 ) -> Result<Response, PageError> {
     let Some(view) = shared.app.view_authorization(&token).await? else { return unknown(&shared, &guest) };
     let href = format!("/connect/{token}");
-    let authorization = &view.shown.authorization;
-    let is_device = matches!(authorization.flow, Flow::Device { .. });
-    let mut response = match &view.stage {
-        // A link works once: the browser that used it has seen the result.
-        ConnectStage::Ended { .. }
-            if !is_device && matches!(authorization.state, AuthorizationState::Completed { .. }) =>
-        {
+    let response = match &view.stage {
+        _ if is_used(&view.shown.authorization) => {
             html(StatusCode::GONE, &problem(&guest, HostedProblem::Used))
         }
         ConnectStage::Ended { .. } => ended(&guest, &view),
         ConnectStage::Exchanging => exchanging(&guest, &href),
-        ConnectStage::Open => open(&guest, &view, href),
+        ConnectStage::Open => open(&guest, &view, href, problem_of(query.as_deref())),
     };
-    response.extensions_mut().insert(Policy::FormsToVimeo);
     Ok(guest.remember(response))
 }
 
+/// Whether a link has led to a connection. It works once, and the browser that used it has seen the result.
+fn is_used(authorization: &Authorization) -> bool {
+    let is_link = matches!(authorization.flow, Flow::Redirect);
+    is_link && matches!(authorization.state, AuthorizationState::Completed { .. })
+}
+
+/// What the callback says about an attempt that can be repeated.
+fn problem_of(query: Option<&str>) -> String {
+    let reason = FailureReason::from_stored(&parameter(query, PROBLEM));
+    let reason = reason.filter(|reason| reason.is_retryable());
+    reason.map_or_else(String::new, |reason| reason.message().to_owned())
+}
+
 /// The page that asks, or shows the code to enter.
-fn open(guest: &Guest, view: &ConnectView, href: String) -> Response {
+fn open(guest: &Guest, view: &ConnectView, href: String, problem: String) -> Response {
     let request = &view.shown.request;
     let permissions = request.scopes.iter().map(|scope| m::permission(scope).to_owned()).collect();
     let account = view.account_name.to_string();
@@ -87,7 +99,8 @@ fn open(guest: &Guest, view: &ConnectView, href: String) -> Response {
         return page(&ConnectDevicePage { bare, href, account, connection, permissions, device, expires });
     }
     let is_renewal = matches!(request.target, app::AuthorizationTarget::Renew { .. });
-    page(&AskPage { bare: guest.bare.clone(), href, account, connection, permissions, expires, is_renewal })
+    let bare = guest.bare.clone();
+    page(&AskPage { bare, href, account, connection, permissions, expires, is_renewal, problem })
 }
 
 async fn start(
@@ -100,10 +113,11 @@ async fn start(
         None => unknown(&shared, guest),
         Some(StartResult::Refused(view)) => Ok(refused(guest, &view, &token)),
         Some(StartResult::Redirect { url, binding }) => {
-            let mut response = redirect(url.expose());
+            let bare = guest.bare.clone();
+            let mut response = page(&LeavePage { bare, url: url.expose().to_owned() });
             let name = binding_name(binding.expose());
-            let keep = Keep::Seconds(BINDING_SECONDS);
-            cookies::set(response.headers_mut(), &name, binding.expose(), keep);
+            let value = format!("{}{BINDING_SEPARATOR}{token}", binding.expose());
+            cookies::set(response.headers_mut(), &name, &value, Keep::Seconds(BINDING_SECONDS));
             Ok(response)
         }
     }
@@ -135,16 +149,22 @@ async fn callback(
         (false, true) => CallbackAnswer::Code(Secret::new(code)),
         (true, true) => return Err(PageError::BadRequest),
     };
-    let view = match finish(&shared.app, &Secret::new(state), &answer, &headers).await? {
+    let (result, token) = finish(&shared.app, &Secret::new(state), &answer, &headers).await?;
+    let href = token.map_or_else(String::new, |token| format!("/connect/{token}"));
+    let view = match result {
         CallbackResult::InvalidState => {
             return Ok(html(StatusCode::BAD_REQUEST, &problem(&guest, HostedProblem::Unknown)));
         }
         CallbackResult::OtherBrowser => {
             return Ok(html(StatusCode::FORBIDDEN, &problem(&guest, HostedProblem::OtherBrowser)));
         }
+        // The code is used up: loading the callback again would not help.
+        CallbackResult::TryAgain(reason) => {
+            return Ok(redirect(&format!("{href}?{PROBLEM}={}", percent_encode(reason.as_str()))));
+        }
         CallbackResult::View(view) => view,
     };
-    let ConnectStage::Ended { return_url } = &view.stage else { return Ok(exchanging(&guest, "")) };
+    let ConnectStage::Ended { return_url } = &view.stage else { return Ok(exchanging(&guest, &href)) };
     // The dashboard shows the result itself, and who declined has nothing to read.
     let is_own = |url: &String| {
         shared.settings.public_url.as_ref().is_some_and(|own| url.starts_with(&own.join("/dashboard/")))
@@ -156,25 +176,26 @@ async fn callback(
     }
 }
 
-/// Tries the bindings of this browser, one of which belongs to the state. Another one changes nothing.
+/// Tries the bindings of this browser, one of which belongs to the state. Another one changes nothing. With the token of the link
+/// that belongs to the binding.
 async fn finish(
     app: &Arc<App>,
     state: &Secret,
     answer: &CallbackAnswer,
     headers: &HeaderMap,
-) -> Result<CallbackResult, Error> {
-    let bindings = cookies::values(headers, BINDING).take(BINDINGS_MAX).map(|text| Some(text.to_owned()));
-    let mut result = CallbackResult::OtherBrowser;
+) -> Result<(CallbackResult, Option<String>), Error> {
+    let values = cookies::values(headers, BINDING).take(BINDINGS_MAX);
+    let bindings = values.filter_map(|value| value.split_once(BINDING_SEPARATOR)).map(Some);
     // Without any, an unknown state is still named as one.
-    for binding in bindings.chain([None]) {
-        let callback =
-            Callback { state: state.clone(), binding: binding.map(Secret::new), answer: answer.clone() };
-        result = app.finish_authorization(callback).await?;
+    for bound in bindings.chain([None]) {
+        let binding = bound.map(|(binding, _)| Secret::new(binding.to_owned()));
+        let callback = Callback { state: state.clone(), binding, answer: answer.clone() };
+        let result = app.finish_authorization(callback).await?;
         if !matches!(result, CallbackResult::OtherBrowser) {
-            break;
+            return Ok((result, bound.map(|(_, token)| token.to_owned())));
         }
     }
-    Ok(result)
+    Ok((CallbackResult::OtherBrowser, None))
 }
 
 fn binding_name(binding: &str) -> String {
@@ -183,9 +204,16 @@ fn binding_name(binding: &str) -> String {
 }
 
 /// Sends one event when the person has decided at Vimeo.
-async fn events(State(shared): State<Shared>, Path(token): Path<String>) -> Response {
+async fn events(
+    State(shared): State<Shared>,
+    Path(token): Path<String>,
+    guest: Guest,
+) -> Result<Response, PageError> {
+    if shared.app.view_authorization(&token).await?.is_none() {
+        return unknown(&shared, &guest);
+    }
     let stopping = shared.settings.stopping.clone();
-    waiting::stream(stopping, move || {
+    Ok(waiting::stream(stopping, move || {
         let (shared, token) = (shared.clone(), token.clone());
         async move {
             match shared.app.view_authorization(&token).await {
@@ -193,12 +221,14 @@ async fn events(State(shared): State<Shared>, Path(token): Path<String>) -> Resp
                 Ok(_) => Some(reload()),
             }
         }
-    })
+    }))
 }
 
 /// The page after a step that could not be taken, or that ended the authorization.
 fn refused(guest: &Guest, view: &ConnectView, token: &str) -> Response {
+    let authorization = &view.shown.authorization;
     match view.stage {
+        _ if is_used(authorization) => html(StatusCode::GONE, &problem(guest, HostedProblem::Used)),
         ConnectStage::Ended { .. } => ended(guest, view),
         ConnectStage::Exchanging | ConnectStage::Open => exchanging(guest, &format!("/connect/{token}")),
     }

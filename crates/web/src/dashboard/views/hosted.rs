@@ -23,6 +23,17 @@ pub(crate) struct AskPage {
     pub(crate) expires: When,
     /// Whether an existing connection's approval is renewed.
     pub(crate) is_renewal: bool,
+    /// Why the attempt before did not succeed, in a sentence; empty: there was none.
+    pub(crate) problem: String,
+}
+
+/// Sends the browser on to another origin. A redirect would not do after a form: the content security policy holds for all
+/// redirects that follow one, also for those of Vimeo.
+#[derive(Template)]
+#[template(path = "connect/leave.html")]
+pub(crate) struct LeavePage {
+    pub(crate) bare: Bare,
+    pub(crate) url: String,
 }
 
 /// What limits a connection that was made.
