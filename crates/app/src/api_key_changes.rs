@@ -3,16 +3,15 @@
 use std::time::Duration;
 
 use domain::account::{Account, Label};
-use domain::api_key::{
-    ApiKey, ApiKeyRow, Creator, Grant, GrantError, KEY_MIN_BITS, KeyStatus, PlainKey, check_grant,
-};
+use domain::api_key::{ApiKey, ApiKeyRow, Creator, Grant, KEY_MIN_BITS, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::{AccountId, ApiKeyId};
-use domain::scope::{Scope, Scopes};
+use domain::scope::Scopes;
 use domain::time::Timestamp;
 use store::{ApiKeyUpdate, Changed, OtherManager};
 use thiserror::Error;
 
+use crate::api_key_rules::{creator, granted_expiry, other_manager, overlap_end};
 use crate::{App, Caller, Error};
 
 /// The settings of a new key.
@@ -88,16 +87,40 @@ struct Terms {
 impl App {
     /// Creates a key for the caller's account. It allows no more than the caller, and not for longer.
     pub async fn create_api_key(&self, caller: &Caller, options: KeyOptions) -> Result<NewApiKey, Error> {
-        let created = self.try_create_api_key(caller, options).await;
+        let plain = PlainKey::from_random(self.randomness.bytes());
+        let created = self.try_create_api_key(caller, options, plain).await;
+        let created = self.audited(caller, Action::CreateApiKey, None, created).await?;
+        created.ok_or_else(|| Error::Internal("a random key exists already".into()))
+    }
+
+    /// The same for a form, which is identified by a random text. `None`: it was sent before, and its key exists.
+    pub async fn create_api_key_once(
+        &self,
+        caller: &Caller,
+        options: KeyOptions,
+        form: &str,
+    ) -> Result<Option<NewApiKey>, Error> {
+        let plain = self.key_of_form(caller, form);
+        let created = self.try_create_api_key(caller, options, plain).await;
         self.audited(caller, Action::CreateApiKey, None, created).await
     }
 
-    async fn try_create_api_key(&self, caller: &Caller, options: KeyOptions) -> Result<NewApiKey, Error> {
+    /// The key that a form creates, the same each time that it is sent.
+    fn key_of_form(&self, caller: &Caller, form: &str) -> PlainKey {
+        PlainKey::from_random(self.service_keys.form_bytes("api-key", &caller.account_id, form))
+    }
+
+    /// `None` if the key exists.
+    async fn try_create_api_key(
+        &self,
+        caller: &Caller,
+        options: KeyOptions,
+        plain: PlainKey,
+    ) -> Result<Option<NewApiKey>, Error> {
         let now = self.clock.now();
         let expires_at = options.expires_in_days.map(|days| now.plus_days(days));
         let expires_at = granted_expiry(caller, options.scopes, expires_at)?;
         let grant = Grant { scopes: options.scopes, creator: creator(caller), rotated_from: None };
-        let plain = PlainKey::from_random(self.randomness.bytes());
         let terms = Terms { name: options.name, grant, expires_at };
         let row = self.new_key_row(&plain, &caller.account_id, terms);
         let event = self.audit_event(
@@ -106,8 +129,11 @@ impl App {
             Action::CreateApiKey,
             Some(row.key.id.to_string()),
         );
-        self.store.insert_api_key(&caller.account_id, &row, &event).await?;
-        Ok(NewApiKey { key: row.key, plain })
+        match self.store.insert_api_key(&caller.account_id, &row, &event).await {
+            Ok(()) => Ok(Some(NewApiKey { key: row.key, plain })),
+            Err(store::Error::NameTaken) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The row of a new key.
@@ -199,19 +225,39 @@ impl App {
         id: &ApiKeyId,
         options: RotateOptions,
     ) -> Result<NewApiKey, Error> {
-        let rotated = self.try_rotate_api_key(caller, id, &options).await;
+        let plain = PlainKey::from_random(self.randomness.bytes());
+        let rotated = self.try_rotate_api_key(caller, id, (&options, plain)).await;
+        let rotated = self.audited(caller, Action::RotateApiKey, Some(id.to_string()), rotated).await?;
+        rotated.ok_or_else(|| Error::Internal("a random key exists already".into()))
+    }
+
+    /// The same for a form, which is identified by a random text. `None`: it was sent before, and the successor exists.
+    pub async fn rotate_api_key_once(
+        &self,
+        caller: &Caller,
+        id: &ApiKeyId,
+        (options, form): (RotateOptions, &str),
+    ) -> Result<Option<NewApiKey>, Error> {
+        let plain = self.key_of_form(caller, form);
+        let rotated = self.try_rotate_api_key(caller, id, (&options, plain)).await;
         self.audited(caller, Action::RotateApiKey, Some(id.to_string()), rotated).await
     }
 
+    /// `None` if the successor exists.
     async fn try_rotate_api_key(
         &self,
         caller: &Caller,
         id: &ApiKeyId,
-        options: &RotateOptions,
-    ) -> Result<NewApiKey, Error> {
+        (options, plain): (&RotateOptions, PlainKey),
+    ) -> Result<Option<NewApiKey>, Error> {
+        let hash = self.service_keys.hash_api_key(&plain);
         loop {
+            // A write that comes between finds another row.
             let row = self.own_row(caller, id).await?;
             let now = self.clock.now();
+            if self.store.find_api_key_by_hash(&hash, now).await?.is_some() {
+                return Ok(None);
+            }
             if self.status(&row, now) != KeyStatus::Active {
                 return Err(Error::ApiKeyNotActive);
             }
@@ -219,7 +265,6 @@ impl App {
             let expires_at = options.expires_in_days.map(|days| now.plus_days(days)).or(row.key.expires_at);
             let expires_at = granted_expiry(caller, scopes, expires_at)?;
             let grant = Grant { scopes, creator: creator(caller), rotated_from: Some(id.clone()) };
-            let plain = PlainKey::from_random(self.randomness.bytes());
             let terms = Terms { name: row.key.name.clone(), grant, expires_at };
             let successor = self.new_key_row(&plain, &caller.account_id, terms);
             let old = ApiKey {
@@ -229,7 +274,7 @@ impl App {
             let key = successor.key.clone();
             let update = self.update(&row, old, Some(successor), OtherManager::NotRequired);
             if self.write(caller, update, Action::RotateApiKey).await? == Changed::Yes {
-                return Ok(NewApiKey { key, plain });
+                return Ok(Some(NewApiKey { key, plain }));
             }
         }
     }
@@ -298,81 +343,5 @@ impl App {
         let subject = Some(update.row.key.id.to_string());
         let event = self.audit_event(&caller.account_id, caller.actor.clone(), action, subject);
         Ok(self.store.update_api_key(&caller.account_id, update, &event).await?)
-    }
-}
-
-/// The expiry of a key that the caller may create.
-fn granted_expiry(
-    caller: &Caller,
-    scopes: Scopes,
-    expires_at: Option<Timestamp>,
-) -> Result<Option<Timestamp>, Error> {
-    check_grant((caller.scopes, caller.expires_at), scopes, expires_at).map_err(|error| match error {
-        GrantError::Scope(missing) => Error::Forbidden { missing },
-        GrantError::Expiry => Error::ExpiryBeyondCreator,
-    })
-}
-
-fn creator(caller: &Caller) -> Creator {
-    match &caller.actor {
-        Actor::ApiKey { key_id, .. } | Actor::Session { key_id: Some(key_id), .. } => {
-            Creator::ApiKey(key_id.clone())
-        }
-        Actor::Session { key_id: None, name, .. } => Creator::Person(name.clone()),
-        Actor::Operator | Actor::Service => Creator::Operator,
-    }
-}
-
-/// When a rotated key expires: after the overlap, or earlier if it would have.
-fn overlap_end(expires_at: Option<Timestamp>, now: Timestamp, overlap: Duration) -> Timestamp {
-    let end = now.plus(overlap);
-    expires_at.map_or(end, |at| at.min(end))
-}
-
-/// Whether a key may be revoked only if another one can manage keys: a client must not lock its account out.
-fn other_manager(actor: &Actor, scopes: Scopes, status: KeyStatus) -> OtherManager {
-    match actor {
-        Actor::ApiKey { .. } | Actor::Session { .. }
-            if scopes.has(Scope::KeysManage) && status == KeyStatus::Active =>
-        {
-            OtherManager::Required
-        }
-        _ => OtherManager::NotRequired,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rotated_key_expires_after_the_overlap_or_earlier() {
-        let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
-        for (expires_at, overlap, expected) in [
-            (None, 60, 70),
-            (Some(at(500)), 60, 70),
-            (Some(at(30)), 60, 30),
-            (Some(at(30)), 0, 10),
-            (None, 0, 10),
-        ] {
-            let end = overlap_end(expires_at, at(10), Duration::from_secs(overlap));
-            assert_eq!(end, at(expected), "{expires_at:?} {overlap}");
-        }
-    }
-
-    #[test]
-    fn only_a_client_that_revokes_an_active_managing_key_needs_another() {
-        let (key_id, name) = (ApiKeyId::from_random([1; 16]), Label::from_stored("client".to_owned()));
-        let client = Actor::ApiKey { key_id, name, remote: None };
-        let reads: Scopes = [Scope::ConnectionsRead].into_iter().collect();
-        for (actor, scopes, status, expected) in [
-            (&client, Scopes::ALL, KeyStatus::Active, OtherManager::Required),
-            (&client, Scopes::ALL, KeyStatus::Expired, OtherManager::NotRequired),
-            (&client, Scopes::ALL, KeyStatus::Tampered, OtherManager::NotRequired),
-            (&client, reads, KeyStatus::Active, OtherManager::NotRequired),
-            (&Actor::Operator, Scopes::ALL, KeyStatus::Active, OtherManager::NotRequired),
-        ] {
-            assert_eq!(other_manager(actor, scopes, status), expected, "{actor:?} {scopes:?} {status:?}");
-        }
     }
 }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod api_key_changes;
+mod api_key_rules;
 mod api_key_uses;
 mod api_keys;
 mod audit;

@@ -1,7 +1,7 @@
 //! The hashes and MACs of sessions of the dashboard.
 
 use aws_lc_rs::constant_time;
-use domain::id::ApiKeyId;
+use domain::id::{AccountId, ApiKeyId};
 use domain::session::{HashedToken, Role, Session, SessionRow, SessionToken};
 use domain::time::Timestamp;
 
@@ -38,6 +38,13 @@ impl ServiceKeys {
     /// Whether a form carries the token that belongs to the cookie, in constant time.
     pub fn verify_form_token(&self, cookie: &str, token: &str) -> bool {
         constant_time::verify_slices_are_equal(self.form_token(cookie).as_bytes(), token.as_bytes()).is_ok()
+    }
+
+    /// 32 bytes that only this service can compute, the same for each time that a form is sent. `purpose`: what they are for;
+    /// `request`: the random text that identifies the form.
+    pub fn form_bytes(&self, purpose: &str, account: &AccountId, request: &str) -> [u8; 32] {
+        let parts = [purpose.as_bytes(), account.as_str().as_bytes(), request.as_bytes()];
+        sign(&self.form_request, &length_prefixed(&parts))
     }
 
     /// What an identity provider sends back with the browser: a MAC over the cookie of the attempt to sign in. A browser that
@@ -158,6 +165,21 @@ mod tests {
         assert!(keys.verify_form_token(token.expose(), &form));
         for bad in ["", &form[1..], &keys.form_token(other.expose())] {
             assert!(!keys.verify_form_token(token.expose(), bad));
+        }
+    }
+
+    #[test]
+    fn a_form_has_the_same_bytes_each_time_and_no_other_has_them() {
+        let keys = keys();
+        let [one, two] = [[1; 16], [2; 16]].map(AccountId::from_random);
+        let bytes = keys.form_bytes("key", &one, "request");
+        assert_eq!(keys.form_bytes("key", &one, "request"), bytes);
+        for other in [
+            keys.form_bytes("link", &one, "request"),
+            keys.form_bytes("key", &two, "request"),
+            keys.form_bytes("key", &one, "request2"),
+        ] {
+            assert_ne!(other, bytes);
         }
     }
 

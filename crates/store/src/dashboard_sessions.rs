@@ -27,7 +27,7 @@ pub struct FoundSession {
 /// Sessions of the dashboard.
 #[async_trait]
 pub trait DashboardSessions: Send + Sync {
-    /// Adds a session or a sign-in link by an actor who may act.
+    /// Adds a session or a sign-in link by an actor who may act. [`Error::NameTaken`]: there is one with this identifier.
     async fn insert_dashboard_session(
         &self,
         account: &AccountId,

@@ -117,12 +117,18 @@ fn request_id(headers: &HeaderMap, settings: &Settings) -> String {
 /// Adds the missing body to errors of the router. The router adds `Allow` afterwards.
 fn fill_router_error(response: Response, request_id: &str) -> Response {
     match response.status() {
+        // A page for a browser.
+        _ if is_html(&response) => response,
         StatusCode::METHOD_NOT_ALLOWED => {
             replace_response(&response, Problem::from(Code::MethodNotAllowed).into_response())
         }
         StatusCode::INTERNAL_SERVER_ERROR => replace_response(&response, internal_error(request_id)),
         _ => response,
     }
+}
+
+fn is_html(response: &Response) -> bool {
+    response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"))
 }
 
 /// Replaces a response, but keeps the headers that browsers need to read it.

@@ -56,15 +56,35 @@ impl App {
         caller: &Caller,
         options: LinkOptions,
     ) -> Result<SignInLink, Error> {
-        let created = self.try_create_sign_in_link(caller, options).await;
+        let id = SessionId::from_random(self.randomness.bytes());
+        let created = self.try_create_sign_in_link(caller, options, id).await;
+        let created = self.audited(caller, Action::CreateSignInLink, None, created).await?;
+        created.ok_or_else(|| Error::Internal("a random identifier exists already".into()))
+    }
+
+    /// The same for a form, which is identified by a random text. `None`: it was sent before, and its link exists.
+    pub async fn create_sign_in_link_once(
+        &self,
+        caller: &Caller,
+        options: LinkOptions,
+        form: &str,
+    ) -> Result<Option<SignInLink>, Error> {
+        let [id, _] =
+            *self.service_keys.form_bytes("sign-in-link", &caller.account_id, form).as_chunks::<16>().0
+        else {
+            return Err(Error::Internal("32 bytes have two halves".into()));
+        };
+        let created = self.try_create_sign_in_link(caller, options, SessionId::from_random(id)).await;
         self.audited(caller, Action::CreateSignInLink, None, created).await
     }
 
+    /// `None` if there is a session with this identifier.
     async fn try_create_sign_in_link(
         &self,
         caller: &Caller,
         options: LinkOptions,
-    ) -> Result<SignInLink, Error> {
+        id: SessionId,
+    ) -> Result<Option<SignInLink>, Error> {
         let scopes = options.role.scopes();
         if !caller.scopes.has(Scope::KeysManage) {
             return Err(Error::Forbidden { missing: Scope::KeysManage });
@@ -74,7 +94,7 @@ impl App {
         }
         let now = self.clock.now();
         let session = Session {
-            id: SessionId::from_random(self.randomness.bytes()),
+            id,
             account_id: caller.account_id.clone(),
             state: SessionState::Invited,
             method: SignInMethod::Link,
@@ -93,8 +113,11 @@ impl App {
         let subject = Some(row.session.id.to_string());
         let actor = caller.actor.clone();
         let event = self.audit_event(&caller.account_id, actor, Action::CreateSignInLink, subject);
-        self.store.insert_dashboard_session(&caller.account_id, &row, &event).await?;
-        Ok(SignInLink { session: row.session, token })
+        match self.store.insert_dashboard_session(&caller.account_id, &row, &event).await {
+            Ok(()) => Ok(Some(SignInLink { session: row.session, token })),
+            Err(store::Error::NameTaken) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What a link's page shows. It does not use the link.

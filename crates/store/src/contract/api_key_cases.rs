@@ -118,6 +118,10 @@ pub(crate) async fn a_rotation_adds_the_successor_with_the_change_or_not_at_all(
     assert_eq!(store.find_api_key(&successor.key.id).await.unwrap(), Some(successor));
     assert_eq!(store.find_api_key(&old.key.id).await.unwrap().as_ref(), Some(&limited));
     assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
+    // A rotation that does not change the old key is not repeated either, once its successor exists.
+    let (changed, _) = rotate(3, &limited.mac).await;
+    assert_eq!(changed, Changed::No);
+    assert_eq!(super::samples::audited(&*store, &one).await.len(), 3);
 }
 
 pub(crate) async fn the_last_key_that_manages_keys_is_kept_where_that_is_required(db: &TestDatabase) {

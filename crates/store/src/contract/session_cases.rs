@@ -57,6 +57,10 @@ pub(crate) async fn a_session_is_found_by_its_account_as_it_was_stored(db: &Test
         assert_eq!(Some(found.account_name), store.find_account(&one).await.unwrap().map(|found| found.name));
         assert_eq!(store.find_dashboard_session(&two, &row.session.id, at(7)).await.unwrap(), None);
     }
+    let other = SessionRow { mac: [99; 32], ..invited.clone() };
+    let at_once = event(&one, 20_099, Actor::Operator, "session");
+    let again = store.insert_dashboard_session(&one, &other, &at_once).await;
+    assert!(matches!(again, Err(Error::NameTaken)), "{again:?}");
     let list = async |account: &AccountId, now, limit| {
         store.list_dashboard_sessions(account, at(now), limit).await.unwrap()
     };

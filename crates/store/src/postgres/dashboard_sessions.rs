@@ -206,7 +206,10 @@ impl SingleWrite for InsertSession {
         let columns = SessionParameters::of(row);
         let own = columns.and(own);
         let found = session.query_named(INSERT, &EventParameters::of(event).and(&own)).await?;
-        Ok(changed(&found)?.map(drop))
+        Ok(changed(&found)?.and_then(|changed| match changed {
+            Changed::Yes => Ok(()),
+            Changed::No => Err(Error::NameTaken),
+        }))
     }
 }
 

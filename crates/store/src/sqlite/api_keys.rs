@@ -184,6 +184,7 @@ fn change(
             ":expires_at": key.expires_at.map(Timestamp::as_micros),
             ":revoked_at": key.revoked_at.map(Timestamp::as_micros),
             ":row_mac": mac.0,
+            ":new_key_hash": update.successor.as_ref().map(|successor| successor.hash.0),
         },
     )?;
     if updated == 0 {

@@ -37,7 +37,9 @@ impl DashboardSessions for Sqlite {
             if !api_keys::is_actor_active(database, &event)? {
                 return Ok(Err(Error::KeyNotActive));
             }
-            execute(database, INSERT, &account, &row, &[])?;
+            if execute(database, INSERT, &account, &row, &[])? == 0 {
+                return Ok(Err(Error::NameTaken));
+            }
             audit_events::insert(database, &account, &event)?;
             Ok(Ok(()))
         };

@@ -307,6 +307,7 @@ async function makeKey(page, suffix) {
     await scope.setChecked(await scope.getAttribute('value') === 'connections:read');
   }
   await button(page, 'Create key').click();
+  await page.getByRole('heading', { name: 'Your new API key' }).waitFor();
   const key = await page.locator('#new-key').innerText();
   const curl = await page.locator('#curl').innerText();
   assert.ok(curl.startsWith('curl ') && curl.includes(key), curl);

@@ -46,6 +46,7 @@ async function createKey(page) {
   await typeInto(page, page.locator('#name'), 'By keyboard');
   await pressOn(page, page.locator('[name=scopes][value="audit:read"]'), 'Space');
   await pressOn(page, button('Create key'));
+  await page.getByRole('heading', { name: 'Your new API key' }).waitFor();
   const key = await page.locator('#new-key').innerText();
   await pressOn(page, page.locator('[data-copy=new-key]'));
   await page.locator('[data-copy=new-key]', { hasText: 'Copied' }).waitFor();

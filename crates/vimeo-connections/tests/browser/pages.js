@@ -212,7 +212,7 @@ async function lookAtKeyPages(browser) {
   await button(page, 'Create key').waitFor();
   await fill(page, { name: NASTY.slice(0, 100) });
   await button(page, 'Create key').click();
-  await page.locator('#new-key').waitFor();
+  await page.getByRole('heading', { name: 'Your new API key' }).waitFor();
   await lookAt(watched, 'key-created');
   await visit(page, '/dashboard/keys');
   await lookAt(watched, 'keys');

@@ -182,9 +182,9 @@
     button.setAttribute("aria-busy", "true");
   }
 
-  function clearBusy() {
-    for (const form of findAll("form[data-sent]")) delete form.dataset.sent;
-    for (const button of findAll("button[aria-busy]")) {
+  function clearBusy(from = document) {
+    for (const form of [from, ...findAll("form[data-sent]", from)]) if (form.dataset) delete form.dataset.sent;
+    for (const button of findAll("button[aria-busy]", from)) {
       button.textContent = button.dataset.label;
       button.removeAttribute("aria-busy");
     }
@@ -413,12 +413,22 @@
     } else {
       form.dataset.sent = "true";
       setBusy(form);
+      // No event says that the person has stopped the page from loading. A form that is sent again has no second effect.
+      setTimeout(clearBusy, 30000, form);
     }
   });
 
   document.addEventListener("visibilitychange", connect);
   addEventListener("pageshow", (event) => { if (event.persisted) { clearBusy(); connect(); } });
   addEventListener("pagehide", disconnect);
+
+  function showFailure(text) {
+    const place = find("#failure");
+    if (!place) return;
+    place.textContent = text;
+    place.className = text ? "flash bad" : "";
+    place.hidden = !text;
+  }
 
   // A response without the part that was asked for, for example an error or the page for signing in, is opened as a page.
   document.addEventListener("htmx:beforeSwap", (event) => {
@@ -428,7 +438,9 @@
     if (target.id === "results") location.assign(pathInfo.finalRequestPath);
     else location.reload();
   });
-  document.addEventListener("htmx:afterRequest", clearBusy);
+  document.addEventListener("htmx:afterRequest", () => clearBusy());
+  document.addEventListener("htmx:sendError", () => showFailure(find("#main").dataset.unreachable));
+  document.addEventListener("htmx:beforeRequest", () => showFailure(""));
   document.addEventListener("htmx:afterSettle", (event) => {
     showTimes(document);
     showBulk();

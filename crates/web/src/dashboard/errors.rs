@@ -19,6 +19,29 @@ pub(super) enum HadSession {
     No,
 }
 
+/// Whom a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// People of an account.
+    People,
+    /// An account's own customers, who know nothing of a dashboard.
+    Customers,
+}
+
+impl Audience {
+    pub(super) fn of(path: &str) -> Self {
+        if path == "/connect" || path.starts_with("/connect/") { Self::Customers } else { Self::People }
+    }
+
+    /// Where they continue after an error; empty: nowhere.
+    const fn start(self) -> &'static str {
+        match self {
+            Self::People => "/dashboard",
+            Self::Customers => "",
+        }
+    }
+}
+
 /// Why a page cannot be shown, or a form was not accepted.
 #[derive(Debug, Clone)]
 pub(super) enum PageError {
@@ -40,6 +63,8 @@ pub(super) enum PageError {
     BadRequest,
     /// There is no such page.
     NotFound,
+    /// The page is there for another method: it was opened by its address, for example.
+    NoSuchMethod,
     /// The person may not see the page.
     Forbidden,
     /// An error of an operation.
@@ -101,11 +126,16 @@ pub(super) async fn no_such_page(_: super::visit::Visit) -> PageError {
     PageError::NotFound
 }
 
+/// A path that has other methods.
+pub(super) async fn no_such_method() -> PageError {
+    PageError::NoSuchMethod
+}
+
 /// The response to an error.
 pub(super) fn render(
     error: PageError,
     shell: Option<&Shell>,
-    extent: Extent,
+    (extent, audience): (Extent, Audience),
     request_id: String,
 ) -> Response {
     let (kind, status, detail, retry) = match error {
@@ -125,11 +155,18 @@ pub(super) fn render(
         PageError::BadRequest => (ProblemKind::BadRequest, StatusCode::BAD_REQUEST, String::new(), None),
         PageError::NotFound => (ProblemKind::NotFound, StatusCode::NOT_FOUND, String::new(), None),
         PageError::Forbidden => (ProblemKind::Forbidden, StatusCode::FORBIDDEN, String::new(), None),
+        PageError::NoSuchMethod => {
+            (ProblemKind::NotFound, StatusCode::METHOD_NOT_ALLOWED, String::new(), None)
+        }
         PageError::Operation { code, message, retry_after_seconds } => {
-            (kind_of(code.status()), code.status(), message, retry_after_seconds)
+            let kind = kind_of(code.status());
+            // The sentence is about headers.
+            let detail = if kind == ProblemKind::TooManyRequests { String::new() } else { message };
+            (kind, code.status(), detail, retry_after_seconds)
         }
     };
-    let problem = ProblemText { kind, detail, request_id, back_href: String::new() };
+    let back_href = audience.start().to_owned();
+    let problem = ProblemText { kind, detail, request_id, back_href };
     let mut response = if let Some(shell) = shell {
         let shell = Shell { flash: None, extent, ..shell.clone() };
         html(status, &ProblemPage { shell, problem })

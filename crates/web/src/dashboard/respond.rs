@@ -162,6 +162,8 @@ notices! {
     EndpointDeleted Done "endpoint-deleted" DONE_ENDPOINT_DELETED,
     TestSent Done "test-sent" DONE_TEST_SENT,
     Redelivered Done "redelivered" DONE_REDELIVERED,
+    KeyFormSentBefore Failed "key-form-sent-before" FAILED_KEY_FORM_SENT_BEFORE,
+    InvitationFormSentBefore Failed "invitation-form-sent-before" FAILED_INVITATION_FORM_SENT_BEFORE,
     InvitationRevoked Done "invitation-revoked" DONE_INVITATION_REVOKED,
     SessionEnded Done "session-ended" DONE_SESSION_ENDED,
 }

@@ -4,11 +4,11 @@ use axum::extract::{Request, State};
 use axum::http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::errors::{self, PageError};
+use super::errors::{self, Audience, PageError};
 use super::visit::{ShellSlot, is_fragment};
 use super::{DashboardSettings, cookies};
 use crate::Shared;
@@ -26,11 +26,13 @@ pub(super) async fn around(State(shared): State<Shared>, mut request: Request, n
     let slot = ShellSlot::default();
     request.extensions_mut().insert(slot.clone());
     let fragment = is_fragment(request.headers());
+    let audience = Audience::of(request.uri().path());
     let id = request.extensions().get::<RequestId>().map_or_else(String::new, |id| id.0.clone());
     let has_notice = cookies::find(request.headers(), cookies::NOTICE).is_some();
     let mut response = next.run(request).await;
-    if let Some(error) = response.extensions_mut().remove::<PageError>() {
-        response = errors::render(error, slot.0.get(), fragment, id);
+    let error = response.extensions_mut().remove::<PageError>();
+    if let Some(error) = error.or_else(|| unreadable(&response)) {
+        response = errors::render(error, slot.0.get(), (fragment, audience), id);
     }
     // A page has shown it.
     if has_notice && slot.0.get().is_some() && response.status().is_success() && is_page(&response) {
@@ -39,6 +41,13 @@ pub(super) async fn around(State(shared): State<Shared>, mut request: Request, n
     let policy = response.extensions_mut().remove::<Policy>();
     protect(response.headers_mut(), &shared.settings.dashboard, policy);
     response
+}
+
+/// The framework's own response to a path that is not UTF-8.
+fn unreadable(response: &Response) -> Option<PageError> {
+    let is_plain =
+        response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/plain"));
+    (is_plain && response.status() == StatusCode::BAD_REQUEST).then_some(PageError::NotFound)
 }
 
 fn is_page(response: &Response) -> bool {

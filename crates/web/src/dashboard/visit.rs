@@ -24,6 +24,9 @@ use crate::auth::CallerSlot;
 use crate::client_address::ClientIp;
 use crate::error::Problem;
 
+/// The length of the cookie that a guest's forms belong to.
+const GUEST_COOKIE_LEN: usize = 64;
+
 /// The frame of the page that is being made, so that errors are shown in it.
 #[derive(Clone, Default)]
 pub(super) struct ShellSlot(pub(super) Arc<OnceLock<Shell>>);
@@ -140,7 +143,7 @@ impl FromRequestParts<Shared> for Visit {
         let notice = cookies::find(&parts.headers, cookies::NOTICE);
         let shell = Shell {
             assets: assets::paths(),
-            csrf: shared.app.form_token(token.expose()),
+            csrf: shared.app.form_token(&form_owner(&person)),
             account: person.account_name.to_string(),
             person: person.session.person.to_string(),
             role: role_text(person.session.role).to_owned(),
@@ -169,10 +172,9 @@ impl FromRequest<Shared> for Submission {
         check_origin(&parts.headers, shared)?;
         let visit = Visit::from_request_parts(&mut parts, shared).await?;
         let write = shared.app.begin_write(&visit.person.caller)?;
-        let cookie = cookies::find(&parts.headers, cookies::SESSION).unwrap_or_default().to_owned();
         let browser = browser(&parts);
         let form = Form::read(Request::from_parts(parts, body)).await?;
-        if !shared.app.verify_form_token(&cookie, form.raw(CSRF)) {
+        if !shared.app.verify_form_token(&form_owner(&visit.person), form.raw(CSRF)) {
             return Err(PageError::StaleForm);
         }
         Ok(Self { visit, form, browser, _write: write })
@@ -183,7 +185,8 @@ impl FromRequestParts<Shared> for Guest {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, PageError> {
-        let known = cookies::find(&parts.headers, cookies::FORM).filter(|cookie| cookie.len() == 64);
+        let known =
+            cookies::find(&parts.headers, cookies::FORM).filter(|cookie| cookie.len() == GUEST_COOKIE_LEN);
         let cookie = known.map_or_else(|| shared.app.random_cookie(), str::to_owned);
         let csrf = shared.app.form_token(&cookie);
         Ok(Self {
@@ -209,6 +212,12 @@ impl FromRequest<Shared> for GuestForm {
         }
         Ok(Self { guest, form })
     }
+}
+
+/// Whom the forms of a session belong to. Its identifier, because its token changes when the person confirms who they are, and
+/// the forms in other tabs are still theirs. A guest's cookie is longer, so that none is the same.
+fn form_owner(person: &SignedIn) -> String {
+    format!("session {}", person.session.id)
 }
 
 /// The person with the session of a request, if there is one that is accepted.

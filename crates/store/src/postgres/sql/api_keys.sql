@@ -133,6 +133,11 @@ WITH clock AS (
     WHERE k.account_id = :account_id
         AND k.api_key_id = :api_key_id
         AND k.row_mac = :expected_row_mac
+        -- Not if the successor exists: it was made by the same request before. The account is locked.
+        AND NOT EXISTS (
+            SELECT 1
+            FROM api_keys AS n
+            WHERE n.key_hash = :new_key_hash::bytea)
     RETURNING k.account_id
 ), inserted AS (
     INSERT INTO api_keys (

@@ -52,6 +52,7 @@ WITH clock AS (
         :scopes::text, :created_at::bigint, :authenticated_at::bigint, :expires_at::bigint, :last_seen_at::bigint,
         :remote::text, :user_agent::text, :subject::text, :token_hash::bytea, :row_mac::bytea
     FROM active
+    ON CONFLICT (account_id, session_id) DO NOTHING
     RETURNING account_id
 ), logged AS (
     INSERT INTO audit_events (

@@ -80,6 +80,7 @@ VALUES (
 ON CONFLICT (key_hash) DO NOTHING;
 
 -- name: update_api_key
+-- Not if the successor exists: it was made by the same request before.
 UPDATE api_keys SET
     name = :name,
     expires_at = :expires_at,
@@ -87,7 +88,11 @@ UPDATE api_keys SET
     row_mac = :row_mac
 WHERE account_id = :account_id
     AND api_key_id = :api_key_id
-    AND row_mac = :expected_row_mac;
+    AND row_mac = :expected_row_mac
+    AND NOT EXISTS (
+        SELECT 1
+        FROM api_keys AS n
+        WHERE n.key_hash = :new_key_hash);
 
 -- name: update_api_key_use
 UPDATE api_keys SET last_used_at = :last_used_at

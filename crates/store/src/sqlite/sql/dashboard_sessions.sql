@@ -29,7 +29,8 @@ INSERT INTO dashboard_sessions (
     last_seen_at, remote, user_agent, subject, token_hash, row_mac)
 VALUES (
     :account_id, :session_id, :state, :method, :api_key_id, :person, :role, :scopes, :created_at, :authenticated_at,
-    :expires_at, :last_seen_at, :remote, :user_agent, :subject, :token_hash, :row_mac);
+    :expires_at, :last_seen_at, :remote, :user_agent, :subject, :token_hash, :row_mac)
+ON CONFLICT (account_id, session_id) DO NOTHING;
 
 -- name: update_dashboard_session
 UPDATE dashboard_sessions SET

@@ -22,18 +22,46 @@ async fn post(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_browser_opens_it_gets_a_page() {
+    let env = TestEnv::without_verification("").await;
+    let mut browser = with_link(&env, "owner").await;
+    for (path, status) in [
+        ("/connect", 404),
+        ("/connect/", 404),
+        ("/connect/a/b/c", 404),
+        ("/connect/%ff", 404),
+        ("/connect/x/start", 405),
+        ("/dashboard/sign-in/link/%ff", 404),
+        ("/dashboard/keys/%ff", 404),
+        ("/dashboard/connections/%ff", 404),
+        ("/dashboard/settings/invitations", 405),
+        ("/dashboard/nowhere/at/all", 404),
+    ] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text);
+        assert_eq!(answer.header("content-type"), "text/html; charset=utf-8", "{path}");
+        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"), "{path}");
+        let is_hosted = path.starts_with("/connect");
+        assert_eq!(answer.text.contains("href=\"/dashboard\""), !is_hosted, "{path}: {}", answer.text);
+    }
+    let unknown = browser.post("/dashboard/nowhere", &[("a", "b")]).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert!(unknown.text.contains("<h1>"), "{}", unknown.text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_form_of_another_site_changes_nothing() {
     let env = TestEnv::without_verification("").await;
     let mut browser = with_link(&env, "owner").await;
     let token = csrf(&browser.page(KEYS).await);
     let mut other = with_link(&env, "owner").await;
     let foreign = csrf(&other.page(KEYS).await);
-    let fields = "name=x&scopes=uploads%3Aread";
+    let fields = format!("name=x&scopes=uploads%3Aread&requestId={}", "7".repeat(64));
     let with = |token: &str| format!("csrf={token}&{fields}");
     let own = format!("http://{}", env.url("").trim_start_matches("http://"));
     for (headers, body) in [
         // Without a token, or with that of another session.
-        (vec![], fields.to_owned()),
+        (vec![], fields.clone()),
         (vec![], with("")),
         (vec![], with(&foreign)),
         (vec![], with(&token[1..])),

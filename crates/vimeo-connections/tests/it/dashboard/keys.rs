@@ -3,9 +3,10 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
+use super::person::{Person, field};
 use super::session::{Browser, csrf, field_error};
 use super::sign_in::with_link;
-use crate::support::harness::{ACCOUNT, COLLECTION, TestEnv};
+use crate::support::harness::{ACCOUNT, COLLECTION, Response, TestEnv};
 
 const KEYS: &str = "/dashboard/keys";
 const NAME: &str = "ci \"><script>alert(1)</script>";
@@ -56,6 +57,45 @@ async fn a_key_is_created_used_rotated_and_revoked() {
     })
     .await;
     assert_eq!(call(&successor).await, StatusCode::OK);
+}
+
+fn is_new_key(answer: &Response) -> bool {
+    answer.text.contains("Your new API key")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_for_a_key_that_is_sent_twice_makes_one_key() {
+    let env = TestEnv::without_verification("").await;
+    let person = Person::sign_in(&env).await;
+    let count = async || env.get("/pictoryapis/v1/api-keys").await.json()["items"].as_array().unwrap().len();
+    let id = field(&person.page(KEYS).await, "requestId");
+    let fields = [("csrf", &*person.csrf), ("requestId", &id), ("name", "once"), ("scopes", "uploads:read")];
+    let send = async || person.post_exactly(KEYS, &fields, &[]).await;
+    let (one, two, three) = tokio::join!(send(), send(), send());
+    let shown: Vec<_> = [one, two, three].into_iter().filter(is_new_key).collect();
+    assert_eq!((shown.len(), count().await), (1, 2));
+    // Loading the page with the key again sends the form again.
+    let again = person.post(KEYS, &fields[1..]).await;
+    assert_eq!((again.status, again.header("location")), (StatusCode::SEE_OTHER, KEYS));
+    let list = person.page(KEYS).await;
+    assert!(
+        list.contains("This form was sent before") && !list.contains(&shown_key(&shown[0].text)),
+        "{list}"
+    );
+
+    let keys = env.get("/pictoryapis/v1/api-keys").await.json();
+    let newest = keys["items"].as_array().unwrap().last().unwrap()["keyId"].as_str().unwrap().to_owned();
+    let path = format!("{KEYS}/{newest}");
+    let (id, rotate) = (field(&person.page(&path).await, "requestId"), format!("{path}/rotate"));
+    let fields = [("csrf", &*person.csrf), ("requestId", &id)];
+    let send = async || person.post_exactly(&rotate, &fields, &[]).await;
+    let (one, two) = tokio::join!(send(), send());
+    assert_ne!(is_new_key(&one), is_new_key(&two));
+    assert_eq!(count().await, 3);
+    for path in [KEYS, &rotate] {
+        let without = person.post(path, &[("name", "x"), ("scopes", "uploads:read")]).await;
+        assert_eq!(without.status, StatusCode::BAD_REQUEST, "{}", without.text);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +160,8 @@ async fn keys_of_another_account_and_changes_without_the_scope_are_refused() {
         assert_eq!(owner.get(&path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     for action in ["rename", "rotate", "revoke"] {
-        let fields = [("csrf", &*token), ("name", "stolen")];
+        let form = "7".repeat(64);
+        let fields = [("csrf", &*token), ("name", "stolen"), ("requestId", &form)];
         let answer = owner.post(&format!("{KEYS}/{id}/{action}"), &fields).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{action}");
     }

@@ -2,9 +2,10 @@
 
 use reqwest::StatusCode;
 
+use super::person::{Person, field};
 use super::session::{Browser, field_error};
 use super::sign_in::{audited, link, with_link};
-use crate::support::harness::{ACCOUNT, TestEnv};
+use crate::support::harness::{ACCOUNT, Response, TestEnv};
 
 const SETTINGS: &str = "/dashboard/settings";
 const INVITE: &str = "/dashboard/settings/invitations";
@@ -50,6 +51,19 @@ async fn a_colleague_is_invited_signs_in_and_is_signed_out_by_the_owner() {
     assert!(owner.follow(&ended).await.contains("The session was ended."));
     assert_eq!(colleague.get(SETTINGS).await.status, StatusCode::SEE_OTHER);
     assert_eq!(audited(&env).await[0], "Anna revoke_session -");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_invitation_that_is_sent_twice_is_one() {
+    let env = TestEnv::without_verification("").await;
+    let person = Person::sign_in(&env).await;
+    let id = field(&person.page(SETTINGS).await, "requestId");
+    let fields = [("csrf", &*person.csrf), ("requestId", &id), ("name", "Bob"), ("role", "member")];
+    let send = async || person.post_exactly(INVITE, &fields, &[]).await;
+    let (one, two) = tokio::join!(send(), send());
+    let is_new = |answer: &Response| answer.text.contains("The invitation is ready");
+    assert_ne!(is_new(&one), is_new(&two), "{}", one.text);
+    assert_eq!(actions(&person.page(SETTINGS).await, INVITE).len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -164,11 +164,13 @@ async fn a_confirmation_needs_a_key_of_the_account_that_allows_as_much_and_renew
         .execute("UPDATE dashboard_sessions SET last_seen_at = last_seen_at - 30000000", [])
         .unwrap();
     let before = browser.cookies();
+    let elsewhere = csrf(&browser.page(KEYS).await);
     let answer = browser.submit(page, "/dashboard/confirm", &[("key", &env.api_key)]).await;
     assert!(last_seen() >= seen_before, "a confirmation is a request");
     assert_eq!(answer.header("location"), KEYS);
     assert_ne!(browser.cookies(), before);
-    browser.page(KEYS).await;
+    // The forms in other tabs can still be sent.
+    assert_eq!(csrf(&browser.page(KEYS).await), elsewhere);
     browser.set_cookies(&before);
     assert_eq!(browser.get(KEYS).await.status, StatusCode::SEE_OTHER, "the token before is worth nothing");
     assert!(audited(&env).await.contains(&"Anna confirm_session -".to_owned()));

@@ -89,6 +89,9 @@ pub(crate) const LIVE_PAUSE: &str = "Pause updates";
 pub(crate) const LIVE_RESUME: &str = "Resume updates";
 pub(crate) const LIVE_STOPPED: &str = "Live updates have stopped. Refresh the page to see what has changed.";
 
+// Without an answer of the service.
+pub(crate) const UNREACHABLE: &str = "The service could not be reached. Check the network, then try again.";
+
 // The health of a connection.
 pub(crate) const HEALTH_HEALTHY: &str = "Healthy";
 pub(crate) const HEALTH_UNHEALTHY: &str = "Unhealthy";
@@ -121,6 +124,7 @@ pub(crate) const PROBLEM_503: &str = "Nothing was stored. Try again in a minute.
 
 // Signing in again.
 pub(crate) const CONFIRM_TITLE: &str = "Confirm that it is you";
+pub(crate) const CONFIRM_LINK: &str = "You signed in with a link. Without an API key, ask an owner of the account for a new invitation: for some minutes after signing in, no confirmation is needed.";
 pub(crate) const CONFIRM_TEXT: &str =
     "What you are about to do affects secrets or access. Enter an API key of this account to continue.";
 pub(crate) const CONFIRM_KEY_HINT: &str =

@@ -1,5 +1,7 @@
 //! Texts that no template contains: notices, errors of forms, and names of states.
 
+use domain::limits::Limit;
+
 use app::CredentialProblem;
 
 // Notices after something was done.
@@ -73,8 +75,6 @@ pub(crate) const ERROR_TESTED_RECENTLY: &str =
     "This connection was tested within the last five seconds. Wait a moment, then test it again.";
 pub(crate) const ERROR_CONFLICT: &str =
     "The connection was changed while you were editing. Nothing was saved.";
-pub(crate) const ERROR_LIMIT_REACHED: &str =
-    "The account has reached a limit. Delete what you no longer need, or ask the operator to raise it.";
 pub(crate) const ERROR_OUTCOME_UNKNOWN: &str = "The connection to the database was lost, so this may or may not have been saved. Check before you send it again.";
 pub(crate) const ERROR_SOURCE_REQUIRED: &str = "Enter the URL of the file.";
 pub(crate) const ERROR_SOURCE_FILE: &str = "Choose a file.";
@@ -168,3 +168,14 @@ pub(crate) const KEY_ACTIVE: &str = "Active";
 pub(crate) const KEY_EXPIRED: &str = "Expired";
 pub(crate) const KEY_REVOKED: &str = "Revoked";
 pub(crate) const KEY_TAMPERED: &str = "Tampered";
+
+pub(crate) const FAILED_KEY_FORM_SENT_BEFORE: &str = "This form was sent before, and its key is in the list. A key is shown only once: if you have not saved it, rotate it.";
+pub(crate) const FAILED_INVITATION_FORM_SENT_BEFORE: &str = "This form was sent before, and its invitation is in the list. A link is shown only once: if you have not copied it, revoke the invitation and create another one.";
+
+/// A limit of the account is reached. The settings show all of them under the same names.
+pub(crate) fn limit_reached(limit: Limit, value: u64) -> String {
+    let name = super::limit(limit);
+    format!(
+        "The account has reached a limit (Settings: {name}, {value}). Delete something that is no longer needed, or ask the operator of this service for a higher limit."
+    )
+}

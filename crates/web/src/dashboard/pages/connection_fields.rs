@@ -93,7 +93,7 @@ pub(super) fn refusal(error: Error) -> Result<Errors, PageError> {
         Error::ConnectionNameExists => errors.add(NAME, m::ERROR_NAME_TAKEN),
         Error::CredentialsRejected(problems) => return Ok(rejected_credentials(&problems)),
         Error::VimeoUnavailable { .. } => m::ERROR_VIMEO_UNAVAILABLE.clone_into(&mut errors.general),
-        Error::LimitReached { .. } => m::ERROR_LIMIT_REACHED.clone_into(&mut errors.general),
+        Error::LimitReached { limit, value } => errors.general = m::limit_reached(limit, value),
         Error::IdempotencyKeyReused => m::ERROR_FORM_REUSED.clone_into(&mut errors.general),
         Error::IdempotencyKeyInUse => m::ERROR_FORM_IN_USE.clone_into(&mut errors.general),
         Error::OutcomeUnknown => m::ERROR_OUTCOME_UNKNOWN.clone_into(&mut errors.general),

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use domain::authorization::{Authorization, AuthorizationState, FailureReason, Flow};
 use domain::secret::Secret;
 
@@ -46,9 +46,17 @@ pub(in super::super) fn routes() -> Router<Shared> {
     Router::new()
         .route("/connect/callback", get(callback))
         .route("/connect/{token}", get(ask))
+        .route("/connect", get(incomplete))
+        .route("/connect/", get(incomplete))
+        .route("/connect/{token}/{*rest}", any(incomplete))
         .route("/connect/{token}/start", post(start))
         .route("/connect/{token}/decline", post(decline))
         .route("/connect/{token}/events", get(events))
+}
+
+/// A link that was cut off, or has something behind it.
+async fn incomplete(State(shared): State<Shared>, guest: Guest) -> Result<Response, PageError> {
+    unknown(&shared, &guest)
 }
 
 async fn ask(

@@ -28,6 +28,8 @@ use super::super::visit::{Submission, Visit};
 use super::paging::{next_href, position};
 use crate::Shared;
 
+/// The length of what identifies a form.
+const FORM_ID_LEN: usize = 64;
 /// Keys on a page.
 const PAGE: PageLimit = PageLimit::of(100);
 /// How long a rotated key stays valid unless said otherwise.
@@ -51,7 +53,8 @@ async fn list(
     visit: Visit,
 ) -> Result<Response, PageError> {
     visit.require(Scope::KeysManage)?;
-    let form = KeyForm { scopes: offered(&visit, None), ..KeyForm::default() };
+    let request_id = shared.app.random_cookie();
+    let form = KeyForm { request_id, scopes: offered(&visit, None), ..KeyForm::default() };
     Ok(page(&list_view(&shared, &visit, query.as_deref(), form).await?))
 }
 
@@ -84,8 +87,9 @@ async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Respon
         Ok(options) => options,
         Err(errors) => return rejected_list(&shared, &sent, errors).await,
     };
-    match shared.app.create_api_key(&visit.person.caller, options).await {
-        Ok(new) => Ok(created(&shared, visit, &new, None)),
+    match shared.app.create_api_key_once(&visit.person.caller, options, form_id(form)?).await {
+        Ok(Some(new)) => Ok(created(&shared, visit, &new, None)),
+        Ok(None) => Ok(redirect_with(LIST, Notice::KeyFormSentBefore)),
         Err(Error::ExpiryBeyondCreator) => {
             let mut errors = Errors::default();
             errors.add("expiresInDays", m::ERROR_EXPIRY_BEYOND_SESSION);
@@ -95,10 +99,17 @@ async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Respon
     }
 }
 
+/// What identifies a form that creates something that is shown once.
+pub(super) fn form_id(form: &Form) -> Result<&str, PageError> {
+    let id = form.text("requestId");
+    if id.len() == FORM_ID_LEN { Ok(id) } else { Err(PageError::BadRequest) }
+}
+
 async fn rejected_list(shared: &Shared, sent: &Submission, errors: Errors) -> Result<Response, PageError> {
     let Submission { visit, form, .. } = sent;
     let chosen: Vec<_> = form.all("scopes").collect();
     let form = KeyForm {
+        request_id: shared.app.random_cookie(),
         name: form.text("name").to_owned(),
         scopes: offered(visit, Some(&chosen)),
         expires_in_days: form.text("expiresInDays").to_owned(),
@@ -132,6 +143,7 @@ async fn key_view(shared: &Shared, visit: &Visit, id: &str, errors: Errors) -> R
         key: row(&key, status),
         id: key.id.to_string(),
         name: key.name.to_string(),
+        request_id: shared.app.random_cookie(),
         overlap_hours: String::new(),
         expires_in_days: String::new(),
         errors,
@@ -181,8 +193,9 @@ async fn rotate(
         }
     };
     let caller = &visit.person.caller;
-    let new = match shared.app.rotate_api_key(caller, &parsed, options).await {
-        Ok(new) => new,
+    let new = match shared.app.rotate_api_key_once(caller, &parsed, (options, form_id(form)?)).await {
+        Ok(Some(new)) => new,
+        Ok(None) => return Ok(redirect_with(LIST, Notice::KeyFormSentBefore)),
         Err(Error::ExpiryBeyondCreator) => {
             let mut errors = Errors::default();
             errors.add("expiresInDays", m::ERROR_EXPIRY_BEYOND_SESSION);

@@ -25,6 +25,7 @@ use super::super::views::settings::{
 };
 use super::super::views::shell::Section;
 use super::super::visit::{Submission, Visit, role_text};
+use super::keys::form_id;
 use crate::Shared;
 
 const SETTINGS: &str = "/dashboard/settings";
@@ -40,7 +41,9 @@ pub(super) fn routes() -> Router<Shared> {
 }
 
 async fn show(State(shared): State<Shared>, visit: Visit) -> Result<Response, PageError> {
-    let form = InviteForm { roles: offered(&visit, Role::Member.as_str()), ..InviteForm::default() };
+    let request_id = shared.app.random_cookie();
+    let form =
+        InviteForm { request_id, roles: offered(&visit, Role::Member.as_str()), ..InviteForm::default() };
     Ok(page(&view(&shared, &visit, form).await?))
 }
 
@@ -90,6 +93,7 @@ async fn invite(State(shared): State<Shared>, sent: Submission) -> Result<Respon
     }
     let (Ok(person), Ok(role)) = (name, role) else {
         let form = InviteForm {
+            request_id: shared.app.random_cookie(),
             name: form.text("name").to_owned(),
             roles: offered(visit, form.text("role")),
             errors,
@@ -97,7 +101,8 @@ async fn invite(State(shared): State<Shared>, sent: Submission) -> Result<Respon
         return Ok(rejected(&view(&shared, visit, form).await?));
     };
     let options = LinkOptions { person, role, lasts: INVITATION };
-    let link = shared.app.create_sign_in_link(&visit.person.caller, options).await?;
+    let link = shared.app.create_sign_in_link_once(&visit.person.caller, options, form_id(form)?).await?;
+    let Some(link) = link else { return Ok(redirect_with(SETTINGS, Notice::InvitationFormSentBefore)) };
     let path = sign_in_path(link.token.expose());
     Ok(page(&InvitationCreatedPage {
         shell: visit.shell(Section::Settings),

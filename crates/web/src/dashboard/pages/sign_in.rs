@@ -160,6 +160,7 @@ fn confirm_view(shared: &Shared, visit: &Visit, next: &str, errors: Errors) -> C
         next,
         cancel_href: START.to_owned(),
         provider,
+        has_used_link: visit.person.session.method == SignInMethod::Link,
         errors,
     }
 }

@@ -20,12 +20,14 @@ use super::super::errors::PageError;
 use super::super::form::Form;
 use super::super::messages as m;
 use super::super::respond::{Notice, number, page, redirect_with, rejected, when};
-use super::super::views::parts::{Badge, Choice, Errors, Pager, Tone, When};
+use super::super::views::parts::{Badge, Errors, Pager, Tone, When};
 use super::super::views::shell::Section;
 use super::super::views::webhooks::{
     EndpointConfirmPage, EndpointFormPage, EndpointQuestion, EndpointRow, EndpointSecretPage, WebhooksPage,
+    events,
 };
 use super::super::visit::{Submission, Visit};
+use super::connection_fields as fields;
 use super::paging::{next_href, position};
 use crate::Shared;
 use crate::replay::ReplayableResponse;
@@ -87,10 +89,7 @@ async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Respon
     require(&shared, visit, Action::CreateWebhookEndpoint, None).await?;
     let fields = match read_fields(&shared, form) {
         Ok(fields) => fields,
-        Err(errors) => {
-            let (action, cancel) = (format!("{WEBHOOKS}/new"), WEBHOOKS.to_owned());
-            return Ok(rejected(&entered(visit, form, errors, (action, cancel))));
-        }
+        Err(errors) => return Ok(rejected(&entered_new(visit, form, errors))),
     };
     let Fields { url, events, description, state } = fields;
     let draft = EndpointDraft { url, events, description, state };
@@ -100,7 +99,11 @@ async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Respon
     let body = form.without_token();
     let key = IdempotencyKey::parse(form.text("requestId")).ok();
     let idempotency = key.map(|key| IdempotentRequest { key, body: body.as_bytes(), present: &present });
-    match shared.app.create_webhook_endpoint(&visit.person.caller, draft, idempotency).await? {
+    let created = match shared.app.create_webhook_endpoint(&visit.person.caller, draft, idempotency).await {
+        Ok(created) => created,
+        Err(error) => return Ok(rejected(&entered_new(visit, form, fields::refusal(error)?))),
+    };
+    match created {
         Outcome::Fresh(created) => Ok(secret_page(visit, &created, None)),
         // The form was sent twice.
         Outcome::Replayed(stored) => {
@@ -322,6 +325,10 @@ fn read_fields(shared: &Shared, form: &Form) -> Result<Fields, Errors> {
     }
 }
 
+fn entered_new(visit: &Visit, form: &Form, errors: Errors) -> EndpointFormPage {
+    entered(visit, form, errors, (format!("{WEBHOOKS}/new"), WEBHOOKS.to_owned()))
+}
+
 /// The form as it was entered, with what is wrong with it.
 fn entered(
     visit: &Visit,
@@ -343,15 +350,6 @@ fn entered(
         is_enabled: form.is_checked("enabled"),
         errors,
     }
-}
-
-fn events(chosen: &[&str]) -> Vec<Choice> {
-    let choice = |kind: EventType| {
-        let name = kind.as_str();
-        let hint = m::event_hint(kind).to_owned();
-        Choice { is_chosen: chosen.contains(&name), hint, ..Choice::new(name, name) }
-    };
-    EventType::ALL.into_iter().map(choice).collect()
 }
 
 fn secret_page(visit: &Visit, created: &CreatedEndpoint, old_until: Option<When>) -> Response {

@@ -27,9 +27,11 @@ pub(crate) struct KeyRow {
     pub(crate) is_active: bool,
 }
 
-/// The form for a new key. Posts `csrf`, `name`, `scopes` (repeated), `expiresInDays` (empty: it does not expire).
+/// The form for a new key. Posts `csrf`, `requestId`, `name`, `scopes` (repeated), `expiresInDays` (empty: it does not expire).
 #[derive(Clone, Default)]
 pub(crate) struct KeyForm {
+    /// Identifies this form, so that sending it twice creates one key.
+    pub(crate) request_id: String,
     pub(crate) name: String,
     pub(crate) scopes: Vec<Choice>,
     pub(crate) expires_in_days: String,
@@ -85,7 +87,7 @@ pub(crate) struct KeyCreatedPage {
     pub(crate) old_until: Option<When>,
 }
 
-/// `GET /dashboard/keys/{id}`. Posts `csrf`, `name` to `…/rename`, and `csrf`, `overlapHours`, `expiresInDays` to
+/// `GET /dashboard/keys/{id}`. Posts `csrf`, `name` to `…/rename`, and `csrf`, `requestId`, `overlapHours`, `expiresInDays` to
 /// `…/rotate`.
 #[derive(Template)]
 #[template(path = "dashboard/key.html")]
@@ -95,6 +97,8 @@ pub(crate) struct KeyPage {
     pub(crate) id: String,
     /// What the form for the name shows.
     pub(crate) name: String,
+    /// Identifies the form, so that sending it twice rotates the key once.
+    pub(crate) request_id: String,
     pub(crate) overlap_hours: String,
     pub(crate) expires_in_days: String,
     pub(crate) errors: Errors,

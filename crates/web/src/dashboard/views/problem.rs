@@ -65,7 +65,7 @@ pub(crate) struct ProblemText {
     pub(crate) detail: String,
     /// For support.
     pub(crate) request_id: String,
-    /// Where to continue; empty: the start page.
+    /// Where to continue; empty: nowhere.
     pub(crate) back_href: String,
 }
 
@@ -99,5 +99,7 @@ pub(crate) struct ConfirmPage {
     pub(crate) cancel_href: String,
     /// The name of the provider that the person signed in through.
     pub(crate) provider: Option<String>,
+    /// Whether they signed in with a link: another one proves who they are, too.
+    pub(crate) has_used_link: bool,
     pub(crate) errors: Errors,
 }

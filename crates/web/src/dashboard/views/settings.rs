@@ -44,10 +44,12 @@ pub(crate) struct SessionRow {
     pub(crate) revoke_href: Option<String>,
 }
 
-/// The form that invites a colleague. Posts `csrf`, `name`, `role` (`owner`, `member`, `read-only`) to
+/// The form that invites a colleague. Posts `csrf`, `requestId`, `name`, `role` (`owner`, `member`, `read-only`) to
 /// `/dashboard/settings/invitations`.
 #[derive(Clone, Default)]
 pub(crate) struct InviteForm {
+    /// Identifies this form, so that sending it twice creates one link.
+    pub(crate) request_id: String,
     pub(crate) name: String,
     /// Build it with [`roles`].
     pub(crate) roles: Vec<Choice>,

@@ -1,6 +1,7 @@
 //! The list of webhook endpoints, and the forms about them.
 
 use askama::Template;
+use domain::webhook::EventType;
 
 use super::parts::{Badge, Choice, Errors, Pager, When};
 use super::shell::Shell;
@@ -87,4 +88,14 @@ pub(crate) struct EndpointConfirmPage {
     pub(crate) url: String,
     pub(crate) question: EndpointQuestion,
     pub(crate) errors: Errors,
+}
+
+/// The values of `events`, with when each is sent.
+pub(crate) fn events(chosen: &[&str]) -> Vec<Choice> {
+    let choice = |kind: EventType| {
+        let name = kind.as_str();
+        let hint = m::event_hint(kind).to_owned();
+        Choice { is_chosen: chosen.contains(&name), hint, ..Choice::new(name, name) }
+    };
+    EventType::ALL.into_iter().map(choice).collect()
 }

@@ -99,7 +99,7 @@ fn refused(error: PageError) -> Response {
             (StatusCode::FORBIDDEN, m::PROBLEM_403.to_owned())
         }
         PageError::BadRequest => (StatusCode::BAD_REQUEST, m::PROBLEM_400.to_owned()),
-        PageError::NotFound => (StatusCode::NOT_FOUND, m::PROBLEM_404.to_owned()),
+        PageError::NotFound | PageError::NoSuchMethod => (StatusCode::NOT_FOUND, m::PROBLEM_404.to_owned()),
         PageError::Operation { code, message, .. } => (code.status(), message),
     };
     (status, Json(RefusedOut { message, fields: Vec::new() })).into_response()

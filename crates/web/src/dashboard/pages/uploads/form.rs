@@ -13,7 +13,7 @@ use super::super::super::views::new_upload::VideoFields;
 use super::super::super::views::parts::{Choice, Errors};
 use super::facts::view_text;
 use crate::Shared;
-use crate::error::{FieldError, Problem};
+use crate::error::FieldError;
 use crate::json::{self, Json};
 use crate::v1::upload_body::{Rules, read_upload};
 use crate::v1::upload_fields::KEEP;
@@ -178,9 +178,7 @@ pub(super) fn refusal(error: Error) -> Result<(Errors, Repeat), PageError> {
         }
         Error::IdempotencyKeyInUse => m::ERROR_UPLOAD_IN_USE.clone_into(&mut errors.general),
         Error::OutcomeUnknown => m::ERROR_OUTCOME_UNKNOWN.clone_into(&mut errors.general),
-        error @ Error::LimitReached { .. } => {
-            errors.general = Problem::from(error).message.unwrap_or_default();
-        }
+        Error::LimitReached { limit, value } => errors.general = m::limit_reached(limit, value),
         error => return Err(error.into()),
     }
     Ok((errors, repeat))

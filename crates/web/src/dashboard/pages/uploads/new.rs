@@ -87,12 +87,17 @@ async fn again(
         request_id,
         connections: targets(shared, visit, form.text("connection")).await?,
         privacies: form::privacies(form.text("privacy")),
-        source: form.text("source").to_owned(),
+        source: without_secret(form.text("source")).to_owned(),
         video: form::entered(form),
         errors,
-        must_reenter: !form.raw("password").is_empty(),
+        must_reenter: !form.raw("password").is_empty() || form.text("source").contains('?'),
     };
     Ok(with_uploads(rejected(&view)))
+}
+
+/// A URL as the form may show it again: what grants access to a file is often in its query, and then all of it is entered again.
+fn without_secret(url: &str) -> &str {
+    if url.contains('?') { "" } else { url }
 }
 
 /// The connections that can be used.
