@@ -29,7 +29,8 @@ pub(crate) fn creator(caller: &Caller) -> Creator {
             Creator::ApiKey(key_id.clone())
         }
         Actor::Session { key_id: None, name, .. } => Creator::Person(name.clone()),
-        Actor::Operator | Actor::Service => Creator::Operator,
+        // A guest creates no key.
+        Actor::Guest { .. } | Actor::Operator | Actor::Service => Creator::Operator,
     }
 }
 

@@ -35,6 +35,11 @@ pub enum Actor {
         /// Their IP address.
         remote: Option<IpAddr>,
     },
+    /// A person with the link of an authorization, who has neither a key nor a session.
+    Guest {
+        /// Their IP address.
+        remote: Option<IpAddr>,
+    },
     /// An operator, through the command line.
     Operator,
     /// The service itself, continuing earlier work.
@@ -48,6 +53,8 @@ pub enum ActorKind {
     ApiKey,
     /// [`Actor::Session`].
     Session,
+    /// [`Actor::Guest`].
+    Guest,
     /// [`Actor::Operator`].
     Operator,
     /// [`Actor::Service`].
@@ -56,13 +63,14 @@ pub enum ActorKind {
 
 impl ActorKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [Self::ApiKey, Self::Session, Self::Operator, Self::Worker];
+    pub const ALL: [Self; 5] = [Self::ApiKey, Self::Session, Self::Guest, Self::Operator, Self::Worker];
 
     /// The name in the store and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
             Self::Session => "session",
+            Self::Guest => "guest",
             Self::Operator => "operator",
             Self::Worker => "worker",
         }
@@ -75,6 +83,7 @@ impl Actor {
         match self {
             Self::ApiKey { .. } => ActorKind::ApiKey,
             Self::Session { .. } => ActorKind::Session,
+            Self::Guest { .. } => ActorKind::Guest,
             Self::Operator => ActorKind::Operator,
             Self::Service => ActorKind::Worker,
         }
@@ -85,7 +94,7 @@ impl Actor {
         match self {
             Self::ApiKey { key_id, .. } => Some(key_id),
             Self::Session { key_id, .. } => key_id.as_ref(),
-            Self::Operator | Self::Service => None,
+            Self::Guest { .. } | Self::Operator | Self::Service => None,
         }
     }
 
@@ -93,14 +102,14 @@ impl Actor {
     pub fn name(&self) -> Option<&Label> {
         match self {
             Self::ApiKey { name, .. } | Self::Session { name, .. } => Some(name),
-            Self::Operator | Self::Service => None,
+            Self::Guest { .. } | Self::Operator | Self::Service => None,
         }
     }
 
     /// The address of its client, if it has one and it is known.
     pub fn remote(&self) -> Option<IpAddr> {
         match self {
-            Self::ApiKey { remote, .. } | Self::Session { remote, .. } => *remote,
+            Self::ApiKey { remote, .. } | Self::Session { remote, .. } | Self::Guest { remote } => *remote,
             Self::Operator | Self::Service => None,
         }
     }

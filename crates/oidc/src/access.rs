@@ -94,9 +94,7 @@ impl AccessRules {
         if accounts.is_empty() {
             return Err(Refusal::NoAccount);
         }
-        let mut names = NAMES.iter().filter_map(|claim| Label::parse(claims.text(claim)?).ok());
-        let person = names.next().ok_or(Refusal::NoName)?;
-        Ok(Granted { accounts, role, person })
+        Ok(Granted { accounts, role, person: person(claims).ok_or(Refusal::NoName)? })
     }
 
     /// The highest of the roles that the person's values give.
@@ -118,6 +116,15 @@ impl AccessRules {
         });
         is_listed && claims.is_true(EMAIL_VERIFIED)
     }
+}
+
+/// A person's name, for the audit log. Names are often shared, so that the address follows: `Anna (a@example.com)`.
+fn person(claims: &Claims) -> Option<Label> {
+    let mut names = NAMES.iter().filter_map(|claim| Label::parse(claims.text(claim)?).ok());
+    let name = names.next()?;
+    let address = names.next_back().filter(|address| *address != name);
+    let both = address.and_then(|address| Label::parse(&format!("{name} ({address})")).ok());
+    Some(both.unwrap_or(name))
 }
 
 #[cfg(test)]
@@ -198,7 +205,15 @@ mod tests {
     fn a_person_has_a_name_that_can_be_shown() {
         let person = |claims: Value| apply(&rules(), claims).map(|granted| granted.person.to_string());
         let all = json!({"groups": "staff", "name": " Anna ", "email": "a@example.com"});
-        assert_eq!(person(all).as_deref(), Ok("Anna"));
+        assert_eq!(person(all).as_deref(), Ok("Anna (a@example.com)"));
+        let long = format!("{}@example.com", "a".repeat(80));
+        for (claims, expected) in [
+            (json!({"groups": "staff", "name": "Anna", "preferred_username": "anna7"}), "Anna (anna7)"),
+            (json!({"groups": "staff", "name": "anna7", "preferred_username": "anna7"}), "anna7"),
+            (json!({"groups": "staff", "name": "Anna Example", "email": long}), "Anna Example"),
+        ] {
+            assert_eq!(person(claims).as_deref(), Ok(expected));
+        }
         let control = json!({"groups": "staff", "name": "An\u{7}na", "email": "a@example.com"});
         assert_eq!(person(control).as_deref(), Ok("a@example.com"));
         assert_eq!(person(json!({"groups": "staff", "sub": "1"})), Err(Refusal::NoName));

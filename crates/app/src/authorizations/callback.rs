@@ -1,7 +1,9 @@
 //! The callback: Vimeo sends the browser back with a code, or with an error.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use domain::audit::Actor;
 use domain::authorization::{AuthorizationState, FailureReason, StepRefusal};
 use domain::secret::Secret;
 use seal::browser_tokens::{TokenKind, account_of_token};
@@ -23,6 +25,8 @@ pub struct Callback {
     pub binding: Option<Secret>,
     /// The rest of the query.
     pub answer: CallbackAnswer,
+    /// The browser's IP address.
+    pub remote: Option<IpAddr>,
 }
 
 /// The answer of Vimeo.
@@ -58,7 +62,8 @@ impl App {
     }
 
     async fn try_finish_authorization(&self, callback: Callback) -> Result<CallbackResult, Error> {
-        let Callback { state, binding, answer } = callback;
+        let Callback { state, binding, answer, remote } = callback;
+        let actor = Actor::Guest { remote };
         let Some(account) = account_of_token(state.expose()) else { return Ok(CallbackResult::InvalidState) };
         let hash = self.service_keys.hash_browser_token(TokenKind::State, state.expose());
         let key = AuthorizationKey::State(hash);
@@ -76,7 +81,7 @@ impl App {
                     return self.view(row).await.map(Box::new).map(CallbackResult::View);
                 }
             }
-            match self.process(row, &answer).await? {
+            match self.process(row, &answer, &actor).await? {
                 Some(Tried::Ended(row)) => {
                     return self.view(row).await.map(Box::new).map(CallbackResult::View);
                 }
@@ -88,15 +93,20 @@ impl App {
     }
 
     /// `None` if another step was taken meanwhile.
-    async fn process(&self, row: AuthorizationRow, answer: &CallbackAnswer) -> Result<Option<Tried>, Error> {
+    async fn process(
+        &self,
+        row: AuthorizationRow,
+        answer: &CallbackAnswer,
+        actor: &Actor,
+    ) -> Result<Option<Tried>, Error> {
         match answer {
             CallbackAnswer::Error(error) if error == ACCESS_DENIED => {
                 let denied = AuthorizationState::Denied { at: self.clock.now() };
-                self.end(row, denied, None).await.map(Tried::Ended).map(Some)
+                self.end(row, (denied, None), actor).await.map(Tried::Ended).map(Some)
             }
-            CallbackAnswer::Error(_) => self.fail(row, FailureReason::VimeoError).await.map(Some),
+            CallbackAnswer::Error(_) => self.fail(row, FailureReason::VimeoError, actor).await.map(Some),
             CallbackAnswer::Code(code) => match self.begin_exchange(&row).await? {
-                Some((row, id)) => self.exchange_code(row, id, code).await.map(Some),
+                Some((row, id)) => self.exchange_code(row, (id, code), actor).await.map(Some),
                 None => Ok(None),
             },
         }

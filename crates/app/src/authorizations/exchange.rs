@@ -46,18 +46,18 @@ impl App {
     pub(super) async fn exchange_code(
         &self,
         row: AuthorizationRow,
-        id: AscendingId,
-        code: &Secret,
+        (id, code): (AscendingId, &Secret),
+        actor: &Actor,
     ) -> Result<Tried, Error> {
         let (request, secrets) = self.open_authorization(&row).await?;
         let (client, _) = self.vimeo_setup()?;
         let app = AppCredentials { identifier: &request.client_identifier, secret: &secrets.client_secret };
         let redirect_uri = request.redirect_uri.as_deref().unwrap_or_default();
         match client.exchange_code(app, code, redirect_uri).await {
-            Ok(granted) => self.use_token(row, id, granted).await,
+            Ok(granted) => self.use_token(row, (id, granted), actor).await,
             Err(error) => {
                 tracing::info!(%error, authorization = %row.authorization.id, "a code was not exchanged");
-                self.fail(row, reason_of_grant(&error)).await
+                self.fail(row, reason_of_grant(&error), actor).await
             }
         }
     }
@@ -67,14 +67,14 @@ impl App {
     pub(super) async fn use_token(
         &self,
         row: AuthorizationRow,
-        id: AscendingId,
-        granted: GrantedToken,
+        (id, granted): (AscendingId, GrantedToken),
+        actor: &Actor,
     ) -> Result<Tried, Error> {
         let (request, secrets) = self.open_authorization(&row).await?;
         let (_, requirements) = self.vimeo_setup()?;
         // Without a list of scopes, the verification finds what is missing.
         if !granted.scopes.is_empty() && !missing(&requirements.scopes, &granted.scopes).is_empty() {
-            return self.fail(row, FailureReason::ScopesMissing).await;
+            return self.fail(row, FailureReason::ScopesMissing, actor).await;
         }
         let (account, has_upload_access) = self.find_vimeo_account(&granted).await;
         let credentials = Credentials {
@@ -82,7 +82,7 @@ impl App {
             client_secret: secrets.client_secret,
             access_token: granted.access_token,
         };
-        let caller = self.service_caller(&row.authorization.account_id).await?;
+        let caller = self.guest_caller(&row.authorization.account_id, actor).await?;
         let used = match request.target {
             AuthorizationTarget::Create { name, description } => {
                 let availability = Availability::Enabled;
@@ -98,12 +98,12 @@ impl App {
             Ok(connection) => {
                 let completed =
                     AuthorizationState::Completed { at: self.clock.now(), connection_id: connection.id };
-                self.end(row, completed, Some(outcome)).await.map(Tried::Ended)
+                self.end(row, (completed, Some(outcome)), actor).await.map(Tried::Ended)
             }
-            Err(UseError::OtherAccount) => self.fail(row, FailureReason::OtherVimeoAccount).await,
-            Err(UseError::Unavailable) => self.fail(row, FailureReason::VimeoUnavailable).await,
+            Err(UseError::OtherAccount) => self.fail(row, FailureReason::OtherVimeoAccount, actor).await,
+            Err(UseError::Unavailable) => self.fail(row, FailureReason::VimeoUnavailable, actor).await,
             Err(UseError::Other(error)) => match reason_of(&error) {
-                Some(reason) => self.fail(row, reason).await,
+                Some(reason) => self.fail(row, reason, actor).await,
                 // Whether the connection was stored is found when the exchange is overdue.
                 None => Err(error),
             },
@@ -183,11 +183,11 @@ impl App {
         Ok((AuthorizationRequest::from_stored(&row.request)?, secrets))
     }
 
-    /// The service, acting for an account with that account's limits.
-    async fn service_caller(&self, account: &AccountId) -> Result<Caller, Error> {
+    /// The person or the service, who acts for an account with that account's limits.
+    async fn guest_caller(&self, account: &AccountId, actor: &Actor) -> Result<Caller, Error> {
         let overrides = self.store.find_account_limits(account).await?.ok_or(Error::Unauthorized)?;
         let limits = overrides.over(&self.limits.account);
-        Ok(Caller { actor: Actor::Service, limits, ..Caller::operator(account.clone()) })
+        Ok(Caller { actor: actor.clone(), limits, ..Caller::operator(account.clone()) })
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a person does on the hosted page. The token in its address is all that the page has.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::account::Label;
+use domain::audit::Actor;
 use domain::authorization::{AuthorizationState, BrowserTokens, StepRefusal};
 use domain::secret::Secret;
 use seal::browser_tokens::{TokenKind, account_of_token, new_token};
@@ -67,7 +69,11 @@ impl App {
 
     /// The person starts: creates the state, of which the browser that was sent before can no longer come back. `None` if no
     /// authorization has the token.
-    pub async fn start_authorization(self: &Arc<Self>, token: &str) -> Result<Option<StartResult>, Error> {
+    pub async fn start_authorization(
+        self: &Arc<Self>,
+        token: &str,
+        remote: Option<IpAddr>,
+    ) -> Result<Option<StartResult>, Error> {
         let Some(mut row) = self.find_by_connect_token(token).await? else { return Ok(None) };
         for _ in 0..STEP_ATTEMPTS {
             row = self.end_overdue(row).await?;
@@ -79,6 +85,7 @@ impl App {
             let [state, binding] = [(); 2].map(|()| new_token(account, &self.randomness));
             let url = self.permission_url(&row, &state)?;
             let mut step = Step::into(authorization, AuthorizationState::Started);
+            step.actor = Actor::Guest { remote };
             step.authorization.browser = Some(BrowserTokens {
                 state: self.service_keys.hash_browser_token(TokenKind::State, state.expose()),
                 binding: self.service_keys.hash_browser_token(TokenKind::Binding, binding.expose()),
@@ -93,7 +100,11 @@ impl App {
 
     /// The person declines on the page. Returns what the page shows then, which is something else if it was too late; `None` if no
     /// authorization has the token.
-    pub async fn decline_authorization(self: &Arc<Self>, token: &str) -> Result<Option<ConnectView>, Error> {
+    pub async fn decline_authorization(
+        self: &Arc<Self>,
+        token: &str,
+        remote: Option<IpAddr>,
+    ) -> Result<Option<ConnectView>, Error> {
         let Some(mut row) = self.find_by_connect_token(token).await? else { return Ok(None) };
         for _ in 0..STEP_ATTEMPTS {
             row = self.end_overdue(row).await?;
@@ -101,7 +112,8 @@ impl App {
             if row.authorization.check_decline(now).is_err() {
                 return self.view(row).await.map(Some);
             }
-            let step = Step::into(&row.authorization, AuthorizationState::Denied { at: now });
+            let denied = AuthorizationState::Denied { at: now };
+            let step = Step { actor: Actor::Guest { remote }, ..Step::into(&row.authorization, denied) };
             if let Some(declined) = self.take_step(&row, step).await? {
                 return self.view(declined).await.map(Some);
             }

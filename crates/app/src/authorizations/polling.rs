@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::audit::Actor;
 use domain::authorization::{Authorization, AuthorizationState, FailureReason, Flow, PollDecision};
 use store::AuthorizationRow;
 use vimeo::{AppCredentials, GrantError, GrantedToken};
@@ -46,16 +47,18 @@ impl App {
             Ok(granted) => self.use_granted(row, granted).await,
             Err(GrantError::Pending | GrantError::Unknown(_)) => Ok(row),
             Err(GrantError::Denied) => {
-                self.end(row, AuthorizationState::Denied { at: self.clock.now() }, None).await
+                let denied = AuthorizationState::Denied { at: self.clock.now() };
+                self.end(row, (denied, None), &Actor::Service).await
             }
             Err(GrantError::Expired) => {
-                self.end(row, AuthorizationState::Expired { at: self.clock.now() }, None).await
+                let expired = AuthorizationState::Expired { at: self.clock.now() };
+                self.end(row, (expired, None), &Actor::Service).await
             }
             Err(GrantError::Client(_)) => {
-                self.fail(row, FailureReason::ClientRejected).await.map(Tried::into_row)
+                self.fail(row, FailureReason::ClientRejected, &Actor::Service).await.map(Tried::into_row)
             }
             Err(GrantError::CodeRejected) => {
-                self.fail(row, FailureReason::CodeRejected).await.map(Tried::into_row)
+                self.fail(row, FailureReason::CodeRejected, &Actor::Service).await.map(Tried::into_row)
             }
         }
     }
@@ -72,7 +75,9 @@ impl App {
                 return Ok(row);
             }
             match self.begin_exchange(&row).await? {
-                Some((row, id)) => return self.use_token(row, id, granted).await.map(Tried::into_row),
+                Some((row, id)) => {
+                    return self.use_token(row, (id, granted), &Actor::Service).await.map(Tried::into_row);
+                }
                 None => row = self.read_again(&row).await?,
             }
         }

@@ -16,7 +16,7 @@ pub(super) struct Step {
     pub(super) outcome: Option<AuthorizationOutcome>,
     /// The audited action; `None` if the step only reserves the next one.
     pub(super) action: Option<Action>,
-    /// Who takes the step. The service, for a person who has no key.
+    /// Who takes the step.
     pub(super) actor: Actor,
 }
 
@@ -95,15 +95,16 @@ impl App {
     pub(super) async fn end(
         &self,
         row: AuthorizationRow,
-        state: AuthorizationState,
-        outcome: Option<AuthorizationOutcome>,
+        (state, outcome): (AuthorizationState, Option<AuthorizationOutcome>),
+        actor: &Actor,
     ) -> Result<AuthorizationRow, Error> {
         let mut row = row;
         for _ in 0..STEP_ATTEMPTS {
             if row.authorization.state.ended_at().is_some() {
                 return Ok(row);
             }
-            let step = Step { outcome: outcome.clone(), ..Step::into(&row.authorization, state.clone()) };
+            let (outcome, actor) = (outcome.clone(), actor.clone());
+            let step = Step { outcome, actor, ..Step::into(&row.authorization, state.clone()) };
             match self.take_step(&row, step).await? {
                 Some(ended) => return Ok(ended),
                 None => row = self.read_again(&row).await?,
@@ -113,12 +114,17 @@ impl App {
     }
 
     /// Ends an authorization with a failure, or lets the person try again with the same link.
-    pub(super) async fn fail(&self, row: AuthorizationRow, reason: FailureReason) -> Result<Tried, Error> {
+    pub(super) async fn fail(
+        &self,
+        row: AuthorizationRow,
+        reason: FailureReason,
+        actor: &Actor,
+    ) -> Result<Tried, Error> {
         let id = &row.authorization.id;
         let state = row.authorization.after_failure(reason, self.clock.now());
         if state.ended_at().is_some() {
             tracing::info!(authorization = %id, reason = reason.as_str(), "an authorization failed");
-            return self.end(row, state, None).await.map(Tried::Ended);
+            return self.end(row, (state, None), actor).await.map(Tried::Ended);
         }
         tracing::info!(authorization = %id, reason = reason.as_str(), "a person has to try again to authorize");
         let mut step = Step::into(&row.authorization, state);
@@ -140,7 +146,7 @@ impl App {
             && self.store.find_connection(&row.authorization.account_id, connection_id).await?.is_some()
         {
             let completed = AuthorizationState::Completed { at: now, connection_id: connection_id.clone() };
-            return self.end(row, completed, None).await;
+            return self.end(row, (completed, None), &Actor::Service).await;
         }
         // Only if nothing happened meanwhile.
         let step = Step::into(&row.authorization, end);

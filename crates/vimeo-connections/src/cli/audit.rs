@@ -82,7 +82,7 @@ pub(super) struct Selection {
     /// Only events about the record with this ID
     #[arg(long)]
     subject: Option<String>,
-    /// Only events of this actor: an API key's ID, or `api_key`, operator or worker
+    /// Only events of this actor: an API key's ID, or `api_key`, session, guest, operator or worker
     #[arg(long)]
     actor: Option<FilterActor>,
 }

@@ -60,7 +60,7 @@ pub(crate) struct AuditEventOut<'a> {
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditActor)]
 struct ActorOut<'a> {
-    /// `api_key`, `session` (a person in the dashboard), `operator` (on the command line) or `worker` (the service itself). Later versions add kinds.
+    /// `api_key`, `session` (a person in the dashboard), `guest` (a person with the link of an authorization), `operator` (on the command line) or `worker` (the service itself). Later versions add kinds.
     #[serde(rename = "type")]
     #[schema(example = "api_key")]
     kind: &'a str,
@@ -103,11 +103,11 @@ pub(super) struct AuditQuery {
     /// Only events about the record with this ID.
     #[param(example = "20260131090500042k3v9x0q2m7t1b8z", nullable = false)]
     subject: Option<String>,
-    /// Only events of this actor: the ID of an API key, or `api_key`, `session`, `operator` or `worker` for all of a kind.
+    /// Only events of this actor: the ID of an API key, or `api_key`, `session`, `guest`, `operator` or `worker` for all of a kind.
     #[param(
         example = "operator",
         nullable = false,
-        pattern = "^(key_[a-z0-9]{20}|api_key|session|operator|worker)$"
+        pattern = "^(key_[a-z0-9]{20}|api_key|session|guest|operator|worker)$"
     )]
     actor: Option<String>,
 }

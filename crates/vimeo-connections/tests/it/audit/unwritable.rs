@@ -26,9 +26,10 @@ const QUERIES: [&str; 9] = [
 const CONFIG: &str = "uploads.work = false\n";
 
 /// Every route that changes something.
-const MUTATIONS: [&str; 19] = [
+const MUTATIONS: [&str; 20] = [
     "POST /v1/vimeo-connections",
     "POST /v1/vimeo-connections/authorizations",
+    "DELETE /v1/vimeo-connections/authorizations/{authorizationId}",
     "PUT /v1/vimeo-connections/{connectionId}",
     "POST /v1/vimeo-connections/{connectionId}/verify",
     "DELETE /v1/vimeo-connections/{connectionId}",
@@ -97,7 +98,7 @@ fn forbid_events(audit: &AuditEnv) {
 async fn request(
     audit: &AuditEnv,
     mutation: &str,
-    [connection, job, key, endpoint, delivery]: [&str; 5],
+    [connection, job, key, endpoint, delivery, authorization]: [&str; 6],
 ) -> Response {
     let env = &audit.env;
     let (method, path) = mutation.split_once(' ').unwrap();
@@ -105,9 +106,7 @@ async fn request(
         "POST /v1/vimeo-connections" => env.valid_body("another"),
         "PUT /v1/vimeo-connections/{connectionId}" => json!({"version": 1, "description": "changed"}),
         "POST /v1/vimeo-connections/{connectionId}/uploads" => upload(),
-        "POST /v1/vimeo-connections/authorizations" => {
-            json!({"name": "asked", "clientIdentifier": "client", "clientSecret": "secret"})
-        }
+        "POST /v1/vimeo-connections/authorizations" => new_authorization("asked"),
         "POST /v1/webhook-endpoints" => new_endpoint(),
         "PATCH /v1/webhook-endpoints/{endpointId}" => json!({"description": "changed"}),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => json!({"name": "another"}),
@@ -115,6 +114,7 @@ async fn request(
     };
     let path = path.replace("{connectionId}", connection).replace("{jobId}", job).replace("{keyId}", key);
     let path = path.replace("{endpointId}", endpoint).replace("{deliveryId}", delivery);
+    let path = path.replace("{authorizationId}", authorization);
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let (headers, body) = match body {
         Value::Null => (Vec::new(), Vec::new()),
@@ -125,6 +125,10 @@ async fn request(
 
 fn new_endpoint() -> Value {
     json!({"url": "https://hooks.example.com/"})
+}
+
+fn new_authorization(name: &str) -> Value {
+    json!({"name": name, "clientIdentifier": "client", "clientSecret": "secret"})
 }
 
 fn upload() -> Value {
@@ -146,7 +150,11 @@ async fn nothing_changes(audit: AuditEnv) {
     let endpoint = created.json()["endpointId"].as_str().unwrap().to_owned();
     env.send(Method::POST, &format!("{ENDPOINTS}/{endpoint}/test"), &[], Vec::new()).await;
     let delivery = audit.value("SELECT delivery_id FROM webhook_deliveries");
-    let ids = [&*connection, &job, &key, &endpoint, &delivery];
+    let path = format!("{COLLECTION}/authorizations");
+    let asked =
+        env.send(Method::POST, &path, &headers, new_authorization("open").to_string().into_bytes()).await;
+    let authorization = asked.json()["authorizationId"].as_str().unwrap().to_owned();
+    let ids = [&*connection, &job, &key, &endpoint, &delivery, &authorization];
     forbid_events(&audit);
     let before = stored(&audit);
     for mutation in MUTATIONS {

@@ -137,9 +137,9 @@ async fn of_callbacks_at_once_one_creates_the_connection() {
 async fn a_person_may_decline_here_or_at_vimeo() {
     let authorizing = Authorizing::start().await;
     let here = authorizing.create(authorizing.draft(DraftFlow::Redirect, "Declined here")).await;
-    let declined = authorizing.app.decline_authorization(&token(&here)).await.unwrap().unwrap();
+    let declined = authorizing.app.decline_authorization(&token(&here), None).await.unwrap().unwrap();
     assert!(ended_at(&declined).ends_with("&result=denied"), "{declined:?}");
-    let late = authorizing.app.start_authorization(&token(&here)).await.unwrap().unwrap();
+    let late = authorizing.app.start_authorization(&token(&here), None).await.unwrap().unwrap();
     assert!(matches!(late, StartResult::Refused(_)), "{late:?}");
 
     let there = authorizing.create(authorizing.draft(DraftFlow::Redirect, "Declined there")).await;
@@ -202,7 +202,7 @@ async fn nothing_comes_of_an_authorization_that_was_withdrawn() {
     withdraw(&created).await;
     let late = view(authorizing.call_back(&query, Some(&binding)).await);
     assert_eq!(reason(&late), FailureReason::Withdrawn);
-    let late = authorizing.app.start_authorization(&token(&created)).await.unwrap().unwrap();
+    let late = authorizing.app.start_authorization(&token(&created), None).await.unwrap().unwrap();
     assert!(matches!(late, StartResult::Refused(_)), "{late:?}");
 
     let created = authorizing.create(authorizing.draft(DraftFlow::Device, "By code")).await;

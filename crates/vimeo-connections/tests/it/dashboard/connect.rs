@@ -162,6 +162,12 @@ async fn a_customer_connects_without_a_key_and_is_shown_the_account() {
     }
     assert_eq!(env.connection_count(), 1);
     assert!(!env.log().contains(&link), "the token is in no log line");
+    let events = env.get("/pictoryapis/v1/audit-events?actor=guest").await.json();
+    let done: Vec<_> = events["items"].as_array().unwrap().iter().rev().collect();
+    let actions: Vec<_> = done.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    let started = "start_authorization";
+    assert_eq!(actions, [started, started, "create_connection", "complete_authorization"]);
+    assert!(done.iter().all(|event| event["address"] == "127.0.0.1"), "{done:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

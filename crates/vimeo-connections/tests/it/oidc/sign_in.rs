@@ -50,7 +50,8 @@ async fn people_sign_in_with_the_role_of_their_groups() {
         let expected = if role == "owner" { StatusCode::OK } else { StatusCode::FORBIDDEN };
         assert_eq!(keys.status, expected, "{role}");
         let stored = sessions(&env).pop().unwrap();
-        assert_eq!((&*stored.method, &*stored.role, &*stored.person), ("oidc", role, person));
+        let named = format!("{person} ({person}@example.com)");
+        assert_eq!((&*stored.method, &*stored.role, &*stored.person), ("oidc", role, &*named));
         assert_eq!(stored.subject, format!("{}#{login}", provider.issuer));
         assert_eq!(audited(&env, "sign_in"), u32::try_from(index).unwrap() + 1);
     }

@@ -129,7 +129,7 @@ impl Authorizing {
 
     /// The address at Vimeo, and the secret for the cookie.
     pub(crate) async fn begin(&self, created: &CreatedAuthorization) -> (Secret, Secret) {
-        match self.app.start_authorization(&token(created)).await.unwrap().unwrap() {
+        match self.app.start_authorization(&token(created), None).await.unwrap().unwrap() {
             StartResult::Redirect { url, binding } => (url, binding),
             StartResult::Refused(view) => panic!("{:?}", view.stage),
         }
@@ -169,7 +169,7 @@ impl Authorizing {
             None => CallbackAnswer::Error(query["error"].clone()),
         };
         let state = Secret::new(query["state"].clone());
-        let callback = Callback { state, binding: binding.cloned(), answer };
+        let callback = Callback { state, binding: binding.cloned(), answer, remote: None };
         self.app.finish_authorization(callback).await.unwrap()
     }
 

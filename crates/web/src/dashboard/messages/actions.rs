@@ -4,6 +4,7 @@ use domain::audit::{Action, ActorKind};
 
 pub(crate) const ACTOR_API_KEY: &str = "API key";
 pub(crate) const ACTOR_SESSION: &str = "Person";
+pub(crate) const ACTOR_GUEST: &str = "Person with a link";
 pub(crate) const ACTOR_OPERATOR: &str = "Operator";
 pub(crate) const ACTOR_WORKER: &str = "The service";
 
@@ -12,6 +13,7 @@ pub(crate) const fn actor_kind(kind: ActorKind) -> &'static str {
     match kind {
         ActorKind::ApiKey => ACTOR_API_KEY,
         ActorKind::Session => ACTOR_SESSION,
+        ActorKind::Guest => ACTOR_GUEST,
         ActorKind::Operator => ACTOR_OPERATOR,
         ActorKind::Worker => ACTOR_WORKER,
     }

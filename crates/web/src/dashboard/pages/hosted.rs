@@ -1,5 +1,6 @@
 //! The pages for an account's own customers, who approve a connection at Vimeo: no session, no API key, no credential.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use app::{
@@ -117,7 +118,7 @@ async fn start(
     sent: GuestForm,
 ) -> Result<Response, PageError> {
     let guest = &sent.guest;
-    match shared.app.start_authorization(&token).await? {
+    match shared.app.start_authorization(&token, guest.browser.remote).await? {
         None => unknown(&shared, guest),
         Some(StartResult::Refused(view)) => Ok(refused(guest, &view, &token)),
         Some(StartResult::Redirect { url, binding }) => {
@@ -136,7 +137,7 @@ async fn decline(
     Path(token): Path<String>,
     sent: GuestForm,
 ) -> Result<Response, PageError> {
-    match shared.app.decline_authorization(&token).await? {
+    match shared.app.decline_authorization(&token, sent.guest.browser.remote).await? {
         None => unknown(&shared, &sent.guest),
         Some(view) => Ok(refused(&sent.guest, &view, &token)),
     }
@@ -157,7 +158,8 @@ async fn callback(
         (false, true) => CallbackAnswer::Code(Secret::new(code)),
         (true, true) => return Err(PageError::BadRequest),
     };
-    let (result, token) = finish(&shared.app, &Secret::new(state), &answer, &headers).await?;
+    let (result, token) =
+        finish(&shared.app, (&Secret::new(state), &answer), &headers, guest.browser.remote).await?;
     let href = token.map_or_else(String::new, |token| format!("/connect/{token}"));
     let view = match result {
         CallbackResult::InvalidState => {
@@ -188,16 +190,16 @@ async fn callback(
 /// that belongs to the binding.
 async fn finish(
     app: &Arc<App>,
-    state: &Secret,
-    answer: &CallbackAnswer,
+    (state, answer): (&Secret, &CallbackAnswer),
     headers: &HeaderMap,
+    remote: Option<IpAddr>,
 ) -> Result<(CallbackResult, Option<String>), Error> {
     let values = cookies::values(headers, BINDING).take(BINDINGS_MAX);
     let bindings = values.filter_map(|value| value.split_once(BINDING_SEPARATOR)).map(Some);
     // Without any, an unknown state is still named as one.
     for bound in bindings.chain([None]) {
         let binding = bound.map(|(binding, _)| Secret::new(binding.to_owned()));
-        let callback = Callback { state: state.clone(), binding, answer: answer.clone() };
+        let callback = Callback { state: state.clone(), binding, answer: answer.clone(), remote };
         let result = app.finish_authorization(callback).await?;
         if !matches!(result, CallbackResult::OtherBrowser) {
             return Ok((result, bound.map(|(_, token)| token.to_owned())));
