@@ -29,15 +29,15 @@ impl ServiceKeys {
         constant_time::verify_slices_are_equal(&self.mac_session(&row.session, &row.token), &row.mac).is_ok()
     }
 
-    /// What the forms of a page carry, so that no other site can send them: bound to a secret that only the browser's cookie
-    /// has. In hexadecimal digits.
-    pub fn form_token(&self, cookie: &str) -> String {
-        hex(&sign(&self.form_token, cookie.as_bytes()))
+    /// What the forms of a page carry, so that no other site can send them: a MAC of whom they belong to, a session or a guest's
+    /// cookie. In hexadecimal digits.
+    pub fn form_token(&self, owner: &str) -> String {
+        hex(&sign(&self.form_token, owner.as_bytes()))
     }
 
-    /// Whether a form carries the token that belongs to the cookie, in constant time.
-    pub fn verify_form_token(&self, cookie: &str, token: &str) -> bool {
-        constant_time::verify_slices_are_equal(self.form_token(cookie).as_bytes(), token.as_bytes()).is_ok()
+    /// Whether a form carries the token that belongs to its owner, in constant time.
+    pub fn verify_form_token(&self, owner: &str, token: &str) -> bool {
+        constant_time::verify_slices_are_equal(self.form_token(owner).as_bytes(), token.as_bytes()).is_ok()
     }
 
     /// 32 bytes that only this service can compute, the same for each time that a form is sent. `purpose`: what they are for;

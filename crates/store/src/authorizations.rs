@@ -136,18 +136,19 @@ pub(crate) struct StepColumns {
 
 impl StepColumns {
     pub(crate) fn of(authorization: &Authorization) -> Self {
-        let (mut exchanging_since, mut connection, mut failure_reason) = (None, None, None);
+        let (mut exchanging_since, mut connection) = (None, None);
         match &authorization.state {
             AuthorizationState::Exchanging { since, connection_id } => {
                 (exchanging_since, connection) = (Some(since.as_micros()), Some(connection_id));
             }
             AuthorizationState::Completed { connection_id, .. } => connection = Some(connection_id),
-            AuthorizationState::Failed { reason, .. } => failure_reason = Some(reason.as_str()),
             AuthorizationState::Pending
             | AuthorizationState::Started
             | AuthorizationState::Denied { .. }
+            | AuthorizationState::Failed { .. }
             | AuthorizationState::Expired { .. } => {}
         }
+        let failure_reason = authorization.failure().map(FailureReason::as_str);
         Self {
             version: authorization.version,
             next_poll_at: authorization.flow.next_poll_at().map(Timestamp::as_micros),
@@ -185,6 +186,10 @@ impl AuthorizationColumns {
     /// `Err` is the column whose value the service cannot have written.
     pub(crate) fn into_authorization(self) -> Result<Authorization, &'static str> {
         let state = self.state()?;
+        let last_failure = match state {
+            AuthorizationState::Failed { .. } => None,
+            _ => self.failure_reason()?,
+        };
         let flow = match (self.flow.as_str(), self.next_poll_at) {
             ("redirect", None) => Flow::Redirect,
             ("device", Some(at)) => Flow::Device { next_poll_at: Timestamp::from_micros(at) },
@@ -208,7 +213,13 @@ impl AuthorizationColumns {
             flow,
             browser,
             state,
+            last_failure,
         })
+    }
+
+    fn failure_reason(&self) -> Result<Option<FailureReason>, &'static str> {
+        let reason = self.failure_reason.as_deref();
+        reason.map(|text| FailureReason::from_stored(text).ok_or("failure_reason")).transpose()
     }
 
     fn state(&self) -> Result<AuthorizationState, &'static str> {
@@ -225,8 +236,8 @@ impl AuthorizationColumns {
             "completed" => AuthorizationState::Completed { at: ended_at()?, connection_id: connection_id()? },
             "denied" => AuthorizationState::Denied { at: ended_at()? },
             "failed" => {
-                let reason = self.failure_reason.as_deref().and_then(FailureReason::from_stored);
-                AuthorizationState::Failed { at: ended_at()?, reason: reason.ok_or("failure_reason")? }
+                let reason = self.failure_reason()?.ok_or("failure_reason")?;
+                AuthorizationState::Failed { at: ended_at()?, reason }
             }
             "expired" => AuthorizationState::Expired { at: ended_at()? },
             _ => return Err("state"),

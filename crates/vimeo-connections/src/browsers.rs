@@ -7,7 +7,7 @@ use web::DashboardSettings;
 
 use crate::config::Config;
 
-/// What the pages may do, and where they may send forms and bytes.
+/// What the pages may do, and where they may send bytes.
 pub(crate) fn dashboard(config: &Config) -> DashboardSettings {
     let hosts = config.vimeo.upload_hosts.iter().flat_map(|host| {
         let name = host.name();

@@ -267,7 +267,7 @@ impl Context {
 /// Whether one of these events of an account without a chain must have been linked: a service links what clients do within seconds.
 /// Events of versions without chains have no kind of actor, and those of commands wait until a service runs.
 fn must_have_had_chain(events: &[AuditRecord], late: &AuditEventId) -> bool {
-    let by_client = [ActorKind::ApiKey, ActorKind::Session].map(|kind| Some(kind.as_str()));
+    let by_client = [ActorKind::ApiKey, ActorKind::Session, ActorKind::Guest].map(|kind| Some(kind.as_str()));
     events.iter().any(|event| event.id < *late && by_client.contains(&event.actor_kind.as_deref()))
 }
 
@@ -314,6 +314,7 @@ mod tests {
         };
         let (old, new) = (1_600_000_000_000, 1_800_000_000_000);
         assert!(must_have_had_chain(&[event(old, Some("operator")), event(old, Some("api_key"))], &late));
+        assert!(must_have_had_chain(&[event(old, Some("guest"))], &late));
         assert!(!must_have_had_chain(&[event(new, Some("api_key"))], &late), "it is to be linked");
         assert!(!must_have_had_chain(&[event(old, None)], &late), "of a version without chains");
         assert!(!must_have_had_chain(&[event(old, Some("operator"))], &late), "no service was running");

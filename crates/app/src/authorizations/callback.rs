@@ -42,11 +42,11 @@ pub enum CallbackAnswer {
 #[derive(Debug, Clone)]
 pub enum CallbackResult {
     /// What the page shows: usually how it ended, and where the person is sent. A callback that is repeated by the same browser
-    /// shows the same and changes nothing. If another request exchanges the code, the stage is `Exchanging`.
+    /// after the end shows the same and changes nothing. If another request exchanges the code, the stage is `Exchanging`.
     View(Box<ConnectView>),
     /// It failed for a reason that the person can fix: the link works again.
     TryAgain(FailureReason),
-    /// No authorization has this state: it is unknown, or the person started again.
+    /// No authorization has this state: it is unknown, the attempt has failed, or the person started again.
     InvalidState,
     /// The browser is not the one that was sent to Vimeo. Nothing was changed.
     OtherBrowser,

@@ -288,6 +288,7 @@ mod tests {
             flow: Flow::Redirect,
             browser: None,
             state: AuthorizationState::Pending,
+            last_failure: None,
         };
         let row = AuthorizationRow { authorization, request, outcome: None, sealed: Some(sealed) };
         let opened = AuthorizationSecrets::open(&row, &key).unwrap().unwrap();

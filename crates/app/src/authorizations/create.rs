@@ -137,6 +137,7 @@ impl App {
             },
             browser: None,
             state: AuthorizationState::Pending,
+            last_failure: None,
         };
         let stored_request = request.to_stored();
         let secrets = AuthorizationSecrets { client_secret, device };

@@ -8,6 +8,7 @@ use domain::authorization::{AuthorizationState, FailureReason};
 use domain::connection::{
     Availability, Connection, ConnectionChange, ConnectionDraft, Credentials, DescriptionChange,
 };
+use domain::health::{CheckName, CheckResult, Health};
 use domain::id::{AccountId, AscendingId, ConnectionId};
 use domain::secret::Secret;
 use store::AuthorizationRow;
@@ -143,17 +144,16 @@ impl App {
         }
     }
 
-    /// Checks a connection whose Vimeo user is not known. Vimeo must answer; if it rejects the token, there is none to know.
+    /// Checks a connection whose Vimeo user is not known.
     async fn find_user_before_renewal(&self, caller: &Caller, id: &ConnectionId) -> Result<(), UseError> {
         let report = self.find_connection_health(caller, id).await.map_err(UseError::Other)?;
         if report.health.facts.user.is_some() {
             return Ok(());
         }
         match self.context.check_connection(&report.connection, None).await {
-            Ok(checked) if checked.is_answered => Ok(()),
-            Ok(_) | Err(CheckError::Busy) => Err(UseError::Unavailable),
+            Ok(checked) if is_user_settled(&checked.health) => Ok(()),
+            Ok(_) | Err(CheckError::Busy | CheckError::NotSetUp) => Err(UseError::Unavailable),
             Err(CheckError::Gone) => Err(UseError::Other(Error::ConnectionNotFound)),
-            Err(CheckError::NotSetUp) => Ok(()),
             Err(CheckError::Other(error)) => Err(UseError::Other(error)),
         }
     }
@@ -198,6 +198,14 @@ enum UseError {
     /// Vimeo did not say who the user of the connection is.
     Unavailable,
     Other(Error),
+}
+
+/// Whether a check has found the user of a connection, or that there is none to find: Vimeo rejects its token.
+fn is_user_settled(health: &Health) -> bool {
+    let mut checks = health.checks.iter();
+    let is_rejected =
+        checks.any(|check| check.name == CheckName::Token && check.latest.result == CheckResult::Fail);
+    health.facts.user.is_some() || is_rejected
 }
 
 /// Whether a known Vimeo user is another one than the one who authorised. One who is not known differs from every known one.
@@ -252,15 +260,43 @@ fn reason_of_problems(problems: &[CredentialProblem]) -> FailureReason {
 
 #[cfg(test)]
 mod tests {
+    use domain::health::{Credentials as CheckedCredentials, Finding, Observation, ProblemCode, VimeoUser};
+    use domain::time::Timestamp;
+
     use super::*;
 
     #[test]
     fn only_the_known_vimeo_user_may_renew_a_connection() {
         assert!(!is_other(None, None));
-        assert!(!is_other(None, Some("/users/1")), "no check has found one yet");
+        assert!(!is_other(None, Some("/users/1")), "Vimeo rejects the token of the one before");
         assert!(!is_other(Some("/users/1"), Some("/users/1")));
         assert!(is_other(Some("/users/1"), Some("/users/2")));
         assert!(is_other(Some("/users/1"), None));
+    }
+
+    #[test]
+    fn a_user_is_settled_by_an_answer_about_the_user_or_the_token() {
+        let health = |change: fn(&mut Observation)| {
+            let mut observed = Observation::accepted();
+            change(&mut observed);
+            let at = Timestamp::from_millis(0);
+            Health::unverified(at).observe(observed, CheckedCredentials::Same, at)
+        };
+        assert!(
+            !is_user_settled(&health(|_| {})),
+            "the token is accepted, and Vimeo did not say whose it is"
+        );
+        assert!(!is_user_settled(&health(
+            |observed| observed.findings[0] = Finding::fail(ProblemCode::TokenRejected, "")
+        )));
+        assert!(!is_user_settled(&health(|observed| observed.findings[1] = Finding::unknown("No answer."))));
+        assert!(is_user_settled(&health(
+            |observed| observed.findings[1] = Finding::fail(ProblemCode::TokenRejected, "")
+        )));
+        assert!(is_user_settled(&health(|observed| {
+            let (name, uri) = ("Vera".to_owned(), "/users/1".to_owned());
+            observed.facts.user = Some(VimeoUser { name, uri, account_type: None });
+        })));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl App {
     ) -> Result<AuthorizationRow, Error> {
         let mut row = row;
         for _ in 0..STEP_ATTEMPTS {
-            if row.authorization.state.ended_at().is_some() {
+            if !row.authorization.may_end_as(&state) {
                 return Ok(row);
             }
             let (outcome, actor) = (outcome.clone(), actor.clone());
@@ -128,6 +128,8 @@ impl App {
         }
         tracing::info!(authorization = %id, reason = reason.as_str(), "a person has to try again to authorize");
         let mut step = Step::into(&row.authorization, state);
+        (step.action, step.actor) = (Some(Action::FailAuthorization), actor.clone());
+        step.authorization.last_failure = Some(reason);
         // The callback must not come again: its code is used up.
         step.authorization.browser = None;
         match self.take_step(&row, step).await? {

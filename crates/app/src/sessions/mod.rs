@@ -239,14 +239,14 @@ impl App {
         Ok(shown.filter(|(_, status)| *status != SessionStatus::Idle).collect())
     }
 
-    /// What the forms of a page carry, for the cookie of its browser.
-    pub fn form_token(&self, cookie: &str) -> String {
-        self.service_keys.form_token(cookie)
+    /// What the forms of a page carry, for whom they belong to: a session or a guest's cookie.
+    pub fn form_token(&self, owner: &str) -> String {
+        self.service_keys.form_token(owner)
     }
 
-    /// Whether a form was made for this cookie.
-    pub fn verify_form_token(&self, cookie: &str, token: &str) -> bool {
-        self.service_keys.verify_form_token(cookie, token)
+    /// Whether a form was made for this owner.
+    pub fn verify_form_token(&self, owner: &str, token: &str) -> bool {
+        self.service_keys.verify_form_token(owner, token)
     }
 
     /// 32 random bytes in hexadecimal digits, for the cookie of a browser without a session.

@@ -37,6 +37,7 @@ pub(crate) fn new(account: &AccountId, number: u32) -> NewAuthorization {
             flow,
             browser: None,
             state: AuthorizationState::Pending,
+            last_failure: None,
         },
         request: "{\"name\":\"\u{e9}\"}".to_owned(),
         connect_hash: hash(number),

@@ -413,8 +413,8 @@
     } else {
       form.dataset.sent = "true";
       setBusy(form);
-      // No event says that the person has stopped the page from loading. A form that is sent again has no second effect.
-      setTimeout(clearBusy, 30000, form);
+      // No event says that the person has stopped the page from loading. A form with an ID has no second effect.
+      if (form.elements.requestId) setTimeout(clearBusy, 30000, form);
     }
   });
 

@@ -22,13 +22,6 @@ pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     values.all(|value| value == first).then_some(first)
 }
 
-/// The values of all cookies whose names start like this.
-pub(super) fn values<'a>(headers: &'a HeaderMap, start: &str) -> impl Iterator<Item = &'a str> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(move |(name, _)| name.starts_with(start)).map(|(_, value)| value)
-}
-
 /// How long a browser keeps a cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keep {

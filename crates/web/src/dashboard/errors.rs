@@ -145,7 +145,10 @@ pub(super) fn render(
             let query: Vec<_> = notice.into_iter().chain(next).collect();
             let start = if query.is_empty() { "" } else { "?" };
             let mut response = redirect(&format!("/dashboard/sign-in{start}{}", query.join("&")));
-            cookies::set(response.headers_mut(), cookies::SESSION, "", cookies::Keep::Not);
+            // Not without one: for a form of another site, the browser keeps it back.
+            if before == HadSession::Yes {
+                cookies::set(response.headers_mut(), cookies::SESSION, "", cookies::Keep::Not);
+            }
             return response;
         }
         PageError::NotRecent { next } => {

@@ -19,7 +19,7 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::get;
 
 use crate::{Shared, error};
 
@@ -50,7 +50,7 @@ pub(crate) fn routes(shared: &Shared) -> Router<Shared> {
         .route("/dashboard", get(pages::sign_in::start_page))
         .route("/dashboard/", get(pages::sign_in::start_page))
         .merge(pages::routes())
-        .route("/dashboard/{*path}", any(errors::no_such_page));
+        .route("/dashboard/{*path}", get(errors::no_such_page));
     let hosted = pages::hosted::routes();
     let pages = if shared.settings.dashboard.is_enabled { hosted.merge(dashboard) } else { hosted };
     let around = axum::middleware::from_fn_with_state(shared.clone(), security::around);

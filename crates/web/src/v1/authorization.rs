@@ -41,10 +41,10 @@ pub(crate) struct AuthorizationOut<'a> {
     authorization_id: &'a str,
     #[schema(pattern = "^(redirect|device)$", example = "redirect")]
     flow: &'static str,
-    /// `pending`: no browser was sent to Vimeo yet. `started`: one was. The others are final.
+    /// `pending`: no browser was sent to Vimeo yet, or the person has to try again. `started`: one was. The others are final.
     #[schema(pattern = "^(pending|started|completed|denied|failed|expired)$", example = "pending")]
     status: &'static str,
-    /// Why it failed.
+    /// Why it failed, or why the last attempt of the person did.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "SCOPES_MISSING")]
     reason: Option<&'static str>,
@@ -119,10 +119,7 @@ pub(crate) struct VimeoAccountOut<'a> {
 impl<'a> From<&'a ShownAuthorization> for AuthorizationOut<'a> {
     fn from(shown: &'a ShownAuthorization) -> Self {
         let ShownAuthorization { authorization, request, device, outcome } = shown;
-        let reason = match authorization.state {
-            AuthorizationState::Failed { reason, .. } => Some(reason),
-            _ => None,
-        };
+        let reason = authorization.failure();
         let connection_id = match (&authorization.state, &request.target) {
             (AuthorizationState::Completed { connection_id, .. }, _)
             | (_, AuthorizationTarget::Renew { connection_id, .. }) => Some(connection_id),

@@ -116,7 +116,7 @@ pub(crate) async fn get_authorization(
 /// Withdraw an authorization
 ///
 /// Its `connectUrl`, or its code, leads nowhere from then on: the status is `failed` with the reason `WITHDRAWN`. An authorization
-/// that has ended does not change, nor one whose decision is being processed, which takes seconds: get it to see how it ended.
+/// that has ended does not change. If its decision is being processed, the response waits for that, at most ten seconds.
 #[utoipa::path(
     delete, path = "/v1/vimeo-connections/authorizations/{authorizationId}", operation_id = "withdraw_authorization",
     tag = "Authorizations",

@@ -1,6 +1,7 @@
 //! Connections over the HTTP API: create, read, update, delete, list, verify.
 
 pub(crate) mod authorization_flows;
+pub(crate) mod authorization_retries;
 pub(crate) mod authorizations;
 pub(crate) mod boundary_values;
 pub(crate) mod concurrent_creates;

@@ -50,6 +50,15 @@ async fn a_person_signs_in_with_a_key_and_out_again() {
     assert!(page.contains(ACCOUNT) && !page.contains(&env.api_key), "{page}");
     assert!(audited(&env).await[0].ends_with("sign_in -"));
 
+    // Signing in again leaves no session behind, with a key or a link.
+    let (link, mut old) = (link(&env, "owner"), Browser::new(&env));
+    for (page, fields) in [(SIGN_IN, &next[..]), (&link, &[])] {
+        old.set_cookies(&browser.cookies());
+        browser.submit(page, page, fields).await;
+        browser.page(KEYS).await;
+        assert_eq!(old.get(KEYS).await.status, StatusCode::SEE_OTHER);
+    }
+
     let answer = browser.submit(KEYS, "/dashboard/sign-out", &[]).await;
     assert_eq!(answer.header("clear-site-data"), "\"cache\"");
     let page = browser.follow(&answer).await;

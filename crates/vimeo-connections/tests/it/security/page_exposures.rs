@@ -24,8 +24,8 @@ pub(super) const PAGES: &[(&str, &str, &str)] = &[
     ),
     (
         "web/src/dashboard/pages/hosted.rs",
-        "let name = binding_name(binding.expose());",
-        "a few characters distinguish the cookies of a browser",
+        "let state = parameter(url.expose().split_once('?').map(|(_, query)| query), \"state\");",
+        "a few of its characters distinguish the cookies of a browser",
     ),
     (
         "web/src/dashboard/pages/hosted.rs",

@@ -74,7 +74,7 @@ pub(crate) const ROLE: &str = "Role";
 pub(crate) const FILTER: &str = "Filter";
 pub(crate) const CLEAR_FILTERS: &str = "Clear the filters";
 pub(crate) const PAGER_LABEL: &str = "Pages";
-pub(crate) const PAGER_PREVIOUS: &str = "Previous";
+pub(crate) const PAGER_FIRST: &str = "First page";
 pub(crate) const PAGER_NEXT: &str = "Next";
 pub(crate) const SELECT_ALL: &str = "Select all";
 

@@ -207,7 +207,7 @@ pub(crate) fn broken_rule(subject: &str, rule: &str) -> String {
 
 pub(crate) const ERROR_NOTHING_REPLACED: &str = "Nothing was entered that differs from what is stored. Enter a new access token, client secret or client identifier.";
 pub(crate) const ERROR_FORM_REUSED: &str = "This form was sent before with other values, and that connection was created. Send it again to create another one.";
-pub(crate) const ERROR_FORM_IN_USE: &str = "This form is being processed already. Wait a few seconds, then look at the list of connections before you send it again.";
+pub(crate) const ERROR_FORM_IN_USE: &str = "This form is being processed already. Wait a few seconds, then look at the list before you send it again.";
 
 // Deleting while uploads are in progress.
 pub(crate) const RUNNING_ONE: &str = "1 upload in progress is cancelled.";

@@ -172,6 +172,8 @@ pub(crate) const KEY_TAMPERED: &str = "Tampered";
 pub(crate) const FAILED_KEY_FORM_SENT_BEFORE: &str = "This form was sent before, and its key is in the list. A key is shown only once: if you have not saved it, rotate it.";
 pub(crate) const FAILED_INVITATION_FORM_SENT_BEFORE: &str = "This form was sent before, and its invitation is in the list. A link is shown only once: if you have not copied it, revoke the invitation and create another one.";
 
+pub(crate) const ERROR_ENDPOINT_FORM_REUSED: &str = "This form was already sent with other values, and that endpoint was created. Send it again to create another one.";
+
 /// A limit of the account is reached. The settings show all of them under the same names.
 pub(crate) fn limit_reached(limit: Limit, value: u64) -> String {
     let name = super::limit(limit);

@@ -17,10 +17,10 @@ use super::super::messages as m;
 use super::super::present_audit::audit_row;
 use super::super::respond::{page, percent_encode};
 use super::super::views::audit::{AuditFilterFields, AuditPage};
-use super::super::views::parts::{Choice, Errors, Pager};
+use super::super::views::parts::{Choice, Errors};
 use super::super::views::shell::Section;
 use super::super::visit::Visit;
-use super::paging::{next_href, position};
+use super::paging::{pager, position};
 use super::sign_in::parameter;
 use crate::Shared;
 use crate::v1::audit::export_response;
@@ -56,7 +56,7 @@ async fn list(
         filter: fields(query, errors),
         rows: found.items.iter().map(audit_row).collect(),
         count: String::new(),
-        pager: Pager { previous: None, next: found.next.map(|next| next_href(AUDIT, query, &next)) },
+        pager: pager(AUDIT, query, found.next.as_deref()),
         export_href: export_href(query),
     };
     Ok(page(&view))

@@ -144,9 +144,10 @@ pub(super) fn page_view(
 
 fn authorization_view(shown: &ShownAuthorization) -> AuthorizationView {
     let authorization = &shown.authorization;
+    let last = authorization.last_failure.map_or("", FailureReason::message);
     let (state, reason, connection) = match &authorization.state {
         Stored::Pending | Stored::Started | Stored::Exchanging { .. } => {
-            (AuthorizationState::Waiting, "", None)
+            (AuthorizationState::Waiting, last, None)
         }
         Stored::Completed { connection_id, .. } => {
             let connection = (name_of(shown), format!("{CONNECTIONS}/{connection_id}"));
@@ -155,7 +156,7 @@ fn authorization_view(shown: &ShownAuthorization) -> AuthorizationView {
         Stored::Denied { .. } => (AuthorizationState::Denied, "", None),
         Stored::Failed { reason: FailureReason::Withdrawn, .. } => (AuthorizationState::Withdrawn, "", None),
         Stored::Failed { reason, .. } => (AuthorizationState::Failed, reason.message(), None),
-        Stored::Expired { .. } => (AuthorizationState::Expired, "", None),
+        Stored::Expired { .. } => (AuthorizationState::Expired, last, None),
     };
     let outcome = shown.outcome.as_ref();
     let account = outcome.and_then(|outcome| outcome.account.as_ref());

@@ -14,11 +14,11 @@ use super::super::errors::PageError;
 use super::super::messages as m;
 use super::super::respond::{number, page};
 use super::super::views::connections::{self as views, ConnectionsPage};
-use super::super::views::parts::{Choice, Pager};
+use super::super::views::parts::Choice;
 use super::super::views::shell::Section;
 use super::super::visit::Visit;
 use super::authorization::waiting_rows;
-use super::paging::{next_href, position};
+use super::paging::{pager, position};
 use super::present_connections as present;
 use super::sign_in::parameter;
 use crate::Shared;
@@ -105,14 +105,13 @@ async fn list(
     } else {
         m::connection_matches(&number(rows.len() as u64), &total)
     };
-    let next = found.next.map(|key| next_href(LIST, query.as_deref(), &key));
     Ok(page(&ConnectionsPage {
         shell: visit.shell(Section::Connections),
         rows,
         filter: asked.view(),
         count: count_text,
         note: found.stopped_after.map_or_else(String::new, |count| m::search_stopped(&number(count))),
-        pager: Pager { previous: None, next },
+        pager: pager(LIST, query.as_deref(), found.next.as_deref()),
         can_write: visit.may(Scope::ConnectionsWrite),
         waiting: waiting_rows(&shared, &visit).await?,
         is_first_visit: count == app::ConnectionCount::Exactly(0),

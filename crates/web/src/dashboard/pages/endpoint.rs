@@ -14,10 +14,10 @@ use super::super::errors::PageError;
 use super::super::messages as m;
 use super::super::respond::{Notice, page, redirect_with, when};
 use super::super::views::endpoint::{DeliveryRow, EndpointPage};
-use super::super::views::parts::{Badge, Choice, Pager, Tone};
+use super::super::views::parts::{Badge, Choice, Tone};
 use super::super::views::shell::Section;
 use super::super::visit::{Submission, Visit};
-use super::paging::{next_href, position};
+use super::paging::{pager, position};
 use super::sign_in::parameter;
 use super::webhooks::{WEBHOOKS, find, require, row};
 use crate::Shared;
@@ -49,8 +49,7 @@ async fn show(
         DeliveryFilter { endpoint_id: Some(shown.endpoint.id.clone()), job_id: None, status, before };
     let found = shared.app.list_webhook_deliveries(caller, &filter, PAGE).await?;
     let endpoint = row(&shown);
-    let pager =
-        Pager { previous: None, next: found.next.map(|next| next_href(&endpoint.href, query, &next)) };
+    let pager = pager(&endpoint.href, query, found.next.as_deref());
     Ok(page(&EndpointPage {
         shell: visit.shell(Section::Webhooks),
         id: shown.endpoint.id.to_string(),

@@ -30,12 +30,10 @@ use super::sign_in::parameter;
 use super::waiting::{self, reload};
 use crate::Shared;
 
-/// What the names of the cookies of browsers that were sent to Vimeo start with. Each authorization has its own.
+/// What the names of the cookies of browsers that were sent to Vimeo start with. Each start has its own.
 const BINDING: &str = "__Host-connect-";
-/// How many characters of a binding make its cookie's name.
-const BINDING_NAME_CHARS: usize = 8;
-/// At most this many are tried.
-const BINDINGS_MAX: usize = 10;
+/// How many characters of the state are in its cookie's name.
+const BINDING_NAME_CHARS: usize = 16;
 /// Between the binding and the token of its link, in a cookie.
 const BINDING_SEPARATOR: char = '~';
 /// The parameter of a link that names what went wrong before.
@@ -49,6 +47,7 @@ pub(in super::super) fn routes() -> Router<Shared> {
         .route("/connect/{token}", get(ask))
         .route("/connect", get(incomplete))
         .route("/connect/", get(incomplete))
+        .route("/connect/{token}/", any(incomplete))
         .route("/connect/{token}/{*rest}", any(incomplete))
         .route("/connect/{token}/start", post(start))
         .route("/connect/{token}/decline", post(decline))
@@ -124,7 +123,8 @@ async fn start(
         Some(StartResult::Redirect { url, binding }) => {
             let bare = guest.bare.clone();
             let mut response = page(&LeavePage { bare, url: url.expose().to_owned() });
-            let name = binding_name(binding.expose());
+            let state = parameter(url.expose().split_once('?').map(|(_, query)| query), "state");
+            let name = binding_name(&state);
             let value = format!("{}{BINDING_SEPARATOR}{token}", binding.expose());
             cookies::set(response.headers_mut(), &name, &value, Keep::Seconds(BINDING_SECONDS));
             Ok(response)
@@ -151,15 +151,14 @@ async fn callback(
     guest: Guest,
 ) -> Result<Response, PageError> {
     let query = query.as_deref();
-    let (state, code, error) =
+    let (state_text, code, error) =
         (parameter(query, "state"), parameter(query, "code"), parameter(query, "error"));
     let answer = match (code.is_empty(), error.is_empty()) {
         (_, false) => CallbackAnswer::Error(error),
         (false, true) => CallbackAnswer::Code(Secret::new(code)),
         (true, true) => return Err(PageError::BadRequest),
     };
-    let (result, token) =
-        finish(&shared.app, (&Secret::new(state), &answer), &headers, guest.browser.remote).await?;
+    let (result, token) = finish(&shared.app, (&state_text, &answer), &headers, guest.browser.remote).await?;
     let href = token.map_or_else(String::new, |token| format!("/connect/{token}"));
     let view = match result {
         CallbackResult::InvalidState => {
@@ -170,7 +169,9 @@ async fn callback(
         }
         // The code is used up: loading the callback again would not help.
         CallbackResult::TryAgain(reason) => {
-            return Ok(redirect(&format!("{href}?{PROBLEM}={}", percent_encode(reason.as_str()))));
+            let mut response = redirect(&format!("{href}?{PROBLEM}={}", percent_encode(reason.as_str())));
+            cookies::set(response.headers_mut(), &binding_name(&state_text), "", Keep::Not);
+            return Ok(response);
         }
         CallbackResult::View(view) => view,
     };
@@ -186,31 +187,26 @@ async fn callback(
     }
 }
 
-/// Tries the bindings of this browser, one of which belongs to the state. Another one changes nothing. With the token of the link
-/// that belongs to the binding.
+/// Processes the callback with the binding of this browser that belongs to the state. Returns the token of its link, too.
 async fn finish(
     app: &Arc<App>,
-    (state, answer): (&Secret, &CallbackAnswer),
+    (state, answer): (&str, &CallbackAnswer),
     headers: &HeaderMap,
     remote: Option<IpAddr>,
 ) -> Result<(CallbackResult, Option<String>), Error> {
-    let values = cookies::values(headers, BINDING).take(BINDINGS_MAX);
-    let bindings = values.filter_map(|value| value.split_once(BINDING_SEPARATOR)).map(Some);
-    // Without any, an unknown state is still named as one.
-    for bound in bindings.chain([None]) {
-        let binding = bound.map(|(binding, _)| Secret::new(binding.to_owned()));
-        let callback = Callback { state: state.clone(), binding, answer: answer.clone(), remote };
-        let result = app.finish_authorization(callback).await?;
-        if !matches!(result, CallbackResult::OtherBrowser) {
-            return Ok((result, bound.map(|(_, token)| token.to_owned())));
-        }
-    }
-    Ok((CallbackResult::OtherBrowser, None))
+    let bound = cookies::find(headers, &binding_name(state));
+    let bound = bound.and_then(|value| value.split_once(BINDING_SEPARATOR));
+    let binding = bound.map(|(binding, _)| Secret::new(binding.to_owned()));
+    let callback = Callback { state: Secret::new(state.to_owned()), binding, answer: answer.clone(), remote };
+    let result = app.finish_authorization(callback).await?;
+    Ok((result, bound.map(|(_, token)| token.to_owned())))
 }
 
-fn binding_name(binding: &str) -> String {
-    let from = binding.len().saturating_sub(BINDING_NAME_CHARS);
-    format!("{BINDING}{}", binding.get(from..).unwrap_or_default())
+/// The name of the cookie of a start. A state is from a query: other characters than those of this service are left out.
+fn binding_name(state: &str) -> String {
+    let plain: Vec<_> =
+        state.bytes().rev().take(BINDING_NAME_CHARS).filter(u8::is_ascii_alphanumeric).collect();
+    format!("{BINDING}{}", String::from_utf8_lossy(&plain))
 }
 
 /// Sends one event when the person has decided at Vimeo.

@@ -15,7 +15,7 @@ use super::super::errors::PageError;
 use super::super::respond::{html, percent_encode, redirect};
 use super::super::views::sign_in::{IdentityProblem, IdentityProblemPage};
 use super::super::visit::{Guest, Visit, find_person};
-use super::sign_in::{START, parameter, target, with_session};
+use super::sign_in::{START, end, parameter, target, with_session};
 use crate::Shared;
 
 /// How long a browser keeps the cookie of an attempt.
@@ -91,6 +91,10 @@ async fn finish(
     };
     let FailedAttempt { error, purpose } = match shared.app.finish_identity(returned).await {
         Ok((started, next)) => {
+            // A confirmation continues the session.
+            if let Some(person) = person.as_ref().filter(|person| person.session.id != started.session.id) {
+                end(&shared, person).await;
+            }
             let next = parameter(Some(&format!("next={next}")), "next");
             return Ok(forget(with_session(redirect(target(&next)), &started)));
         }

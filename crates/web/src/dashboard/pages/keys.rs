@@ -22,10 +22,10 @@ use super::super::respond::{Notice, html, number, page, redirect_with, rejected,
 use super::super::views::keys::{
     KeyCreatedPage, KeyForm, KeyPage, KeyRow, KeysPage, RevokeKeyPage, key_scopes,
 };
-use super::super::views::parts::{Badge, Errors, Pager, Tone};
+use super::super::views::parts::{Badge, Errors, Tone};
 use super::super::views::shell::Section;
 use super::super::visit::{Submission, Visit};
-use super::paging::{next_href, position};
+use super::paging::{pager, position};
 use crate::Shared;
 
 /// The length of what identifies a form.
@@ -72,7 +72,7 @@ async fn list_view(
     Ok(KeysPage {
         shell: visit.shell(Section::Keys),
         count: if is_all { m::key_count(&number(rows.len() as u64)) } else { String::new() },
-        pager: Pager { previous: None, next: found.next.map(|next| next_href(LIST, query, &next)) },
+        pager: pager(LIST, query, found.next.as_deref()),
         rows,
         confirm_href: (!visit.person.is_recent).then(|| "/dashboard/confirm?next=/dashboard/keys".to_owned()),
         form: Some(form),

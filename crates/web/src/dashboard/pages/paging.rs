@@ -2,6 +2,7 @@
 
 use super::super::errors::PageError;
 use super::super::respond::percent_encode;
+use super::super::views::parts::Pager;
 use super::sign_in::parameter;
 use crate::page_key::{page_key_bytes, page_key_text};
 
@@ -21,14 +22,22 @@ pub(super) fn position<T>(
     parse(&bytes).map(Some).ok_or(PageError::BadRequest)
 }
 
-/// The address of the next page, with the other parameters of this one.
-pub(super) fn next_href(path: &str, query: Option<&str>, next: &[u8]) -> String {
+/// The links from the page of this query to others, which keep its other parameters. `next`: the key of the next page.
+pub(super) fn pager(path: &str, query: Option<&str>, next: Option<&[u8]>) -> Pager {
+    let is_first = parameter(query, PAGE).is_empty();
+    Pager {
+        first: (!is_first).then(|| href(path, query, None)),
+        next: next.map(|next| href(path, query, Some(next))),
+    }
+}
+
+fn href(path: &str, query: Option<&str>, page: Option<&[u8]>) -> String {
     let kept = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let kept = kept.filter(|(name, value)| name != PAGE && !value.is_empty());
     let pairs = kept.map(|(name, value)| format!("{}={}", percent_encode(&name), percent_encode(&value)));
-    let page = format!("{PAGE}={}", percent_encode(&page_key_text(next)));
-    let pairs: Vec<_> = pairs.chain([page]).collect();
-    format!("{path}?{}", pairs.join("&"))
+    let page = page.map(|page| format!("{PAGE}={}", percent_encode(&page_key_text(page))));
+    let pairs: Vec<_> = pairs.chain(page).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
 }
 
 #[cfg(test)]
@@ -36,9 +45,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_page_keeps_the_filters() {
-        let href = next_href("/a", Some("search=a%26b&health=&page=old"), b"\xff\x01");
-        assert_eq!(href, "/a?search=a%26b&page=_wE%3D");
+    fn other_pages_keep_the_filters() {
+        let links = pager("/a", Some("search=a%26b&health=&page=old"), Some(b"\xff\x01"));
+        assert_eq!(links.next.as_deref(), Some("/a?search=a%26b&page=_wE%3D"));
+        assert_eq!(links.first.as_deref(), Some("/a?search=a%26b"));
+        let last = pager("/a", Some("page=old"), None);
+        assert_eq!((last.first.as_deref(), last.next), (Some("/a"), None));
+        assert!(pager("/a", Some("search=b&page="), None).is_empty());
         let found = position(Some("page=_wE%3D"), |bytes| Some(bytes.to_vec()));
         assert_eq!(found.ok().flatten(), Some(vec![0xff, 1]));
     }

@@ -1,9 +1,9 @@
 //! Signing in, confirming an identity, signing out.
 
-use app::{Error, SessionError, ShownLink, StartedSession};
+use app::{Error, SessionError, ShownLink, SignedIn, StartedSession};
 use axum::Router;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::api_key::PlainKey;
@@ -17,7 +17,7 @@ use super::super::views::parts::Errors;
 use super::super::views::problem::ConfirmPage;
 use super::super::views::shell::Section;
 use super::super::views::sign_in::{SignInLinkPage, SignInLinkProblemPage, SignInNotice, SignInPage};
-use super::super::visit::{Guest, GuestForm, Submission, Visit, role_text};
+use super::super::visit::{Guest, GuestForm, Submission, Visit, find_person, role_text};
 use crate::Shared;
 use crate::error::Problem;
 
@@ -49,7 +49,11 @@ async fn sign_in_page(State(shared): State<Shared>, RawQuery(query): RawQuery, g
     guest.remember(response)
 }
 
-async fn sign_in(State(shared): State<Shared>, sent: GuestForm) -> Result<Response, PageError> {
+async fn sign_in(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+    sent: GuestForm,
+) -> Result<Response, PageError> {
     let GuestForm { guest, form } = sent;
     let next = local_path(form.text("next")).unwrap_or_default().to_owned();
     let started = match PlainKey::parse(form.text("key")) {
@@ -60,7 +64,10 @@ async fn sign_in(State(shared): State<Shared>, sent: GuestForm) -> Result<Respon
         }),
     };
     let errors = match started {
-        Ok(started) => return Ok(with_session(redirect(target(&next)), &started)),
+        Ok(started) => {
+            end_session_before(&shared, &headers, &guest).await;
+            return Ok(with_session(redirect(target(&next)), &started));
+        }
         Err(error) => key_errors(error)?,
     };
     Ok(guest.remember(rejected(&sign_in_view(&shared, &guest, (None, next), errors))))
@@ -100,10 +107,14 @@ async fn link_page(
 async fn use_link(
     State(shared): State<Shared>,
     Path(token): Path<String>,
+    headers: HeaderMap,
     sent: GuestForm,
 ) -> Result<Response, PageError> {
     match shared.app.use_sign_in_link(&token, &sent.guest.browser).await {
-        Ok(started) => Ok(with_session(redirect(START), &started)),
+        Ok(started) => {
+            end_session_before(&shared, &headers, &sent.guest).await;
+            Ok(with_session(redirect(START), &started))
+        }
         Err(error) => refused_link(&sent.guest, error),
     }
 }
@@ -181,6 +192,25 @@ fn key_errors(error: SessionError) -> Result<Errors, PageError> {
 
 pub(super) fn target(next: &str) -> &str {
     local_path(next).unwrap_or(START)
+}
+
+/// Ends the session that a browser had when it signed in again: no one could use it any more, or end it.
+async fn end_session_before(shared: &Shared, headers: &HeaderMap, guest: &Guest) {
+    match find_person(headers, guest.browser.remote, shared).await {
+        Ok(Some(person)) => end(shared, &person).await,
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(?error, "the session before was not found although its browser signed in again");
+        }
+    }
+}
+
+/// Ends a session that is left behind. If that fails, it ends when it is idle.
+pub(super) async fn end(shared: &Shared, person: &SignedIn) {
+    if let Err(error) = shared.app.sign_out(person).await {
+        let error: &(dyn std::error::Error + 'static) = &error;
+        tracing::warn!(error, "a session was not ended although its browser signed in again");
+    }
 }
 
 /// Adds the cookie of a session. It ends with the browser, or when the service says so.

@@ -20,7 +20,7 @@ use super::super::errors::PageError;
 use super::super::form::Form;
 use super::super::messages as m;
 use super::super::respond::{Notice, number, page, redirect_with, rejected, when};
-use super::super::views::parts::{Badge, Errors, Pager, Tone, When};
+use super::super::views::parts::{Badge, Errors, Tone, When};
 use super::super::views::shell::Section;
 use super::super::views::webhooks::{
     EndpointConfirmPage, EndpointFormPage, EndpointQuestion, EndpointRow, EndpointSecretPage, WebhooksPage,
@@ -28,7 +28,7 @@ use super::super::views::webhooks::{
 };
 use super::super::visit::{Submission, Visit};
 use super::connection_fields as fields;
-use super::paging::{next_href, position};
+use super::paging::{pager, position};
 use crate::Shared;
 use crate::replay::ReplayableResponse;
 
@@ -61,7 +61,7 @@ async fn list(
     let view = WebhooksPage {
         shell: visit.shell(Section::Webhooks),
         rows: found.items.iter().map(row).collect(),
-        pager: Pager { previous: None, next: found.next.map(|next| next_href(WEBHOOKS, query, &next)) },
+        pager: pager(WEBHOOKS, query, found.next.as_deref()),
         count: if is_all { m::endpoint_count(&number(found.items.len() as u64)) } else { String::new() },
         can_write: true,
     };
@@ -101,6 +101,11 @@ async fn create(State(shared): State<Shared>, sent: Submission) -> Result<Respon
     let idempotency = key.map(|key| IdempotentRequest { key, body: body.as_bytes(), present: &present });
     let created = match shared.app.create_webhook_endpoint(&visit.person.caller, draft, idempotency).await {
         Ok(created) => created,
+        Err(Error::IdempotencyKeyReused) => {
+            let errors = Errors { general: m::ERROR_ENDPOINT_FORM_REUSED.to_owned(), fields: Vec::new() };
+            let request_id = shared.app.random_cookie();
+            return Ok(rejected(&EndpointFormPage { request_id, ..entered_new(visit, form, errors) }));
+        }
         Err(error) => return Ok(rejected(&entered_new(visit, form, fields::refusal(error)?))),
     };
     match created {

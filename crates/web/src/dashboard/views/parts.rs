@@ -128,18 +128,18 @@ impl Errors {
     }
 }
 
-/// Links to the pages of a list before and after this one.
+/// Links to other pages of a list. There is none to the page before: page keys lead forward.
 #[derive(Clone, Default)]
 pub(crate) struct Pager {
-    /// The address of the page before, with all filters.
-    pub(crate) previous: Option<String>,
+    /// The address of the first page, with all filters; `None`: this is it.
+    pub(crate) first: Option<String>,
     pub(crate) next: Option<String>,
 }
 
 impl Pager {
     /// Whether this is the only page.
     pub(crate) fn is_empty(&self) -> bool {
-        self.previous.is_none() && self.next.is_none()
+        self.first.is_none() && self.next.is_none()
     }
 }
 

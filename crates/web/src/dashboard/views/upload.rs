@@ -63,7 +63,8 @@ pub(crate) struct UploadUpdate {
     pub(crate) view: UploadView,
 }
 
-/// `GET /dashboard/uploads/{jobId}`. Forms post `csrf` to `…/retry` and `…/cancel`.
+/// `GET /dashboard/uploads/{jobId}`. Forms post `csrf` to `…/retry`, and `csrf`, `jobId` and `back` to
+/// `/dashboard/uploads/cancel`.
 #[derive(Template)]
 #[template(path = "dashboard/upload.html")]
 pub(crate) struct UploadPage {

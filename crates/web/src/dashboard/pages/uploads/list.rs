@@ -10,11 +10,11 @@ use domain::scope::Scope;
 use super::super::super::errors::PageError;
 use super::super::super::messages as m;
 use super::super::super::respond::{Notice, local_path, number, page, redirect_with};
-use super::super::super::views::parts::{Choice, Pager};
+use super::super::super::views::parts::Choice;
 use super::super::super::views::shell::Section;
 use super::super::super::views::uploads::{CancelUploadsPage, StateTab, UploadsPage};
 use super::super::super::visit::{Submission, Visit};
-use super::super::paging::next_href;
+use super::super::paging::pager;
 use super::connections::{Connections, filter_choices};
 use super::filter::{Filter, LIST, PAGE_ITEMS, Shown};
 use super::present::{self, Access};
@@ -64,10 +64,7 @@ pub(super) async fn list_page(
         connections: filter_choices(&listed, chosen),
         is_filtered: filter.is_filtered(),
         count: count_text(&filter, &counts, rows.len()),
-        pager: Pager {
-            previous: None,
-            next: found.next.as_deref().map(|key| next_href(LIST, query.as_deref(), key)),
-        },
+        pager: pager(LIST, query.as_deref(), found.next.as_deref()),
         href: filter.href(),
         events_href: filter.events_href(&shown),
         can_write: access == Access::Write,
