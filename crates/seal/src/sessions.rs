@@ -40,11 +40,14 @@ impl ServiceKeys {
         constant_time::verify_slices_are_equal(self.form_token(owner).as_bytes(), token.as_bytes()).is_ok()
     }
 
-    /// 32 bytes that only this service can compute, the same for each time that a form is sent. `purpose`: what they are for;
-    /// `request`: the random text that identifies the form.
-    pub fn form_bytes(&self, purpose: &str, account: &AccountId, request: &str) -> [u8; 32] {
+    /// Bytes that only this service can compute, the same for each time that a form is sent. `N`: up to 32; `purpose`: what they
+    /// are for; `request`: the random text that identifies the form.
+    #[expect(clippy::indexing_slicing, reason = "the assertion holds at compile time")]
+    pub fn form_bytes<const N: usize>(&self, purpose: &str, account: &AccountId, request: &str) -> [u8; N] {
+        const { assert!(N <= 32) };
         let parts = [purpose.as_bytes(), account.as_str().as_bytes(), request.as_bytes()];
-        sign(&self.form_request, &length_prefixed(&parts))
+        let bytes = sign(&self.form_request, &length_prefixed(&parts));
+        std::array::from_fn(|at| bytes[at])
     }
 
     /// What an identity provider sends back with the browser: a MAC over the cookie of the attempt to sign in. A browser that
@@ -172,7 +175,7 @@ mod tests {
     fn a_form_has_the_same_bytes_each_time_and_no_other_has_them() {
         let keys = keys();
         let [one, two] = [[1; 16], [2; 16]].map(AccountId::from_random);
-        let bytes = keys.form_bytes("key", &one, "request");
+        let bytes: [u8; 32] = keys.form_bytes("key", &one, "request");
         assert_eq!(keys.form_bytes("key", &one, "request"), bytes);
         for other in [
             keys.form_bytes("link", &one, "request"),
@@ -181,6 +184,8 @@ mod tests {
         ] {
             assert_ne!(other, bytes);
         }
+        let half: [u8; 16] = keys.form_bytes("key", &one, "request");
+        assert_eq!(half, bytes[..16]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use domain::audit::Action;
 use domain::id::SessionId;
-use domain::session::{Session, SessionState, SignInMethod, stored_user_agent};
+use domain::session::{Session, SignInMethod};
 use domain::time::Timestamp;
 use oidc::{AccessRules, Answer, Attempt, Granted, Identity, Login, Provider, Refusal};
 use thiserror::Error;
@@ -176,28 +176,10 @@ impl App {
         identity: &Identity,
         browser: &Browser,
     ) -> Result<StartedSession, IdentityError> {
-        let (account_id, granted) = self.grant(identity).await?;
-        let now = self.clock.now();
-        let session = Session {
-            id: SessionId::from_random(self.randomness.bytes()),
-            account_id,
-            state: SessionState::Active,
-            method: SignInMethod::Oidc,
-            person: granted.person,
-            role: Some(granted.role),
-            scopes: granted.role.scopes(),
-            created_at: now,
-            authenticated_at: now,
-            expires_at: now.plus(self.sessions.lifetime),
-            last_seen_at: now,
-            remote: browser.remote.map(|remote| remote.to_string()),
-            user_agent: browser.user_agent.as_deref().and_then(stored_user_agent),
-            subject: Some(identity.subject()),
-        };
-        let (row, token) = self.new_session_row(session);
-        let event = self.session_event(&row.session, browser.remote, Action::SignIn);
-        self.store.insert_dashboard_session(&row.session.account_id, &row, &event).await?;
-        Ok(StartedSession { session: row.session, token })
+        let (account_id, Granted { person, role, .. }) = self.grant(identity).await?;
+        let session = self.new_session(account_id, (SignInMethod::Oidc, person), role.scopes(), browser);
+        let session = Session { role: Some(role), subject: Some(identity.subject()), ..session };
+        Ok(self.start_session(session, browser.remote).await?)
     }
 
     /// Proves again who the person of a session is. The browser gets another token, and the session the role that the person has

@@ -7,9 +7,7 @@ use domain::account::Label;
 use domain::audit::Action;
 use domain::id::SessionId;
 use domain::scope::Scope;
-use domain::session::{
-    LINK_MAX, Role, Session, SessionState, SessionStatus, SessionToken, SignInMethod, stored_user_agent,
-};
+use domain::session::{LINK_MAX, Role, Session, SessionState, SessionStatus, SessionToken, SignInMethod};
 use domain::time::Timestamp;
 use store::FoundSession;
 
@@ -69,11 +67,7 @@ impl App {
         options: LinkOptions,
         form: &str,
     ) -> Result<Option<SignInLink>, Error> {
-        let [id, _] =
-            *self.service_keys.form_bytes("sign-in-link", &caller.account_id, form).as_chunks::<16>().0
-        else {
-            return Err(Error::Internal("32 bytes have two halves".into()));
-        };
+        let id = self.service_keys.form_bytes("sign-in-link", &caller.account_id, form);
         let created = self.try_create_sign_in_link(caller, options, SessionId::from_random(id)).await;
         self.audited(caller, Action::CreateSignInLink, None, created).await
     }
@@ -138,17 +132,9 @@ impl App {
         browser: &Browser,
     ) -> Result<StartedSession, SessionError> {
         let (found, _) = self.find_link(token, browser.remote).await?;
-        let now = self.clock.now();
-        let session = Session {
-            state: SessionState::Active,
-            created_at: now,
-            authenticated_at: now,
-            expires_at: now.plus(self.sessions.lifetime),
-            last_seen_at: now,
-            remote: browser.remote.map(|remote| remote.to_string()),
-            user_agent: browser.user_agent.as_deref().and_then(stored_user_agent),
-            ..found.row.session.clone()
-        };
+        let Session { id, account_id, method, person, role, scopes, .. } = found.row.session.clone();
+        let session = self.new_session(account_id, (method, person), scopes, browser);
+        let session = Session { id, role, ..session };
         let (row, new_token) = self.new_session_row(session);
         let event = self.session_event(&row.session, browser.remote, Action::SignIn);
         match self.replace_session(&found.row, row, &event, new_token).await {

@@ -11,7 +11,8 @@ use std::time::Duration;
 use domain::account::{Account, Label};
 use domain::api_key::{KeyStatus, PlainKey};
 use domain::audit::{Action, Actor, AuditEvent};
-use domain::id::SessionId;
+use domain::id::{AccountId, SessionId};
+use domain::scope::Scopes;
 use domain::session::{
     Session, SessionRow, SessionState, SessionStatus, SessionToken, SignInMethod, stored_user_agent,
 };
@@ -106,28 +107,11 @@ impl App {
     ) -> Result<StartedSession, SessionError> {
         let Authentication { caller, .. } = self.check_key(key, browser.remote).await?;
         let Actor::ApiKey { key_id, name, .. } = caller.actor else { return Err(SessionError::KeyRefused) };
-        let now = self.clock.now();
-        let end = now.plus(self.sessions.lifetime);
-        let session = Session {
-            id: SessionId::from_random(self.randomness.bytes()),
-            account_id: caller.account_id,
-            state: SessionState::Active,
-            method: SignInMethod::ApiKey(key_id),
-            person: name,
-            role: None,
-            scopes: caller.scopes,
-            created_at: now,
-            authenticated_at: now,
-            expires_at: caller.expires_at.map_or(end, |expiry| expiry.min(end)),
-            last_seen_at: now,
-            remote: browser.remote.map(|remote| remote.to_string()),
-            user_agent: browser.user_agent.as_deref().and_then(stored_user_agent),
-            subject: None,
-        };
-        let (row, token) = self.new_session_row(session);
-        let event = self.session_event(&row.session, browser.remote, Action::SignIn);
-        self.store.insert_dashboard_session(&row.session.account_id, &row, &event).await?;
-        Ok(StartedSession { session: row.session, token })
+        let session =
+            self.new_session(caller.account_id, (SignInMethod::ApiKey(key_id), name), caller.scopes, browser);
+        let end = session.expires_at;
+        let expires_at = caller.expires_at.map_or(end, |expiry| expiry.min(end));
+        self.start_session(Session { expires_at, ..session }, browser.remote).await
     }
 
     /// Authenticates a request. [`SessionError::NotSignedIn`] for every reason to refuse it.
@@ -301,6 +285,45 @@ impl App {
         };
         let rates = Arc::new(self.rates.of_account(&session.account_id, &limits));
         SignedIn { caller, is_recent: session.is_recent(read_at), session, account_name, rates, row }
+    }
+
+    /// A session that starts now in a browser, without a role.
+    fn new_session(
+        &self,
+        account_id: AccountId,
+        (method, person): (SignInMethod, Label),
+        scopes: Scopes,
+        browser: &Browser,
+    ) -> Session {
+        let now = self.clock.now();
+        Session {
+            id: SessionId::from_random(self.randomness.bytes()),
+            account_id,
+            state: SessionState::Active,
+            method,
+            person,
+            role: None,
+            scopes,
+            created_at: now,
+            authenticated_at: now,
+            expires_at: now.plus(self.sessions.lifetime),
+            last_seen_at: now,
+            remote: browser.remote.map(|remote| remote.to_string()),
+            user_agent: browser.user_agent.as_deref().and_then(stored_user_agent),
+            subject: None,
+        }
+    }
+
+    /// Stores a new session.
+    async fn start_session(
+        &self,
+        session: Session,
+        remote: Option<IpAddr>,
+    ) -> Result<StartedSession, SessionError> {
+        let (row, token) = self.new_session_row(session);
+        let event = self.session_event(&row.session, remote, Action::SignIn);
+        self.store.insert_dashboard_session(&row.session.account_id, &row, &event).await?;
+        Ok(StartedSession { session: row.session, token })
     }
 
     /// A session with the hash of a new token.
