@@ -83,7 +83,7 @@ impl App {
             client_secret: secrets.client_secret,
             access_token: granted.access_token,
         };
-        let caller = self.guest_caller(&row.authorization.account_id, actor).await?;
+        let caller = self.caller_as(&row.authorization.account_id, actor).await?;
         let used = match request.target {
             AuthorizationTarget::Create { name, description } => {
                 let availability = Availability::Enabled;
@@ -183,8 +183,8 @@ impl App {
         Ok((AuthorizationRequest::from_stored(&row.request)?, secrets))
     }
 
-    /// The person or the service, who acts for an account with that account's limits.
-    async fn guest_caller(&self, account: &AccountId, actor: &Actor) -> Result<Caller, Error> {
+    /// A caller with all scopes and the limits of an account: a guest, or the service itself.
+    async fn caller_as(&self, account: &AccountId, actor: &Actor) -> Result<Caller, Error> {
         let overrides = self.store.find_account_limits(account).await?.ok_or(Error::Unauthorized)?;
         let limits = overrides.over(&self.limits.account);
         Ok(Caller { actor: actor.clone(), limits, ..Caller::operator(account.clone()) })

@@ -1,8 +1,9 @@
 //! Authorizations: a person is asked by OAuth to let an app use a Vimeo account, which creates or renews a connection.
 //!
-//! The API creates one (`create.rs`), reads it (`reading.rs`) and withdraws it (`withdrawal.rs`). What the person does on the hosted page is in `page.rs`, the
-//! callback from Vimeo in `callback.rs`, polling of a device flow in `polling.rs`; both end in `exchange.rs`. Each step is a
-//! compare-and-set of the version (`steps.rs`); `domain::authorization` decides which steps are allowed.
+//! The API creates one (`create.rs`), reads it (`reading.rs`) and withdraws it (`withdrawal.rs`). What the person does on the
+//! hosted page is in `page.rs`, the callback from Vimeo in `callback.rs`, polling of a device flow in `polling.rs`; both end in
+//! `exchange.rs`. Each step is a compare-and-set of the version (`steps.rs`); `domain::authorization` decides which steps are
+//! allowed.
 
 mod callback;
 mod content;
