@@ -77,19 +77,6 @@ pub(super) const KEYS: &[Key] = &[
 
 /// The keys that must be set together with the issuer.
 const REQUIRED: [&str; 2] = ["oidc.client_id", "oidc.client_secret_file"];
-/// The keys that have no effect without it.
-const DEPENDENT: [&str; 9] = [
-    "oidc.client_id",
-    "oidc.client_secret_file",
-    "oidc.name",
-    "oidc.account",
-    "oidc.account_claim",
-    "oidc.role_claim",
-    "oidc.role_map",
-    "oidc.default_role",
-    "oidc.allowed_domains",
-];
-
 /// Settings of the identity provider.
 #[derive(Debug)]
 pub(crate) struct OidcConfig {
@@ -105,9 +92,10 @@ impl Reader<'_> {
     /// `None` if people do not sign in at a provider, or after an error.
     pub(super) fn oidc(&mut self, listen: Option<SocketAddr>) -> Option<OidcConfig> {
         if self.text("oidc.issuer").is_none() {
-            for key in DEPENDENT {
-                if self.text(key).is_some() {
-                    self.error::<()>(key, "needs oidc.issuer");
+            // A default says nothing.
+            for key in KEYS.iter().filter(|key| key.default.is_empty()) {
+                if self.text(key.name).is_some() {
+                    self.error::<()>(key.name, "needs oidc.issuer");
                 }
             }
             return None;
