@@ -4,10 +4,10 @@ use app::{Error, SessionError};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use super::cookies;
 use super::respond::{html, percent_encode, redirect};
 use super::views::problem::{BareProblemPage, ProblemKind, ProblemPage, ProblemText};
 use super::views::shell::{Bare, Extent, Shell};
-use super::{assets, cookies};
 use crate::error::{Code, Problem};
 
 /// Whether the browser had a session that is not accepted any more.
@@ -174,9 +174,7 @@ pub(super) fn render(
         let shell = Shell { flash: None, extent, ..shell.clone() };
         html(status, &ProblemPage { shell, problem })
     } else {
-        // A page of an error has no form.
-        let bare = Bare { assets: assets::paths(), csrf: String::new(), extent };
-        html(status, &BareProblemPage { bare, problem })
+        html(status, &BareProblemPage { bare: Bare::without_form(extent), problem })
     };
     if let Some(seconds) = retry {
         response.headers_mut().insert(axum::http::header::RETRY_AFTER, seconds.into());

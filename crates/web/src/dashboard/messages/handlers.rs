@@ -1,8 +1,7 @@
 //! Texts that no template contains: notices, errors of forms, and names of states.
 
-use domain::limits::Limit;
-
 use app::CredentialProblem;
+use domain::limits::Limit;
 
 // Notices after something was done.
 pub(crate) const DONE_CONNECTION_CREATED: &str = "The connection was created. Vimeo accepts its credentials.";
@@ -37,12 +36,14 @@ pub(crate) const FAILED_RETRY_SECRET: &str = "This upload calls a webhook, and t
 pub(crate) const FAILED_RETRY_LIMIT: &str = "The account has as many uploads in progress as it may have, so the upload was not retried. Wait until one ends.";
 pub(crate) const DONE_KEY_RENAMED: &str = "The API key was renamed.";
 pub(crate) const DONE_KEY_REVOKED: &str = "The API key was revoked.";
+pub(crate) const FAILED_KEY_FORM_SENT_BEFORE: &str = "This form was sent before, and its key is in the list. A key is shown only once: if you have not saved it, rotate it.";
 pub(crate) const DONE_ENDPOINT_SAVED: &str = "The endpoint was saved.";
 pub(crate) const DONE_ENDPOINT_ENABLED: &str = "The endpoint is enabled.";
 pub(crate) const DONE_ENDPOINT_DISABLED: &str = "The endpoint is disabled.";
 pub(crate) const DONE_ENDPOINT_DELETED: &str = "The endpoint was deleted.";
 pub(crate) const DONE_TEST_SENT: &str = "A test event was queued. It is sent within seconds.";
 pub(crate) const DONE_REDELIVERED: &str = "The delivery was queued again. It is sent within seconds.";
+pub(crate) const FAILED_INVITATION_FORM_SENT_BEFORE: &str = "This form was sent before, and its invitation is in the list. A link is shown only once: if you have not copied it, revoke the invitation and create another one.";
 pub(crate) const DONE_INVITATION_REVOKED: &str = "The invitation was revoked. Its link no longer works.";
 pub(crate) const DONE_SESSION_ENDED: &str = "The session was ended.";
 
@@ -108,6 +109,16 @@ pub(crate) const ERROR_FILTER: &str = "A filter has a value that does not exist.
 pub(crate) const ERROR_DATE: &str = "Enter a date and a time, or leave it empty.";
 pub(crate) const ERROR_LAST_KEY: &str =
     "This is the last key that can manage API keys, so it was not revoked. Create another one first.";
+pub(crate) const ERROR_ENDPOINT_FORM_REUSED: &str = "This form was already sent with other values, and that endpoint was created. Send it again to create another one.";
+
+/// A limit of the account is reached. The settings show all of them under the same names.
+pub(crate) fn limit_reached(limit: Limit, value: u64) -> String {
+    let name = super::limit(limit);
+    format!(
+        "The account has reached a limit (Settings: {name}, {value}). Delete something that is no longer needed, or ask the operator of this service for a higher limit."
+    )
+}
+
 /// What Vimeo refused, and what to do.
 pub(crate) fn credential_problem(problem: &CredentialProblem) -> String {
     let text = match problem {
@@ -168,16 +179,3 @@ pub(crate) const KEY_ACTIVE: &str = "Active";
 pub(crate) const KEY_EXPIRED: &str = "Expired";
 pub(crate) const KEY_REVOKED: &str = "Revoked";
 pub(crate) const KEY_TAMPERED: &str = "Tampered";
-
-pub(crate) const FAILED_KEY_FORM_SENT_BEFORE: &str = "This form was sent before, and its key is in the list. A key is shown only once: if you have not saved it, rotate it.";
-pub(crate) const FAILED_INVITATION_FORM_SENT_BEFORE: &str = "This form was sent before, and its invitation is in the list. A link is shown only once: if you have not copied it, revoke the invitation and create another one.";
-
-pub(crate) const ERROR_ENDPOINT_FORM_REUSED: &str = "This form was already sent with other values, and that endpoint was created. Send it again to create another one.";
-
-/// A limit of the account is reached. The settings show all of them under the same names.
-pub(crate) fn limit_reached(limit: Limit, value: u64) -> String {
-    let name = super::limit(limit);
-    format!(
-        "The account has reached a limit (Settings: {name}, {value}). Delete something that is no longer needed, or ask the operator of this service for a higher limit."
-    )
-}

@@ -1,5 +1,7 @@
 //! Texts of the pages of webhooks.
 
+use domain::webhook::EventType;
+
 pub(crate) const WEBHOOKS_TITLE: &str = "Webhooks";
 pub(crate) const WEBHOOKS_LEAD: &str =
     "Your servers are notified when an upload ends or a connection needs attention.";
@@ -14,6 +16,17 @@ pub(crate) const WEBHOOK_URL_HINT: &str = "A public https address.";
 pub(crate) const WEBHOOK_EVENTS: &str = "Events";
 pub(crate) const WEBHOOK_EVENTS_HINT: &str =
     "Choose none to receive all, also those that later versions add.";
+pub(crate) const WEBHOOK_ALL_EVENTS: &str = "All events";
+pub(crate) const WEBHOOK_ENABLED_HINT: &str = "Events are sent to this endpoint.";
+pub(crate) const WEBHOOK_ID: &str = "Endpoint ID";
+pub(crate) const WEBHOOK_TEST: &str = "Send a test";
+pub(crate) const WEBHOOK_DISABLED_TITLE: &str = "This endpoint was disabled";
+pub(crate) const WEBHOOK_ENABLE_AGAIN: &str = "Enable again";
+pub(crate) const WEBHOOK_DISABLE: &str = "Disable the endpoint";
+pub(crate) const WEBHOOK_DISABLE_TEXT: &str = "Nothing is sent to it.";
+pub(crate) const WEBHOOK_ENABLE: &str = "Enable the endpoint";
+pub(crate) const WEBHOOK_ENABLE_TEXT: &str = "Events are sent to it again.";
+
 /// When an event is sent.
 pub(crate) const fn event_hint(event: EventType) -> &'static str {
     match event {
@@ -29,18 +42,6 @@ pub(crate) const fn event_hint(event: EventType) -> &'static str {
         EventType::Test => "A test was requested",
     }
 }
-pub(crate) const WEBHOOK_ALL_EVENTS: &str = "All events";
-pub(crate) const WEBHOOK_ENABLED_HINT: &str = "Events are sent to this endpoint.";
-pub(crate) const WEBHOOK_ID: &str = "Endpoint ID";
-pub(crate) const WEBHOOK_TEST: &str = "Send a test";
-pub(crate) const WEBHOOK_DISABLED_TITLE: &str = "This endpoint was disabled";
-pub(crate) const WEBHOOK_ENABLE_AGAIN: &str = "Enable again";
-pub(crate) const WEBHOOK_DISABLE: &str = "Disable the endpoint";
-pub(crate) const WEBHOOK_DISABLE_TEXT: &str = "Nothing is sent to it.";
-pub(crate) const WEBHOOK_ENABLE: &str = "Enable the endpoint";
-pub(crate) const WEBHOOK_ENABLE_TEXT: &str = "Events are sent to it again.";
-
-use domain::webhook::EventType;
 
 // The secret.
 pub(crate) const WEBHOOK_SECRET_TITLE: &str = "The signing secret";

@@ -14,7 +14,6 @@ use domain::id::{AuthorizationId, ConnectionId};
 use domain::idempotency::{IdempotencyKey, StoredResponse};
 use domain::scope::Scope;
 
-use super::super::assets;
 use super::super::errors::PageError;
 use super::super::form::Form;
 use super::super::messages as m;
@@ -207,11 +206,10 @@ async fn begin(
     };
     let (id, link) = text.split_once('\n').unwrap_or((&text, ""));
     match approver {
-        Approver::Me => Ok(page(&LeavePage {
-            // The page has no form.
-            bare: Bare { assets: assets::paths(), csrf: String::new(), extent: Extent::Page },
-            url: link.to_owned(),
-        })),
+        Approver::Me => {
+            let bare = Bare::without_form(Extent::Page);
+            Ok(page(&LeavePage { bare, url: link.to_owned() }))
+        }
         Approver::Device => Ok(redirect(&format!("{CONNECT}/{id}"))),
         Approver::Customer => {
             let parsed = AuthorizationId::parse(id).ok_or(Error::AuthorizationNotFound)?;

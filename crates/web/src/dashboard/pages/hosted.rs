@@ -36,10 +36,10 @@ const BINDING: &str = "__Host-connect-";
 const BINDING_NAME_CHARS: usize = 16;
 /// Between the binding and the token of its link, in a cookie.
 const BINDING_SEPARATOR: char = '~';
-/// The parameter of a link that names what went wrong before.
-const PROBLEM: &str = "problem";
 /// As long as a person may take.
 const BINDING_SECONDS: u32 = 1_800;
+/// The parameter of a link that names what went wrong before.
+const PROBLEM: &str = "problem";
 
 pub(in super::super) fn routes() -> Router<Shared> {
     Router::new()
@@ -54,6 +54,10 @@ pub(in super::super) fn routes() -> Router<Shared> {
         .route("/connect/{token}/events", get(events))
 }
 
+fn path(token: &str) -> String {
+    format!("/connect/{token}")
+}
+
 /// A link that was cut off, or has something behind it.
 async fn incomplete(State(shared): State<Shared>, guest: Guest) -> Result<Response, PageError> {
     unknown(&shared, &guest)
@@ -66,14 +70,9 @@ async fn ask(
     guest: Guest,
 ) -> Result<Response, PageError> {
     let Some(view) = shared.app.view_authorization(&token).await? else { return unknown(&shared, &guest) };
-    let href = format!("/connect/{token}");
     let response = match &view.stage {
-        _ if is_used(&view.shown.authorization) => {
-            html(StatusCode::GONE, &problem(&guest, HostedProblem::Used))
-        }
-        ConnectStage::Ended { .. } => ended(&guest, &view),
-        ConnectStage::Exchanging => exchanging(&guest, &href),
-        ConnectStage::Open => open(&guest, &view, href, problem_of(query.as_deref())),
+        ConnectStage::Open => open(&guest, &view, &token, problem_of(query.as_deref())),
+        _ => closed(&guest, &view, &token),
     };
     Ok(guest.remember(response))
 }
@@ -92,7 +91,8 @@ fn problem_of(query: Option<&str>) -> String {
 }
 
 /// The page that asks, or shows the code to enter.
-fn open(guest: &Guest, view: &ConnectView, href: String, problem: String) -> Response {
+fn open(guest: &Guest, view: &ConnectView, token: &str, problem: String) -> Response {
+    let href = path(token);
     let request = &view.shown.request;
     let permissions = request.scopes.iter().map(|scope| m::permission(scope).to_owned()).collect();
     let account = view.account_name.to_string();
@@ -119,7 +119,7 @@ async fn start(
     let guest = &sent.guest;
     match shared.app.start_authorization(&token, guest.browser.remote).await? {
         None => unknown(&shared, guest),
-        Some(StartResult::Refused(view)) => Ok(refused(guest, &view, &token)),
+        Some(StartResult::Refused(view)) => Ok(closed(guest, &view, &token)),
         Some(StartResult::Redirect { url, binding }) => {
             let bare = guest.bare.clone();
             let mut response = page(&LeavePage { bare, url: url.expose().to_owned() });
@@ -139,7 +139,7 @@ async fn decline(
 ) -> Result<Response, PageError> {
     match shared.app.decline_authorization(&token, sent.guest.browser.remote).await? {
         None => unknown(&shared, &sent.guest),
-        Some(view) => Ok(refused(&sent.guest, &view, &token)),
+        Some(view) => Ok(closed(&sent.guest, &view, &token)),
     }
 }
 
@@ -151,15 +151,15 @@ async fn callback(
     guest: Guest,
 ) -> Result<Response, PageError> {
     let query = query.as_deref();
-    let (state_text, code, error) =
+    let (state, code, error) =
         (parameter(query, "state"), parameter(query, "code"), parameter(query, "error"));
     let answer = match (code.is_empty(), error.is_empty()) {
         (_, false) => CallbackAnswer::Error(error),
         (false, true) => CallbackAnswer::Code(Secret::new(code)),
         (true, true) => return Err(PageError::BadRequest),
     };
-    let (result, token) = finish(&shared.app, (&state_text, &answer), &headers, guest.browser.remote).await?;
-    let href = token.map_or_else(String::new, |token| format!("/connect/{token}"));
+    let (result, token) = finish(&shared.app, (&state, &answer), &headers, guest.browser.remote).await?;
+    let href = token.as_deref().map_or_else(String::new, path);
     let view = match result {
         CallbackResult::InvalidState => {
             return Ok(html(StatusCode::BAD_REQUEST, &problem(&guest, HostedProblem::Unknown)));
@@ -170,7 +170,7 @@ async fn callback(
         // The code is used up: loading the callback again would not help.
         CallbackResult::TryAgain(reason) => {
             let mut response = redirect(&format!("{href}?{PROBLEM}={}", percent_encode(reason.as_str())));
-            cookies::set(response.headers_mut(), &binding_name(&state_text), "", Keep::Not);
+            cookies::set(response.headers_mut(), &binding_name(&state), "", Keep::Not);
             return Ok(response);
         }
         CallbackResult::View(view) => view,
@@ -230,13 +230,13 @@ async fn events(
     }))
 }
 
-/// The page after a step that could not be taken, or that ended the authorization.
-fn refused(guest: &Guest, view: &ConnectView, token: &str) -> Response {
+/// The page of an authorization that leaves the person nothing to decide, or not yet.
+fn closed(guest: &Guest, view: &ConnectView, token: &str) -> Response {
     let authorization = &view.shown.authorization;
     match view.stage {
         _ if is_used(authorization) => html(StatusCode::GONE, &problem(guest, HostedProblem::Used)),
         ConnectStage::Ended { .. } => ended(guest, view),
-        ConnectStage::Exchanging | ConnectStage::Open => exchanging(guest, &format!("/connect/{token}")),
+        ConnectStage::Exchanging | ConnectStage::Open => exchanging(guest, &path(token)),
     }
 }
 

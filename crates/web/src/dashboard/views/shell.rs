@@ -1,6 +1,6 @@
 //! What surrounds a page: the bar at the top, the navigation and the notices.
 
-use crate::dashboard::messages as m;
+use crate::dashboard::{assets, messages as m};
 
 /// The paths of the assets, with a hash of their content.
 #[derive(Clone, Default)]
@@ -134,6 +134,11 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
+    /// Of a page without a form.
+    pub(crate) fn without_form(extent: Extent) -> Self {
+        Self { assets: assets::paths(), csrf: String::new(), extent }
+    }
+
     /// Whether only the part that htmx swaps in is rendered.
     pub(crate) fn is_fragment(&self) -> bool {
         self.extent == Extent::Fragment

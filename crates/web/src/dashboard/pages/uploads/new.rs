@@ -82,22 +82,19 @@ async fn again(
         Repeat::SameId => form.raw("requestId").to_owned(),
         Repeat::NewId => shared.app.random_cookie(),
     };
+    // What grants access to a file is often in the query of its URL, and then all of the URL is entered again.
+    let source = Some(form.text("source")).filter(|url| !url.contains('?'));
     let view = NewUploadPage {
         shell: visit.shell(Section::Uploads),
         request_id,
         connections: targets(shared, visit, form.text("connection")).await?,
         privacies: form::privacies(form.text("privacy")),
-        source: without_secret(form.text("source")).to_owned(),
+        must_reenter: !form.raw("password").is_empty() || source.is_none(),
+        source: source.unwrap_or_default().to_owned(),
         video: form::entered(form),
         errors,
-        must_reenter: !form.raw("password").is_empty() || form.text("source").contains('?'),
     };
     Ok(with_uploads(rejected(&view)))
-}
-
-/// A URL as the form may show it again: what grants access to a file is often in its query, and then all of it is entered again.
-fn without_secret(url: &str) -> &str {
-    if url.contains('?') { "" } else { url }
 }
 
 /// The connections that can be used.
