@@ -5,6 +5,7 @@ use std::time::Instant;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::authorizations;
 use crate::support::harness::{COLLECTION, EnvOptions, Response, TestEnv};
 use crate::support::verification::WAIT_LIMIT;
 
@@ -164,18 +165,8 @@ async fn the_device_flow_ends_with_a_connection() {
     assert_eq!(created["interval"], 5);
     let activate = created["activateUrl"].as_str().unwrap();
     let page = format!("{activate}?user_code={}", created["userCode"].as_str().unwrap());
-    let page = env.http.get(page).send().await.unwrap().text().await.unwrap();
-    let values = |before: &str| -> Vec<String> {
-        page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
-    };
-    let mut form = vec![
-        ("ticket", values("name=\"ticket\" value=\"")[0].clone()),
-        ("user", values("<option value=\"")[0].clone()),
-        ("decision", "allow".to_owned()),
-    ];
-    form.extend(values("name=\"scope\" value=\"").into_iter().map(|scope| ("scope", scope)));
-    let allowed = env.http.post(format!("{}/oauth/authorize", env.sandbox.base_url)).form(&form).send().await;
-    assert_eq!(allowed.unwrap().status(), 200);
+    let allowed = authorizations::decide(&env.http, &page, "allow", 0).await;
+    assert_eq!(allowed.status(), 200);
     let path = made.header("location").to_owned();
     let started = Instant::now();
     let done = loop {

@@ -6,6 +6,7 @@ use serde_json::json;
 use super::person::Person;
 use super::session::{Browser, attribute, csrf, field_error};
 use super::sign_in::with_link;
+use crate::support::authorizations;
 use crate::support::harness::{Response, TestEnv};
 
 const CONNECT: &str = "/dashboard/connect";
@@ -66,18 +67,7 @@ fn leaves_for(answer: &Response) -> String {
 async fn decide(env: &TestEnv, url: &str, decision: &str) -> String {
     let http =
         reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let page = http.get(url).send().await.unwrap().text().await.unwrap();
-    let values = |before: &str| -> Vec<String> {
-        page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
-    };
-    let mut form = vec![
-        ("ticket", values("name=\"ticket\" value=\"")[0].clone()),
-        ("user", values("<option value=\"")[0].clone()),
-        ("decision", decision.to_owned()),
-    ];
-    form.extend(values("name=\"scope\" value=\"").into_iter().map(|scope| ("scope", scope)));
-    let answer =
-        http.post(format!("{}/oauth/authorize", env.sandbox.base_url)).form(&form).send().await.unwrap();
+    let answer = authorizations::decide(&http, url, decision, 0).await;
     path(env, answer.headers()["location"].to_str().unwrap())
 }
 

@@ -138,21 +138,7 @@ impl Authorizing {
     /// A person decides on a consent page, whose form has these fields in addition. Returns the query of the redirect, which is
     /// empty if there is none.
     pub(crate) async fn decide(&self, url: &str, decision: &str, user: usize) -> BTreeMap<String, String> {
-        let page = self.http.get(url).send().await.unwrap();
-        assert_eq!(page.status(), 200, "{}", page.text().await.unwrap());
-        let page = page.text().await.unwrap();
-        let values = |before: &str| -> Vec<String> {
-            let rests = page.split(before).skip(1);
-            rests.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
-        };
-        let mut form = vec![
-            ("ticket", values("name=\"ticket\" value=\"")[0].clone()),
-            ("user", values("<option value=\"")[user].clone()),
-            ("decision", decision.to_owned()),
-        ];
-        form.extend(values("name=\"scope\" value=\"").into_iter().map(|scope| ("scope", scope)));
-        let url = format!("{}/oauth/authorize", self.sandbox.base_url);
-        let answer = self.http.post(url).form(&form).send().await.unwrap();
+        let answer = decide(&self.http, url, decision, user).await;
         let Some(location) = answer.headers().get("location") else { return BTreeMap::new() };
         let location = url::Url::parse(location.to_str().unwrap()).unwrap();
         location.query_pairs().into_owned().collect()
@@ -214,4 +200,27 @@ pub(crate) fn view(result: CallbackResult) -> ConnectView {
         CallbackResult::View(view) => *view,
         other => panic!("{other:?}"),
     }
+}
+
+/// A person decides on the sandbox's consent page, as one of its users and about all scopes that it asks for.
+pub(crate) async fn decide(
+    http: &reqwest::Client,
+    url: &str,
+    decision: &str,
+    user: usize,
+) -> reqwest::Response {
+    let page = http.get(url).send().await.unwrap();
+    let (status, action) = (page.status(), page.url().join("/oauth/authorize").unwrap());
+    let page = page.text().await.unwrap();
+    assert_eq!(status, 200, "{page}");
+    let values = |before: &str| -> Vec<String> {
+        page.split(before).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    let mut form = vec![
+        ("ticket", values("name=\"ticket\" value=\"")[0].clone()),
+        ("user", values("<option value=\"")[user].clone()),
+        ("decision", decision.to_owned()),
+    ];
+    form.extend(values("name=\"scope\" value=\"").into_iter().map(|scope| ("scope", scope)));
+    http.post(action).form(&form).send().await.unwrap()
 }
