@@ -55,7 +55,8 @@ pub enum Failure {
     /// The resource does not exist.
     #[error("not found at Vimeo")]
     NotFound,
-    /// It is unknown whether Vimeo acted. Every call except creating a video is idempotent and can be retried.
+    /// It is unknown whether Vimeo acted. A call that creates something is not idempotent: list what exists before the
+    /// next attempt. Every other call can be retried.
     #[error("Vimeo {0}")]
     Unknown(TransportError),
 }

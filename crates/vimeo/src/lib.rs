@@ -1,13 +1,14 @@
-//! The client of Vimeo's API: OAuth, videos and folders, and uploads by tus.
+//! The client of Vimeo's API: OAuth, videos and what belongs to them, folders, and uploads by tus.
 //! Knows Vimeo's API. Knows nothing of the store, of accounts, or of this service's HTTP API.
 //! Invariant: credentials are sent only to the configured origin, whatever Vimeo answers; video bytes are sent only to
-//! the configured upload hosts, without credentials; "Vimeo is unavailable" is never reported as "the credentials are
+//! the configured upload hosts, other files also to hosts under vimeo.com, both without credentials; "Vimeo is unavailable" is never reported as "the credentials are
 //! wrong".
 
 mod authorize;
 mod base_url;
 mod check;
 mod failure;
+mod file_link;
 mod http;
 mod oauth;
 mod path;
@@ -29,13 +30,15 @@ pub use authorize::{AppCredentials, DeviceFlow, GrantError, GrantedToken, Grante
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use check::{Answer, CheckReport, QuotaAnswer, QuotaDetails, QuotaLeft, TokenDetails, UserDetails};
 pub use failure::{Failure, Parameter, Refused};
+pub use file_link::FileLink;
 pub use http::TransportError;
 pub use proxy::{ProxyUrl, ProxyUrlError};
 pub use rate_limit::RateLimit;
 pub use scopes::SCOPES;
 pub use session::{
-    Clock, NewPlaceholder, Placeholder, PlaceholderView, PrivacyChange, Session, TranscodeStatus,
-    UploadStatus, VideoChange, VideoPage, VideoState, VideoSummary,
+    ChapterSummary, Clock, CreatedFile, NewPlaceholder, NewTextTrack, PictureSummary, Placeholder,
+    PlaceholderView, PrivacyChange, Session, TextTrackSummary, TranscodeStatus, UploadStatus, Version,
+    VersionState, VersionSummary, VideoChange, VideoOwnership, VideoPage, VideoState, VideoSummary,
 };
 pub use tus::{
     Chunk, LinkFailure, LinkRules, RemoteOffset, UploadError, UploadHost, UploadHostError, UploadLink,
@@ -57,7 +60,7 @@ pub struct ClientOptions<'a> {
     pub user_agent: &'a str,
     /// The proxy for all requests, if any. Proxies from the environment are ignored.
     pub proxy: Option<&'a ProxyUrl>,
-    /// Hosts that may receive video bytes.
+    /// Hosts that may receive video bytes. Text tracks and images may also go to any host under vimeo.com.
     pub upload_hosts: Vec<UploadHost>,
     /// TLS configuration with the trusted root certificates. Required if the API or the proxy uses https.
     pub tls: Option<rustls::ClientConfig>,
@@ -71,7 +74,7 @@ pub struct ClientOptions<'a> {
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
-    /// Only for upload links, so that API credentials cannot be sent to an upload host.
+    /// Only for links to files, so that API credentials cannot be sent to an upload host.
     links: reqwest::Client,
     link_rules: LinkRules,
     base_url: BaseUrl,

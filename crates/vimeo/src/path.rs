@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use domain::video::{FolderNumber, VideoNumber};
+use domain::video::{
+    FolderNumber, PictureNumber, PresetNumber, ShowcaseNumber, TextTrackNumber, VersionNumber, VideoNumber,
+};
 
 /// A path with an optional query; starts with a slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,26 @@ impl ApiPath {
         Self(folder.to_string())
     }
 
+    /// The path of a showcase.
+    pub(crate) fn showcase(showcase: ShowcaseNumber) -> Self {
+        Self(showcase.to_string())
+    }
+
+    /// The path of a text track.
+    pub(crate) fn text_track(track: TextTrackNumber) -> Self {
+        Self(track.to_string())
+    }
+
+    /// The path of a picture.
+    pub(crate) fn picture(picture: PictureNumber) -> Self {
+        Self(picture.to_string())
+    }
+
+    /// The path of a version.
+    pub(crate) fn version(version: VersionNumber) -> Self {
+        Self(version.to_string())
+    }
+
     /// Appends a fixed part.
     pub(crate) fn then(mut self, more: &'static str) -> Self {
         self.0.push_str(more);
@@ -44,6 +66,19 @@ impl ApiPath {
         self
     }
 
+    /// Appends the path of a preset, without an owner.
+    pub(crate) fn then_preset(mut self, preset: PresetNumber) -> Self {
+        // Writing to a string does not fail.
+        let _ = write!(self.0, "/presets/{}", preset.as_i64());
+        self
+    }
+
+    /// Appends any text as the value of a query parameter.
+    pub(crate) fn then_value(mut self, text: &str) -> Self {
+        self.push_encoded(text);
+        self
+    }
+
     /// Appends any text as one segment. `None` for an empty text, `.` and `..`, which URL parsers resolve even if
     /// encoded.
     pub(crate) fn then_segment(mut self, text: &str) -> Option<Self> {
@@ -51,6 +86,12 @@ impl ApiPath {
             return None;
         }
         self.0.push('/');
+        self.push_encoded(text);
+        Some(self)
+    }
+
+    /// Appends a text with everything percent-encoded that could have a meaning in a URL.
+    fn push_encoded(&mut self, text: &str) {
         for byte in text.bytes() {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
                 self.0.push(char::from(byte));
@@ -58,7 +99,6 @@ impl ApiPath {
                 let _ = write!(self.0, "%{byte:02X}");
             }
         }
-        Some(self)
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -89,6 +129,18 @@ mod tests {
         }
         for nowhere in ["", ".", ".."] {
             assert_eq!(domains().then_segment(nowhere), None);
+        }
+    }
+
+    #[test]
+    fn a_text_stays_within_its_query_parameter() {
+        for text in ["Talks 2024", "a&page=2#x", "100% + 1=?", "b\u{fc}cher/..", ""] {
+            let built = ApiPath::fixed("/me/albums?query=").then_value(text).then("&page=1");
+            let url = url::Url::parse(&format!("https://api.vimeo.com{}", built.as_str())).unwrap();
+            let pairs: Vec<_> = url.query_pairs().into_owned().collect();
+            let expected = [("query", text), ("page", "1")];
+            assert_eq!(pairs, expected.map(|(name, value)| (name.to_owned(), value.to_owned())), "{text}");
+            assert_eq!((url.path(), url.fragment()), ("/me/albums", None), "{text}");
         }
     }
 }

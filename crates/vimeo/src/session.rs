@@ -1,9 +1,18 @@
 //! API calls with one customer's token.
 
 mod changes;
+mod chapters;
 mod folders;
+mod lists;
+mod owners;
 mod pages;
+mod pictures;
+mod presets;
 mod privacy;
+mod showcases;
+mod tags;
+mod text_tracks;
+mod versions;
 mod videos;
 
 use std::fmt;
@@ -17,16 +26,24 @@ use domain::time::Timestamp;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::Client;
 use crate::failure::{self, Failure};
+use crate::file_link::FileLink;
 use crate::http::{self, ApiResponse, TransportError};
 use crate::path::ApiPath;
 use crate::rate_limit::RateLimit;
 use crate::redact::Redactor;
+use crate::wire::{CreatedFileOut, NamedOut};
 
 pub use changes::{PrivacyChange, VideoChange};
+pub use chapters::ChapterSummary;
+pub use owners::VideoOwnership;
+pub use pictures::PictureSummary;
+pub use text_tracks::{NewTextTrack, TextTrackSummary};
+pub use versions::{Version, VersionState, VersionSummary};
 pub use videos::{
     NewPlaceholder, Placeholder, PlaceholderView, TranscodeStatus, UploadStatus, VideoPage, VideoState,
     VideoSummary,
@@ -140,6 +157,74 @@ impl Session {
         } else {
             Err(unexpected_response())
         }
+    }
+}
+
+/// A text track or a picture that was created, and where its file is sent.
+#[derive(Debug, Clone)]
+pub struct CreatedFile<N> {
+    /// Its number.
+    pub number: N,
+    /// Where its file is sent with [`Client::put_file`].
+    pub link: FileLink,
+}
+
+impl Session {
+    /// What was created, if the response names it by a URI that `parse` accepts, and a link that is accepted.
+    fn created_file<N>(
+        &self,
+        response: &ApiResponse,
+        parse: impl Fn(&str) -> Option<N>,
+    ) -> Result<CreatedFile<N>, Failure> {
+        let created = created::<CreatedFileOut>(response).and_then(|created_out| {
+            let number = parse(created_out.uri.as_deref()?)?;
+            Some(CreatedFile { number, link: self.accepted_file_link(created_out.link.as_ref()?)? })
+        });
+        if created.is_none() {
+            tracing::warn!("Vimeo's response to the creation of a file has no number or no accepted link");
+        }
+        created.ok_or_else(unexpected_response)
+    }
+
+    /// The link for a file in a response, if it is accepted.
+    fn accepted_file_link(&self, link: &Secret) -> Option<FileLink> {
+        FileLink::parse(link.expose(), &self.client.link_rules).ok()
+    }
+
+    /// Like [`Self::execute`], for deletions: what does not exist counts as deleted.
+    async fn delete(&self, path: &ApiPath, timeout: Duration) -> Result<(), Failure> {
+        match self.execute(self.request(Method::DELETE, path), timeout).await {
+            Err(Failure::NotFound) => Ok(()),
+            done => done,
+        }
+    }
+
+    /// `PATCH` with `{"active": true}`. `is_own` checks the URI in the response.
+    async fn activate(
+        &self,
+        path: ApiPath,
+        is_own: impl Fn(&str) -> bool,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
+        let body = ActiveIn { active: true };
+        let request = self.request_with(Method::PATCH, &path.then("?fields=uri"), &body);
+        let response = self.send(request, timeout).await?;
+        let is_done = response.status == StatusCode::NO_CONTENT
+            || response.json::<NamedOut>().is_some_and(|named| named.uri.is_some_and(|uri| is_own(&uri)));
+        if is_done { Ok(()) } else { Err(unexpected_response()) }
+    }
+}
+
+#[derive(Serialize)]
+struct ActiveIn {
+    active: bool,
+}
+
+/// The body of a response to a creation. Vimeo's description says 201, and some endpoints send 200.
+fn created<T: DeserializeOwned>(response: &ApiResponse) -> Option<T> {
+    match response.status {
+        StatusCode::OK | StatusCode::CREATED => response.json(),
+        _ => None,
     }
 }
 

@@ -17,6 +17,7 @@ use crate::Client;
 use crate::http::{TransportError, classify, failed_outcome};
 use upload_body::{Stalled, UploadBody};
 
+pub(crate) use link::accepted;
 pub use link::{LinkRules, UploadHost, UploadHostError, UploadLink, UploadLinkError};
 
 const TUS_RESUMABLE: &str = "tus-resumable";
@@ -157,7 +158,7 @@ fn failed(error: &reqwest::Error) -> LinkFailure {
     LinkFailure::RetryLater(error)
 }
 
-fn record(outcome: VimeoOutcome) {
+pub(crate) fn record(outcome: VimeoOutcome) {
     metrics::record_vimeo_request(VimeoEndpoint::UploadLink, outcome);
 }
 

@@ -78,6 +78,7 @@ pub(crate) struct VideoOut {
     /// Declared; an unexpected type must not make the rest unreadable.
     #[serde(default)]
     pub(crate) allowed_privacies: Option<Value>,
+    pub(crate) user: Option<UserOut>,
     #[serde(default, deserialize_with = "boolean")]
     pub(crate) is_cold_privacy_restricted: Option<bool>,
 }
@@ -103,11 +104,76 @@ pub(crate) struct PrivacyOut {
     pub(crate) view: Option<String>,
 }
 
-/// A folder.
+/// Anything with a URI and perhaps a name: a folder or a showcase, for example.
 #[derive(Deserialize)]
-pub(crate) struct FolderOut {
+pub(crate) struct NamedOut {
     pub(crate) uri: Option<String>,
     pub(crate) name: Option<String>,
+}
+
+/// A text track or a picture that was created, with the link for its file.
+#[derive(Deserialize)]
+pub(crate) struct CreatedFileOut {
+    pub(crate) uri: Option<String>,
+    #[serde(default, deserialize_with = "secret")]
+    pub(crate) link: Option<Secret>,
+}
+
+/// A text track.
+#[derive(Deserialize)]
+pub(crate) struct TextTrackOut {
+    pub(crate) uri: Option<String>,
+    #[serde(rename = "type")]
+    pub(crate) kind: Option<String>,
+    pub(crate) language: Option<String>,
+    pub(crate) name: Option<String>,
+    #[serde(default, deserialize_with = "boolean")]
+    pub(crate) active: Option<bool>,
+    #[serde(default, deserialize_with = "secret")]
+    pub(crate) link: Option<Secret>,
+}
+
+/// A picture of a video.
+#[derive(Deserialize)]
+pub(crate) struct PictureOut {
+    pub(crate) uri: Option<String>,
+    #[serde(default, deserialize_with = "boolean")]
+    pub(crate) active: Option<bool>,
+    #[serde(default, deserialize_with = "boolean")]
+    pub(crate) default_picture: Option<bool>,
+}
+
+/// A chapter of a video.
+#[derive(Deserialize)]
+pub(crate) struct ChapterOut {
+    pub(crate) title: Option<String>,
+    /// In seconds.
+    pub(crate) timecode: Option<f64>,
+}
+
+/// A version of a video's file.
+#[derive(Deserialize)]
+pub(crate) struct VersionOut {
+    pub(crate) uri: Option<String>,
+    /// As in Vimeo's description of the response.
+    filename: Option<String>,
+    /// As in the request. Two fields, because a response may contain both.
+    file_name: Option<String>,
+    #[serde(default, deserialize_with = "boolean")]
+    pub(crate) active: Option<bool>,
+    pub(crate) upload: Option<UploadOut>,
+    pub(crate) transcode: Option<StatusOut>,
+    #[serde(default, deserialize_with = "boolean")]
+    pub(crate) is_playable: Option<bool>,
+    /// In seconds; 0 until the file was read.
+    pub(crate) duration: Option<u64>,
+}
+
+impl VersionOut {
+    /// The name of its file, in either spelling.
+    pub(crate) fn take_file_name(&mut self) -> Option<String> {
+        self.filename.take().or_else(|| self.file_name.take())
+    }
 }
 
 /// A page of a list. Items are parsed one by one, so that an unexpected one does not hide the others.

@@ -5,11 +5,11 @@ use std::time::Duration;
 use domain::secret::Secret;
 use domain::time::Timestamp;
 use domain::video::VideoNumber;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Session, pages, unexpected_response};
+use super::{Session, created, pages, unexpected_response};
 use crate::failure::Failure;
 use crate::path::ApiPath;
 use crate::tus::UploadLink;
@@ -199,11 +199,7 @@ impl Session {
         let request = self.request_with(Method::POST, &ApiPath::fixed(CREATE), &body);
         let response = self.send_with_password(request, new.password, timeout).await?;
         // The specification says 201, Vimeo sends 200, and Vimeo's own clients accept only 200.
-        let video_out = match response.status {
-            StatusCode::OK | StatusCode::CREATED => response.json::<VideoOut>(),
-            _ => None,
-        };
-        let created = video_out.and_then(|video_out| {
+        let created = created::<VideoOut>(&response).and_then(|video_out| {
             let video = VideoNumber::parse_uri(video_out.uri.as_deref()?)?;
             let link = self.accepted_link(video_out.upload.as_ref()?)?;
             Some(Placeholder { video, link, allowed_privacies: view_names(video_out.allowed_privacies) })
@@ -289,15 +285,11 @@ impl Session {
 
     /// `DELETE /videos/{video}`. A video that does not exist counts as deleted.
     pub async fn delete_video(&self, video: VideoNumber, timeout: Duration) -> Result<(), Failure> {
-        let request = self.request(Method::DELETE, &ApiPath::video(video));
-        match self.execute(request, timeout).await {
-            Err(Failure::NotFound) => Ok(()),
-            done => done,
-        }
+        self.delete(&ApiPath::video(video), timeout).await
     }
 
     /// The upload link in a response, if it is accepted.
-    fn accepted_link(&self, upload: &UploadOut) -> Option<UploadLink> {
+    pub(super) fn accepted_link(&self, upload: &UploadOut) -> Option<UploadLink> {
         let link = upload.upload_link.as_ref()?;
         match UploadLink::parse(link.expose(), &self.client.link_rules) {
             Ok(link) => Some(link),
@@ -338,7 +330,7 @@ fn summary(item: Value) -> Option<VideoSummary> {
     })
 }
 
-fn upload_status(upload: &UploadOut) -> Option<UploadStatus> {
+pub(super) fn upload_status(upload: &UploadOut) -> Option<UploadStatus> {
     Some(match upload.status.as_deref()? {
         "complete" => UploadStatus::Complete,
         "error" => UploadStatus::Failed(upload.error.clone()),
@@ -347,7 +339,7 @@ fn upload_status(upload: &UploadOut) -> Option<UploadStatus> {
     })
 }
 
-fn transcode_status(status: Option<&str>) -> TranscodeStatus {
+pub(super) fn transcode_status(status: Option<&str>) -> TranscodeStatus {
     match status {
         Some("complete") => TranscodeStatus::Complete,
         Some("error") => TranscodeStatus::Failed,

@@ -68,6 +68,12 @@ impl LinkRules {
     pub(crate) fn new(hosts: Vec<UploadHost>, base_url: &BaseUrl) -> Self {
         Self { hosts: hosts.into(), allows_loopback: base_url.is_loopback() }
     }
+
+    /// The same rules for links that receive text tracks and images, which Vimeo keeps on several hosts of its domain.
+    pub(crate) fn for_files(&self) -> Self {
+        let vimeo = UploadHost("vimeo.com".to_owned());
+        Self { hosts: self.hosts.iter().cloned().chain([vimeo]).collect(), ..*self }
+    }
 }
 
 /// Why a text is not a valid [`UploadLink`]. Does not contain the text.
@@ -94,18 +100,7 @@ pub struct UploadLink(Secret);
 impl UploadLink {
     /// Parses a link from Vimeo, or a stored one.
     pub fn parse(text: &str, rules: &LinkRules) -> Result<Self, UploadLinkError> {
-        if text.len() > LINK_BYTES_MAX {
-            return Err(UploadLinkError::NotAUrl);
-        }
-        let url = Url::parse(text).map_err(|_| UploadLinkError::NotAUrl)?;
-        match check(&url, rules) {
-            // Keep the parsed form, so that the URL that was checked is the URL that is requested.
-            Ok(()) => Ok(Self(Secret::new(String::from(url)))),
-            Err(refused) => {
-                String::from(url).zeroize();
-                Err(refused)
-            }
-        }
+        accepted(text, rules).map(Self)
     }
 
     /// The link itself, for requests and for sealing. The caller is responsible for where it goes.
@@ -117,6 +112,21 @@ impl UploadLink {
 impl fmt::Debug for UploadLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<upload link>")
+    }
+}
+
+/// The parsed form of a link, so that the URL that was checked is the URL that is requested.
+pub(crate) fn accepted(text: &str, rules: &LinkRules) -> Result<Secret, UploadLinkError> {
+    if text.len() > LINK_BYTES_MAX {
+        return Err(UploadLinkError::NotAUrl);
+    }
+    let url = Url::parse(text).map_err(|_| UploadLinkError::NotAUrl)?;
+    match check(&url, rules) {
+        Ok(()) => Ok(Secret::new(String::from(url))),
+        Err(refused) => {
+            String::from(url).zeroize();
+            Err(refused)
+        }
     }
 }
 

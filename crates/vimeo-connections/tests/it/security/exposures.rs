@@ -176,6 +176,18 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "self.links.request(method, link.expose()).header(TUS_RESUMABLE, VERSION)",
         "sent to its own server",
     ),
+    (
+        "vimeo/src/session.rs",
+        "FileLink::parse(link.expose(), &self.client.link_rules).ok()",
+        "the link is validated",
+    ),
+    ("vimeo/src/file_link.rs", "pub fn expose(&self) -> &str {", "the definition"),
+    ("vimeo/src/file_link.rs", "self.0.expose()", "the definition"),
+    (
+        "vimeo/src/file_link.rs",
+        "let request = self.links.put(link.expose()).header(CONTENT_TYPE, content_type).body(bytes);",
+        "sent to its own server",
+    ),
     ("vimeo/src/tus/link.rs", "pub fn expose(&self) -> &str {", "the definition"),
     ("vimeo/src/tus/link.rs", "self.0.expose()", "the definition"),
     (
