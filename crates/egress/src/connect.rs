@@ -57,16 +57,25 @@ impl Resolve for PinnedAddresses {
 }
 
 impl Inner {
-    /// Sends a GET request and follows redirects. Each target is checked like a URL from the user.
+    /// Sends a GET request and follows redirects. Each target is checked like a URL from the user. The user's headers are
+    /// sent until a redirect leaves the first origin, even if another leads back: only the first URL is one that the user
+    /// chose to send them to.
     pub(super) async fn get(&self, url: &EgressUrl, headers: &HeaderMap) -> Result<Response, RequestError> {
+        let mut user_headers = Some(url.headers());
+        let mut first_origin = None;
         let mut url = url.to_url().map_err(|_| {
             Purpose::Source.log(None, &"its address is not a URL");
             RequestError::Unreachable
         })?;
         for _ in 0..=REDIRECTS_MAX {
             let (client, target) = self.connect(url, Purpose::Source).await?;
+            let first_origin = first_origin.get_or_insert_with(|| target.origin());
+            user_headers = user_headers.filter(|_| target.origin() == *first_origin);
             let mut request = Request::new(Method::GET, target.clone());
             *request.headers_mut() = headers.clone();
+            if let Some(user_headers) = user_headers {
+                user_headers.add_to(request.headers_mut());
+            }
             let response = self.send(&client, request, Purpose::Source).await?;
             let next = redirect_target(&target, &response).inspect_err(|_| {
                 Purpose::Source.log(target.host_str(), &"it redirects to an invalid URL");

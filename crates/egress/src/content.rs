@@ -102,7 +102,7 @@ pub(super) fn classify(declared: Declared<'_>, head: &[u8]) -> Content {
     if is_container(head) {
         return Content::AsIs;
     }
-    if declared.has_encoding(&["gzip", "x-gzip"]) && head.starts_with(&GZIP) {
+    if declared.is_gzip(head) {
         return Content::Gzip;
     }
     match text_of(head).or_else(|| declared.compressed(head)) {
@@ -115,6 +115,11 @@ pub(super) fn classify(declared: Declared<'_>, head: &[u8]) -> Content {
 }
 
 impl Declared<'_> {
+    /// Whether the body is compressed with gzip for transfer.
+    pub(super) fn is_gzip(self, head: &[u8]) -> bool {
+        self.has_encoding(&["gzip", "x-gzip"]) && head.starts_with(&GZIP)
+    }
+
     fn has_encoding(self, names: &[&str]) -> bool {
         // The encoding that was applied last is the one the bytes show.
         let last = self.encoding.and_then(|list| list.rsplit(',').next()).unwrap_or_default().trim();
@@ -160,7 +165,7 @@ impl Declared<'_> {
     }
 
     /// Unsupported encodings. Brotli has no magic number: the header counts only with a declared text type.
-    fn compressed(self, head: &[u8]) -> Option<NotVideo> {
+    pub(super) fn compressed(self, head: &[u8]) -> Option<NotVideo> {
         if self.has_encoding(&["zstd"]) && head.starts_with(&ZSTD) {
             return Some(NotVideo::Compressed(Encoding::Zstd));
         }
@@ -179,7 +184,7 @@ fn is_zlib(head: &[u8]) -> bool {
 }
 
 /// The kind of text, for UTF-8 and for text with a byte order mark; `None` for binary data.
-fn text_of(head: &[u8]) -> Option<NotVideo> {
+pub(super) fn text_of(head: &[u8]) -> Option<NotVideo> {
     let text = decode(head)?;
     let text = text.trim_start();
     // The document type is within the first characters.
@@ -245,7 +250,7 @@ fn has_binary(head: &[u8]) -> bool {
 }
 
 /// A control character that does not occur in text. Tabs, line ends, form feeds and escapes do.
-fn is_binary(c: char) -> bool {
+pub(super) fn is_binary(c: char) -> bool {
     matches!(c, '\0'..='\x08' | '\x0b' | '\x0e'..='\x1a' | '\x1c'..='\x1f' | '\x7f')
 }
 

@@ -6,12 +6,15 @@
 mod addresses;
 mod connect;
 mod content;
+mod fetch;
 mod file_name;
 mod gunzip;
+mod image;
 mod inspect;
 mod policy;
 mod probe;
 mod ranges;
+mod request_headers;
 mod resolver;
 mod resume;
 mod source_progress;
@@ -21,6 +24,7 @@ mod spool_space;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod text_track;
 mod url;
 mod validators;
 mod webhook_client;
@@ -35,10 +39,13 @@ use thiserror::Error;
 use resolver::Resolver;
 
 pub use content::{Content, Encoding, NotVideo};
+pub use fetch::Fetched;
 pub use file_name::video_name;
+pub use image::{ImageFormat, NotImage, image_format};
 pub use policy::{
     AllowHttp, AllowedDestination, AllowedDestinationError, EgressPolicy, OwnAddresses, PortPolicy,
 };
+pub use request_headers::{RequestHeaderError, RequestHeaderProblem, RequestHeaders};
 pub use source_progress::MinimumRate;
 pub use source_progress::SourceProgress;
 pub use sources::{OpenedSource, RangeSupport, SourceError, SourceMetadata};
@@ -46,6 +53,7 @@ pub use spool::Spooled;
 pub use spool_space::SpoolOptions;
 pub use spool_space::SpoolSpace;
 pub use stream::SourceStream;
+pub use text_track::{NotTextTrack, TextTrackFormat, text_track_format};
 pub use url::{EgressUrl, UrlError};
 pub use validators::Validators;
 pub use webhook_client::{PostError, Posted, RetryAfter};

@@ -8,6 +8,7 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use super::policy::{AllowHttp, EgressPolicy};
+use super::request_headers::RequestHeaders;
 
 /// Presigned URLs are long, because their query contains a session token. Twice the longest in use.
 pub(super) const URL_MAX_BYTES: usize = 8_192;
@@ -32,6 +33,7 @@ const SPECIAL_ENDINGS: [&str; 11] = [
 pub struct EgressUrl {
     url: Secret,
     shown: String,
+    headers: RequestHeaders,
 }
 
 /// Why a user-supplied URL is invalid. Never contains the URL.
@@ -64,6 +66,18 @@ impl EgressUrl {
     /// The whole URL, to be sealed and passed to `validate` again.
     pub fn secret(&self) -> &Secret {
         &self.url
+    }
+
+    /// The same URL with headers for reading a source. They are sent to its scheme, host and port only: after a redirect
+    /// to another origin they are dropped, also if a later redirect leads back.
+    #[must_use]
+    pub fn with_headers(self, headers: RequestHeaders) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// The headers for reading a source.
+    pub fn headers(&self) -> &RequestHeaders {
+        &self.headers
     }
 
     /// Scheme, host, port and path, for display.
@@ -103,7 +117,7 @@ pub(super) fn parse(policy: &EgressPolicy, text: &str) -> Result<EgressUrl, UrlE
     let url = normalize(policy, Url::parse(text).map_err(|_| UrlError::NotAUrl)?)?;
     let mut shown = url.clone();
     shown.set_query(None);
-    Ok(EgressUrl { shown: shown.into(), url: Secret::new(url.into()) })
+    Ok(EgressUrl { shown: shown.into(), url: Secret::new(url.into()), headers: RequestHeaders::default() })
 }
 
 fn after_scheme(text: &str) -> Option<&str> {

@@ -3,8 +3,10 @@
 
 mod connect;
 mod dns;
+mod fetch;
 mod hostile;
 mod inspect;
+mod request_headers;
 mod resolver;
 mod resuming;
 mod sources;

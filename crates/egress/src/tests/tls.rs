@@ -78,7 +78,7 @@ async fn https_needs_a_trusted_certificate_for_the_name() {
 async fn in_the_directory_of_the_certificate() {
     let plain = Web::start(GOOD, |_| Answer::new(200, &[], "the file")).await;
     fs::write("file", "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nthe file").unwrap();
-    let location = format!("http://{}/", plain.address);
+    let location = format!("http://good.test:{}/", plain.address.port());
     fs::write("down", format!("HTTP/1.1 302 X\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"))
         .unwrap();
     let server = TlsServer::start();
@@ -112,4 +112,13 @@ async fn in_the_directory_of_the_certificate() {
     assert_eq!(plain.accepted(), 0);
     assert_eq!(probe(AllowHttp::Yes, "good.test", "down").await, Ok(Some(8)));
     assert_eq!(plain.accepted(), 1);
+    // A user's headers are not sent in clear text.
+    let egress = egress(AllowHttp::Yes);
+    let headers = RequestHeaders::parse([("X-Key", "canary")]).unwrap();
+    let url =
+        egress.validate(&format!("https://good.test:{}/down", server.port)).unwrap().with_headers(headers);
+    let fetched = egress.fetch(&url, 100, Duration::from_mins(5)).await.unwrap();
+    assert_eq!(fetched.bytes, "the file");
+    assert!(plain.requests().iter().all(|request| web::header(request, "x-key").is_none()));
+    assert_eq!(plain.accepted(), 2);
 }

@@ -114,6 +114,12 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "egress.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
         "its form is validated again",
     ),
+    (
+        "egress/src/request_headers.rs",
+        "self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))",
+        "for sealing",
+    ),
+    ("egress/src/request_headers.rs", "self.0.expose().as_bytes()", "sent to the source in a header"),
     ("egress/src/url.rs", "Url::parse(self.url.expose()).map_err(|_| UrlError::NotAUrl)", "it is requested"),
     (
         "vimeo-connections/src/cli/keys/pasted.rs",
