@@ -13,7 +13,7 @@ use crate::credentials::Credentials;
 use crate::errors::{self, Invalid};
 use crate::faults::ListLag;
 use crate::fields::Fields;
-use crate::state::{Caller, FolderId, User, UserId, VideoId};
+use crate::state::{Caller, Feature, FolderId, User, UserId, VideoId};
 
 /// An error response, ready to be sent.
 #[derive(Debug)]
@@ -105,6 +105,15 @@ impl ApiRequest {
         Ok((caller, user))
     }
 
+    /// The user of the token, which must have a scope, and whose plan must include a feature.
+    pub(crate) fn user_for(&self, scope: &str, feature: Feature) -> Result<(&Caller, &User), ErrorResponse> {
+        let (caller, user) = self.user_with(scope)?;
+        if user.refused_features.contains(&feature) {
+            return Err(errors::plan_lacks(feature).into());
+        }
+        Ok((caller, user))
+    }
+
     /// Whether the path names the caller, as `/me` or by their number, or another user.
     pub(crate) fn owner(&self, user: &User) -> Result<PathOwner, ErrorResponse> {
         match self.parameter("user") {
@@ -119,6 +128,12 @@ impl ApiRequest {
     /// A parameter of the path, decoded.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A number in the path, such as that of a thumbnail.
+    pub(crate) fn number(&self, name: &str) -> Result<u64, ErrorResponse> {
+        let found = self.parameter(name).and_then(|text| text.parse().ok());
+        found.ok_or_else(|| errors::missing_resource().into())
     }
 
     /// The folder that the path names.
@@ -155,15 +170,20 @@ impl ApiRequest {
         if body.trim_ascii().is_empty() {
             return Ok(Map::new());
         }
+        match self.json()? {
+            Value::Object(members) => Ok(members),
+            _ => Err(errors::malformed_body("The request body must be a JSON object.").into()),
+        }
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Result<Value, ErrorResponse> {
+        let body = self.body().map_err(|_| errors::body_too_long())?;
         if !matches!(body::media_type(&self.headers).as_str(), "" | "application/json") {
             // The specification names a media type for each resource; Vimeo accepts JSON only.
             return Err(errors::malformed_body("The request body must be sent as application/json.").into());
         }
-        match serde_json::from_slice(body) {
-            Ok(Value::Object(members)) => Ok(members),
-            Ok(_) => Err(errors::malformed_body("The request body must be a JSON object.").into()),
-            Err(_) => Err(errors::not_json().into()),
-        }
+        serde_json::from_slice(body).map_err(|_| errors::not_json().into())
     }
 
     /// The body as a JSON object that must not be empty.

@@ -72,7 +72,7 @@ impl AppState {
         let Snapshot { initial, vimeo } = kept;
         Self {
             base_url,
-            stage_timing: StageTiming { lag: options.upload_lag, pace: options.pace },
+            stage_timing: StageTiming { lag: options.upload_lag, pace: options.pace, playable: None },
             unlisted_uris: options.unlisted_uris,
             pull_from: options.pull_from,
             link_lifetime: options.link_lifetime,

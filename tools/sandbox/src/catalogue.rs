@@ -9,7 +9,7 @@ use crate::api_request::{ApiRequest, HandlerResult};
 use crate::fields::Fields;
 use crate::lists;
 
-pub(crate) use languages::{LANGUAGES, is_language};
+pub(crate) use languages::{LANGUAGES, is_language, language_name};
 
 /// Content ratings by code. `advertisement` is newer than the others.
 pub(crate) const CONTENT_RATINGS: [(&str, &str); 7] = [

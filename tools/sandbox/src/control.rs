@@ -8,6 +8,8 @@ mod index;
 mod journal;
 pub(crate) mod members;
 mod page;
+mod publication;
+mod settings;
 mod tokens;
 mod users;
 mod videos;
@@ -65,6 +67,7 @@ pub(crate) fn router(app_state: Arc<AppState>) -> Router {
         .route("/_sandbox/videos/{number}/step", post(videos::step))
         .route("/_sandbox/videos/{number}/fail", post(videos::fail))
         .route("/_sandbox/videos/{number}/expire-link", post(videos::expire_link))
+        .route("/_sandbox/settings", get(settings::show).patch(settings::change))
         .route("/_sandbox/reset", post(reset))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown)

@@ -6,6 +6,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use serde_json::{Value, json};
 
+use crate::state::Feature;
+
 const ERROR: &str = "application/vnd.vimeo.error+json";
 /// The header that repeats the error code.
 pub(crate) const ERROR_CODE: HeaderName = HeaderName::from_static("vimeo-error-code");
@@ -97,6 +99,15 @@ pub(crate) fn not_owned() -> Response {
 pub(crate) fn plan_forbids_view(code: u32, view: &str) -> Response {
     let message = format!("The user's plan does not allow privacy.view to be {view}.");
     full(StatusCode::FORBIDDEN, code, "This privacy setting is not available on your plan.", &message)
+}
+
+/// A part of a publication that the user's plan lacks.
+pub(crate) fn plan_lacks(feature: Feature) -> Response {
+    let text = "The user's plan does not let them replace the file of a video.";
+    match feature {
+        Feature::Versions => full(StatusCode::FORBIDDEN, 3427, text, text),
+        _ => legacy(StatusCode::FORBIDDEN, &format!("The user's plan does not include {}.", feature.name())),
+    }
 }
 
 /// An upload request in the form of an older API version.

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{any, delete, get, post};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -28,15 +28,13 @@ use crate::credentials::Credentials;
 use crate::errors;
 use crate::faults;
 use crate::fields::Fields;
-use crate::folders;
 use crate::journal::{CallerUris, NewEntry};
 use crate::limits::{RateLimitStatus, RequestCost, Verdict};
 use crate::oauth;
+use crate::routes;
 use crate::server::{ConnectionNumber, Cut};
 use crate::state::Caller;
 use crate::uploads;
-use crate::users;
-use crate::videos;
 
 /// Every route of the API.
 pub(crate) fn router(app_state: Arc<AppState>) -> Router {
@@ -46,9 +44,10 @@ pub(crate) fn router(app_state: Arc<AppState>) -> Router {
         .route("/creativecommons", get(catalogue::licenses))
         .route("/languages", get(catalogue::languages))
         .merge(oauth_routes())
-        .merge(own_routes("/me"))
-        .merge(own_routes("/users/{user}"))
-        .merge(video_routes())
+        .merge(routes::own_routes("/me"))
+        .merge(routes::own_routes("/users/{user}"))
+        .merge(routes::video_routes())
+        .merge(routes::file_routes())
         .route(uploads::TUS_ROUTE, any(uploads::tus::serve))
         .route(uploads::FORM_ROUTE, any(uploads::form::serve).layer(DefaultBodyLimit::disable()))
         .method_not_allowed_fallback(errors::method_not_allowed)
@@ -67,61 +66,6 @@ fn oauth_routes() -> Router<Arc<AppState>> {
         .route("/activate", get(oauth::show_code_form))
         .route("/oauth/verify", get(oauth::verify))
         .route("/tokens", delete(oauth::revoke))
-}
-
-/// Resources of a user. Folders are served under both of their names.
-fn own_routes(user: &str) -> Router<Arc<AppState>> {
-    let mut router = Router::new()
-        .route(user, get(users::show))
-        .route(&format!("{user}/videos"), get(videos::list).post(videos::create))
-        .route(
-            &format!("{user}/videos/{{video}}"),
-            get(videos::show).patch(videos::edit).delete(videos::delete),
-        )
-        .route(&format!("{user}/presets"), get(videos::list_presets))
-        .route(&format!("{user}/presets/{{preset}}"), get(videos::show_preset));
-    for name in ["projects", "folders"] {
-        let folders = format!("{user}/{name}");
-        let folder = format!("{folders}/{{folder}}");
-        router = router
-            .route(&folders, get(folders::list).post(folders::create))
-            .route(&folder, get(folders::show).patch(folders::edit).delete(folders::delete))
-            .route(&format!("{folder}/items"), get(folders::list_items))
-            .route(&format!("{folder}/folders"), get(folders::list_subfolders))
-            .route(
-                &format!("{folder}/videos"),
-                get(folders::list_videos).put(folders::put_videos).delete(folders::remove_videos),
-            )
-            .route(
-                &format!("{folder}/videos/{{video}}"),
-                put(folders::put_video).delete(folders::remove_video),
-            );
-    }
-    router
-}
-
-fn video_routes() -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/videos/{video}", get(videos::show).patch(videos::edit).delete(videos::delete))
-        .route("/videos/{video}/versions", get(videos::list_versions).post(videos::create_version))
-        .route(
-            "/videos/{video}/versions/{version}",
-            get(videos::show_version).patch(videos::edit_version).delete(videos::delete_version),
-        )
-        .route("/videos/{video}/privacy/domains", get(videos::list_domains))
-        .route(
-            "/videos/{video}/privacy/domains/{domain}",
-            put(videos::add_domain).delete(videos::remove_domain),
-        )
-        .route(
-            "/videos/{video}/presets/{preset}",
-            get(videos::show_preset_of_video).put(videos::set_preset).delete(videos::remove_preset),
-        )
-        .route("/videos/{video}/pictures", get(videos::list_pictures).post(videos::create_picture))
-        .route(
-            "/videos/{video}/pictures/{picture}",
-            get(videos::show_picture).patch(videos::edit_picture).delete(videos::delete_picture),
-        )
 }
 
 /// Writes the request to the journal, applies a fault, and runs the handler in a task of its own: the request is
@@ -250,9 +194,11 @@ fn redacted_credentials(app_state: &AppState, credentials: &Credentials) -> Valu
     credentials.to_journal(|client_id| app_state.vimeo().list_apps().any(|app| app.client_id == client_id))
 }
 
-/// Records the body of a request in the journal.
+/// Records the body of a request in the journal, unless it was sent to an upload link.
 pub(crate) fn record_body(app_state: &AppState, request: &Parts, body: &Result<Bytes, Unreadable>) {
-    if let (Some(EntryNumber(number)), Ok(body)) = (request.extensions.get(), body) {
+    if !uploads::is_link(request.uri.path())
+        && let (Some(EntryNumber(number)), Ok(body)) = (request.extensions.get(), body)
+    {
         app_state.journal().record_body(*number, &request.headers, body);
     }
 }

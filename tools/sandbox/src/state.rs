@@ -6,6 +6,9 @@ mod folders;
 mod grants;
 mod numbers;
 mod order;
+mod publication;
+mod settings;
+mod showcases;
 mod token_table;
 mod tokens;
 mod uploads;
@@ -30,13 +33,18 @@ pub(crate) use grants::{
     Answer, CodeRefusal, Consent, DeviceRefusal, GRANT_LIFETIME, GrantFlow, Grants, Page, RedirectTarget,
     grant_end, hyphenated,
 };
-pub(crate) use numbers::{AppId, FolderId, PresetId, UserId, VersionId, VideoId};
+pub(crate) use numbers::{AppId, FolderId, PresetId, ShowcaseId, UserId, VersionId, VideoId};
 pub(crate) use order::{Direction, Order};
+pub(crate) use publication::{
+    Chapter, Feature, FileLink, NewTextTrack, Picture, PictureActivity, StoredFile, TextTrack, canonical_tag,
+};
+pub(crate) use settings::StateSettings;
+pub(crate) use showcases::Showcase;
 pub(crate) use tokens::{Caller, NewToken, Origin, Token};
 pub(crate) use uploads::{Approach, Failure, Received, Stage, StageTiming, Upload};
 pub(crate) use users::{ExceededQuota, Period, Quota, QuotaLimit, QuotaUse, Unit, User};
-pub(crate) use video_table::VideoList;
-pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Orphan, Picture, Settings, Version, Video};
+pub(crate) use video_table::{LinkTarget, VideoList};
+pub(crate) use videos::{DOMAINS_MAX, NewVersion, NewVideo, Orphan, Settings, Version, Video};
 
 /// The first app's credentials, printed when the sandbox starts.
 #[derive(Clone, Serialize, Deserialize)]
@@ -61,6 +69,10 @@ pub(crate) struct VimeoState {
     guest: Option<AppId>,
     videos: VideoTable,
     folders: BTreeMap<FolderId, Folder>,
+    #[serde(default)]
+    showcases: BTreeMap<ShowcaseId, Showcase>,
+    #[serde(default)]
+    pub(crate) settings: StateSettings,
     #[serde(default)]
     grants: Grants,
     next_number: u64,
@@ -89,6 +101,8 @@ impl VimeoState {
             guest: None,
             videos: VideoTable::default(),
             folders: BTreeMap::new(),
+            showcases: BTreeMap::new(),
+            settings: StateSettings::default(),
             grants: Grants::default(),
             next_number: FIRST_NUMBER,
         };
@@ -142,6 +156,7 @@ impl VimeoState {
 
     /// Advances every upload to the stage that it has reached by now. Returns whether any changed.
     pub(crate) fn advance(&mut self, now: Timestamp, stage_timing: StageTiming) -> bool {
+        let stage_timing = self.settings.applied_to(stage_timing);
         let mut has_changed = false;
         for id in self.videos.in_progress() {
             has_changed |= self.videos.edit(id, |video| video.advance(now, stage_timing)).unwrap_or(false);

@@ -2,7 +2,9 @@
 
 mod bytes;
 mod fetch;
+pub(crate) mod files;
 pub(crate) mod form;
+mod formats;
 mod pull;
 pub(crate) mod tus;
 
@@ -27,7 +29,7 @@ pub(crate) const FORM_ROUTE: &str = "/files/form/{key}";
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 const LINKS: &str = "/files/";
-const FOLDERS: [&str; 2] = ["vimeo-prod-src-tus-eu", "form"];
+const FOLDERS: [&str; 5] = ["vimeo-prod-src-tus-eu", "form", "texttracks", "pictures", "captions"];
 
 /// The link of an upload. No token is needed to use it.
 pub(crate) fn link(app_state: &AppState, upload: &Upload) -> String {

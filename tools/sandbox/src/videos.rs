@@ -1,10 +1,13 @@
 //! Videos: created, shown, changed, listed and deleted.
 
+mod chapters;
 mod create;
 mod pictures;
 mod present;
 mod privacy;
 mod settings;
+mod tags;
+mod text_tracks;
 mod versions;
 mod views;
 
@@ -24,12 +27,17 @@ use crate::state::{Caller, Direction, Order, User, UserId, Video, VideoId, Video
 use crate::uploads;
 use settings::EditContext;
 
+pub(crate) use chapters::{create_chapter, delete_chapter, edit_chapter, list_chapters, show_chapter};
 pub(crate) use create::{FILE_BYTES_MAX, create};
 pub(crate) use pictures::{create_picture, delete_picture, edit_picture, list_pictures, show_picture};
 pub(crate) use present::{Audience, status, video as present};
 pub(crate) use privacy::{
     add_domain, list_domains, list_presets, remove_domain, remove_preset, set_preset, show_preset,
     show_preset_of_video,
+};
+pub(crate) use tags::{add_tag, add_tags, list_tags, remove_tag, show_tag};
+pub(crate) use text_tracks::{
+    create_text_track, delete_text_track, edit_text_track, list_text_tracks, show_text_track,
 };
 pub(crate) use versions::{create_version, delete_version, edit_version, list_versions, show_version};
 
@@ -127,7 +135,7 @@ pub(crate) async fn edit(State(app_state): State<Arc<AppState>>, request: ApiReq
     let mut settings = own_video(&vimeo_state, &request)?.settings.clone();
     settings::apply(&request.members_of_some()?, &mut settings, EditContext { user, plan })?;
     let missing = errors::missing_resource;
-    vimeo_state.edit_video(id, |video| (video.settings, video.modified_at) = (settings, now));
+    vimeo_state.set_settings(id, settings, now);
     let video = vimeo_state.find_video(id).ok_or_else(missing)?;
     let shown = present(&app_state, &vimeo_state, video, Audience::Owner, &request.fields());
     drop(vimeo_state);

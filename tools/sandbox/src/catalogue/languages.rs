@@ -210,6 +210,13 @@ pub(crate) fn is_language(code: &str) -> bool {
     LANGUAGES.iter().any(|(known, _)| *known == primary) && parts.clone().count() <= 2 && parts.all(is_part)
 }
 
+/// The name of a language, for a regional one without a name of its own that of the language.
+pub(crate) fn language_name(code: &str) -> String {
+    let name = |code: &str| LANGUAGES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name);
+    let primary = code.split('-').next().unwrap_or_default();
+    name(code).or_else(|| name(primary)).unwrap_or(code).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

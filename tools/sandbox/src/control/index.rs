@@ -34,7 +34,7 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
         "POST",
         "/_sandbox/users",
         "Creates a user: {\"name\"?, \"plan\"? (null: the sandbox's), \"requests_per_minute\"? (null: the plan's), \"email_verified\"? (true), \"folders\"? (true: may manage \
-         them), \"refused_views\"? ([]), \"allowed_privacies\"? (null: derived), \"shows_allowed_privacies\"? (true), \"cold_privacy\"? (false), \"quota\"?: null for unknown, or {\"unit\"? (\"size\" or \"count\"), \
+         them), \"refused_views\"? ([]), \"allowed_privacies\"? (null: derived), \"shows_allowed_privacies\"? (true), \"cold_privacy\"? (false), \"refused_features\"? ([]; of text_tracks, thumbnails, tags, showcases, presets, chapters, versions), \"quota\"?: null for unknown, or {\"unit\"? (\"size\" or \"count\"), \
          \"lifetime\"?: {\"max\", \"used\"?}, \"periodic\"?: {\"max\", \"used\"?}, \"restricted\"?: {\"max\", \"used\"?}, \"period\"? (\"week\", \"month\", \"year\", \"lifetime\")}, where max may be null}.",
     ),
     ("PATCH", "/_sandbox/users/{number}", "Changes a user: what POST takes, and only what is named."),
@@ -65,7 +65,11 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
     ("GET", "/_sandbox/faults", "Lists the pending faults."),
     ("DELETE", "/_sandbox/faults", "Removes every fault."),
     ("DELETE", "/_sandbox/faults/{id}", "Removes one fault."),
-    ("GET", "/_sandbox/videos", "Lists every video: its versions, their bytes, hashes and stages."),
+    (
+        "GET",
+        "/_sandbox/videos",
+        "Lists every video: its versions, text tracks and pictures with sizes and hashes, its tags, chapters, showcases, and when its view changed.",
+    ),
     ("GET", "/_sandbox/videos/{number}", "Shows one video."),
     (
         "GET",
@@ -88,6 +92,14 @@ pub(super) const INDEX: &[(&str, &str, &str)] = &[
     ("GET", "/_sandbox/journal/live", "Streams further requests as server-sent events; ?after=N."),
     ("DELETE", "/_sandbox/journal", "Empties the journal."),
     ("GET", "/_sandbox/credentials", "Shows the first app's credentials again."),
+    ("GET", "/_sandbox/settings", "Shows the settings that PATCH changes."),
+    (
+        "PATCH",
+        "/_sandbox/settings",
+        "Changes settings: {\"empty_track_links\"? (true: a text track without a file shows its upload link), \
+         \"playable_millis\"? (null: as long as a stage; how long a video is playable before its transcoding is complete), \
+         \"image_millis\"? (0: how long an image is processed before it can be the thumbnail)}.",
+    ),
     ("POST", "/_sandbox/reset", "Restores the initial state, with the same first credentials."),
     (
         "GET",

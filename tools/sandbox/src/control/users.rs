@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 use super::members::Members;
 use super::{error_response, json_response, members};
 use crate::app_state::AppState;
-use crate::state::{Period, Quota, QuotaLimit, Unit, User, UserId};
+use crate::state::{Feature, Period, Quota, QuotaLimit, Unit, User, UserId};
 use crate::users::present_quota;
 
-const MEMBERS: [&str; 10] = [
+const MEMBERS: [&str; 11] = [
     "name",
     "plan",
     "requests_per_minute",
@@ -24,6 +24,7 @@ const MEMBERS: [&str; 10] = [
     "allowed_privacies",
     "shows_allowed_privacies",
     "cold_privacy",
+    "refused_features",
     "quota",
 ];
 
@@ -90,6 +91,7 @@ struct Change {
     allowed_privacies: Option<Option<Vec<String>>>,
     shows_allowed_privacies: Option<bool>,
     has_cold_privacy: Option<bool>,
+    refused_features: Option<Vec<Feature>>,
     quota: Option<Option<Quota>>,
 }
 
@@ -102,6 +104,7 @@ impl Change {
         user.may_manage_folders = self.may_manage_folders.unwrap_or(user.may_manage_folders);
         user.refused_views = self.refused_views.unwrap_or_else(|| user.refused_views.clone());
         user.has_cold_privacy = self.has_cold_privacy.unwrap_or(user.has_cold_privacy);
+        user.refused_features = self.refused_features.unwrap_or_else(|| user.refused_features.clone());
         let shown = &mut user.allowed_privacies;
         shown.views = self.allowed_privacies.unwrap_or_else(|| shown.views.clone());
         shown.is_shown = self.shows_allowed_privacies.unwrap_or(shown.is_shown);
@@ -135,8 +138,18 @@ fn read(mut members: Members) -> Result<Change, String> {
         allowed_privacies: members.texts_or_null("allowed_privacies")?,
         shows_allowed_privacies: members.boolean("shows_allowed_privacies")?,
         has_cold_privacy: members.boolean("cold_privacy")?,
+        refused_features: members.texts("refused_features")?.map(read_features).transpose()?,
         quota,
     })
+}
+
+fn read_features(names: Vec<String>) -> Result<Vec<Feature>, String> {
+    let known = || Feature::ALL.map(Feature::name).join(", ");
+    let feature = |name: String| {
+        let found = Feature::ALL.into_iter().find(|feature| feature.name() == name);
+        found.ok_or_else(|| format!("There is no feature `{name}`; what there is: {}.", known()))
+    };
+    names.into_iter().map(feature).collect()
 }
 
 fn read_quota(members: Map<String, Value>) -> Result<Quota, String> {
@@ -193,6 +206,7 @@ fn present(app_state: &AppState, user: &User) -> Value {
         "allowed_privacies": user.allowed_privacies.views,
         "shows_allowed_privacies": user.allowed_privacies.is_shown,
         "cold_privacy": user.has_cold_privacy,
+        "refused_features": user.refused_features.iter().map(|feature| feature.name()).collect::<Vec<_>>(),
         "upload_quota": present_quota(&vimeo_state, user),
         "videos": vimeo_state.videos_of(user.id).len(),
     })

@@ -12,7 +12,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
-use super::{error_response, json_response, members};
+use super::{error_response, json_response, members, publication};
 use crate::ambient::iso_8601;
 use crate::api_request::ErrorResponse;
 use crate::app_state::AppState;
@@ -182,7 +182,7 @@ fn present(vimeo_state: &VimeoState, video: &Video) -> Value {
     let versions: Vec<Value> =
         video.versions.iter().map(|version| present_version(version, video.active)).collect();
     let stage = video.active_version().map(|version| videos::status(&version.upload));
-    json!({
+    let mut shown = json!({
         "uri": video.id.to_string(),
         "name": video.settings.name,
         "owner": {
@@ -192,7 +192,13 @@ fn present(vimeo_state: &VimeoState, video: &Video) -> Value {
         "status": stage,
         "created_at": iso_8601(video.created_at),
         "versions": versions,
-    })
+    });
+    if let (Value::Object(shown), Value::Object(more)) =
+        (&mut shown, publication::present(vimeo_state, video))
+    {
+        shown.extend(more);
+    }
+    shown
 }
 
 fn present_version(version: &Version, active: VersionId) -> Value {

@@ -5,15 +5,22 @@ use axum::response::Response;
 
 use super::CreatedVersion;
 use crate::app_state::AppState;
-use crate::state::Failure;
+use crate::state::{Failure, LinkTarget};
 
 /// Expires the upload link of this path, if it is one.
 pub(super) fn kill_link(app_state: &AppState, path: &str, status: StatusCode) {
     let now = app_state.now();
     let key = path.rsplit('/').next().unwrap_or_default();
     let mut vimeo_state = app_state.vimeo();
-    let Some((video, version)) = vimeo_state.find_upload(key) else { return };
-    vimeo_state.edit_version(video, version, |version| version.upload.kill_link(status, now));
+    match vimeo_state.find_link(key) {
+        Some((video, LinkTarget::Version(version))) => {
+            vimeo_state.edit_version(video, version, |version| version.upload.kill_link(status, now));
+        }
+        Some((video, target)) => {
+            vimeo_state.edit_video(video, |video| video.kill_link(target, status.as_u16()));
+        }
+        None => {}
+    }
 }
 
 /// Schedules the failure of the version that a request has created.

@@ -37,6 +37,8 @@ numbers! {
     VersionId;
     /// Names a folder; shown as `/users/N/projects/M`.
     FolderId;
+    /// Names a showcase; shown as `/users/N/albums/M`.
+    ShowcaseId;
     /// Names an embed preset; shown as `/users/N/presets/M`.
     PresetId;
 }

@@ -21,6 +21,8 @@ pub(crate) struct StageTiming {
     pub(crate) lag: Duration,
     /// How long each stage of transcoding lasts.
     pub(crate) pace: Pace,
+    /// How long the second one lasts, in which the video can be played, if that differs.
+    pub(crate) playable: Option<Duration>,
 }
 
 /// How the bytes are uploaded.
@@ -280,6 +282,7 @@ impl Upload {
             // By hand, `Received` is a stage of its own only if there is a lag.
             (Stage::Received, Pace::ByHand) if stage_timing.lag > Duration::ZERO => return None,
             (Stage::Received, _) => stage_timing.lag,
+            (Stage::Transcoding, _) if stage_timing.playable.is_some() => stage_timing.playable?,
             (Stage::TranscodeStarting | Stage::Transcoding, Pace::Every(step)) => step,
             _ => return None,
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PresetId, UserId, VideoId, VimeoState};
+use super::{Feature, PresetId, UserId, VideoId, VimeoState};
 use crate::limits::Plan;
 
 // Five tebibytes: more than any test fills.
@@ -30,6 +30,9 @@ pub(crate) struct User {
     /// Absent if Vimeo shows none.
     pub(crate) quota: Option<Quota>,
     pub(crate) presets: Vec<PresetId>,
+    /// What is refused because the user's plan lacks it.
+    #[serde(default)]
+    pub(crate) refused_features: Vec<Feature>,
 }
 
 impl User {
@@ -46,6 +49,7 @@ impl User {
             has_cold_privacy: false,
             quota: Some(Quota::default_limits()),
             presets: Vec::new(),
+            refused_features: Vec::new(),
         }
     }
 }

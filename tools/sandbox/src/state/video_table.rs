@@ -8,7 +8,7 @@ use std::hash::Hash;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Direction, FolderId, Order, UserId, Version, VersionId, Video, VideoId};
+use super::{Direction, FolderId, Order, Picture, TextTrack, UserId, Version, VersionId, Video, VideoId};
 
 /// Videos by number. Serialized as a plain map; the index is rebuilt when the map is read.
 ///
@@ -26,9 +26,20 @@ struct Index {
     by_owner: HashMap<UserId, VideoSet>,
     by_folder: HashMap<FolderId, VideoSet>,
     /// By the secret part of an upload link. Should two versions share one, the newer video comes first.
-    by_link: BTreeSet<(String, Reverse<VideoId>, VersionId)>,
+    by_link: BTreeSet<(String, Reverse<VideoId>, LinkTarget)>,
     /// The videos that change as time passes.
     in_progress: BTreeSet<VideoId>,
+}
+
+/// What of a video a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LinkTarget {
+    /// The bytes of a version.
+    Version(VersionId),
+    /// The file of a text track.
+    TextTrack(u64),
+    /// The image of a thumbnail.
+    Picture(u64),
 }
 
 /// The videos of one user or in one folder, in each order of a list.
@@ -61,7 +72,7 @@ struct Keys {
     name: String,
     bytes: u64,
     is_restricted: bool,
-    links: Vec<(String, VersionId)>,
+    links: Vec<(String, LinkTarget)>,
     is_in_progress: bool,
 }
 
@@ -153,11 +164,11 @@ impl VideoTable {
         self.index.in_progress.iter().copied().collect()
     }
 
-    /// The video and the version that an upload link leads to.
-    pub(super) fn find_link(&self, key: &str) -> Option<(VideoId, VersionId)> {
-        let least = (key.to_owned(), Reverse(VideoId::MAX), VersionId::MIN);
-        let (found, Reverse(video), version) = self.index.by_link.range(least..).next()?;
-        (found == key).then_some((*video, *version))
+    /// The video that a link leads to, and what of it the link is for.
+    pub(super) fn find_link(&self, key: &str) -> Option<(VideoId, LinkTarget)> {
+        let least = (key.to_owned(), Reverse(VideoId::MAX), LinkTarget::Version(VersionId::MIN));
+        let (found, Reverse(video), target) = self.index.by_link.range(least..).next()?;
+        (found == key).then_some((*video, *target))
     }
 }
 
@@ -179,7 +190,15 @@ impl Serialize for VideoTable {
 
 impl Keys {
     fn of(video: &Video) -> Self {
-        let link = |version: &Version| (version.upload.key.clone(), version.id);
+        let version = |version: &Version| (version.upload.key.clone(), LinkTarget::Version(version.id));
+        let track = |track: &TextTrack| (track.link.key.clone(), LinkTarget::TextTrack(track.number));
+        let picture = |picture: &Picture| {
+            let key = picture.image.as_ref()?.link.key.clone();
+            Some((key, LinkTarget::Picture(picture.number)))
+        };
+        let links = video.versions.iter().map(version);
+        let links = links.chain(video.text_tracks.iter().map(track));
+        let links = links.chain(video.pictures.iter().filter_map(picture)).collect();
         Self {
             id: video.id,
             owner: video.owner,
@@ -189,7 +208,7 @@ impl Keys {
             name: video.settings.name.to_lowercase(),
             bytes: video.versions.iter().map(|version| version.upload.weight()).sum(),
             is_restricted: video.settings.privacy.is_restricted(),
-            links: video.versions.iter().map(link).collect(),
+            links,
             is_in_progress: video.is_in_progress(),
         }
     }
@@ -201,8 +220,8 @@ impl Index {
         if let Some(folder) = keys.folder {
             self.by_folder.entry(folder).or_default().add(keys);
         }
-        for (link, version) in &keys.links {
-            self.by_link.insert((link.clone(), Reverse(keys.id), *version));
+        for (link, target) in &keys.links {
+            self.by_link.insert((link.clone(), Reverse(keys.id), *target));
         }
         if keys.is_in_progress {
             self.in_progress.insert(keys.id);
@@ -214,8 +233,8 @@ impl Index {
         if let Some(folder) = keys.folder {
             remove_from(&mut self.by_folder, &folder, keys);
         }
-        for (link, version) in &keys.links {
-            self.by_link.remove(&(link.clone(), Reverse(keys.id), *version));
+        for (link, target) in &keys.links {
+            self.by_link.remove(&(link.clone(), Reverse(keys.id), *target));
         }
         self.in_progress.remove(&keys.id);
     }

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::publication::{Chapter, Picture, TextTrack, ViewChange};
 use super::uploads::NewUpload;
 use super::{
-    AppId, Approach, FolderId, PresetId, Stage, StageTiming, Upload, UserId, VersionId, VideoId, VideoList,
-    VimeoState,
+    AppId, Approach, FolderId, LinkTarget, PresetId, Stage, StageTiming, Upload, UserId, VersionId, VideoId,
+    VideoList, VimeoState,
 };
 
 /// How many domains Vimeo allows to embed a video.
@@ -32,6 +33,16 @@ pub(crate) struct Video {
     pub(crate) versions: Vec<Version>,
     pub(crate) active: VersionId,
     pub(crate) pictures: Vec<Picture>,
+    #[serde(default)]
+    pub(crate) text_tracks: Vec<TextTrack>,
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    /// In the order of their time.
+    #[serde(default)]
+    pub(crate) chapters: Vec<Chapter>,
+    /// Changes of `privacy.view` since the video was created, oldest first.
+    #[serde(default)]
+    pub(crate) view_changes: Vec<ViewChange>,
 }
 
 /// The settings of a video.
@@ -108,15 +119,6 @@ pub(crate) struct Version {
     pub(crate) upload: Upload,
     /// Whether it becomes the active version once it can be played.
     is_due: bool,
-}
-
-/// A thumbnail.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Picture {
-    pub(crate) number: u64,
-    /// The time in the video that it shows, in milliseconds.
-    pub(crate) at_millis: u64,
-    pub(crate) is_active: bool,
 }
 
 /// The upload of a deleted version, whose bytes are to be deleted.
@@ -213,6 +215,10 @@ impl VimeoState {
             active: version.id,
             versions: vec![version],
             pictures: Vec::new(),
+            text_tracks: Vec::new(),
+            tags: Vec::new(),
+            chapters: Vec::new(),
+            view_changes: Vec::new(),
         };
         self.videos.insert(video)
     }
@@ -241,20 +247,19 @@ impl VimeoState {
         Version { id, file_name, created_at: now, upload, is_due: true }
     }
 
-    /// Adds a thumbnail. `None` if there is no such video.
-    pub(crate) fn add_picture(&mut self, id: VideoId, at_millis: u64, is_active: bool) -> Option<u64> {
-        let number = self.take_number();
-        self.videos.edit(id, |video| {
-            if is_active {
-                video.pictures.iter_mut().for_each(|picture| picture.is_active = false);
-            }
-            video.pictures.push(Picture { number, at_millis, is_active });
-            number
-        })
-    }
-
     pub(crate) fn find_video(&self, id: VideoId) -> Option<&Video> {
         self.videos.get(id)
+    }
+
+    /// Replaces the settings of a video, and records a change of its view. `None` if there is no such video.
+    pub(crate) fn set_settings(&mut self, id: VideoId, settings: Settings, now: Timestamp) -> Option<()> {
+        self.videos.edit(id, |video| {
+            let view = &settings.privacy.view;
+            if *view != video.settings.privacy.view {
+                video.view_changes.push(ViewChange { view: view.clone(), at: now });
+            }
+            (video.settings, video.modified_at) = (settings, now);
+        })
     }
 
     /// Changes a video. `None` if there is no such video.
@@ -279,6 +284,7 @@ impl VimeoState {
 
     /// Removes a video. Returns its uploads.
     pub(crate) fn remove_video(&mut self, id: VideoId) -> Vec<Orphan> {
+        self.remove_from_showcases(id);
         self.videos.remove(id).iter().flat_map(Video::orphans).collect()
     }
 
@@ -299,6 +305,14 @@ impl VimeoState {
 
     /// The video and the version that an upload link leads to.
     pub(crate) fn find_upload(&self, key: &str) -> Option<(VideoId, VersionId)> {
+        match self.videos.find_link(key)? {
+            (video, LinkTarget::Version(version)) => Some((video, version)),
+            (_, LinkTarget::TextTrack(_) | LinkTarget::Picture(_)) => None,
+        }
+    }
+
+    /// The video that a link leads to, and what of it the link is for.
+    pub(crate) fn find_link(&self, key: &str) -> Option<(VideoId, LinkTarget)> {
         self.videos.find_link(key)
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::views;
+use super::{pictures, tags, views};
 use crate::UnlistedUris;
 use crate::ambient::iso_8601;
 use crate::app_state::AppState;
@@ -53,8 +53,8 @@ pub(crate) fn video(
         ("content_rating_class", &|| json!(rating_class(&settings.content_rating))),
         ("license", &|| json!(settings.license)),
         ("privacy", &|| privacy(settings)),
-        ("pictures", &|| pictures(video)),
-        ("tags", &|| json!([])),
+        ("pictures", &|| pictures::present_current(video, pictures::processed_until(app_state, vimeo_state))),
+        ("tags", &|| json!(video.tags.iter().map(|tag| tags::present(tag)).collect::<Vec<_>>())),
         ("categories", &|| json!([])),
         ("stats", &|| json!({"plays": 0})),
         ("uploader", &|| json!({"pictures": {"uri": null, "active": false, "type": "default", "sizes": []}})),
@@ -71,6 +71,7 @@ pub(crate) fn video(
         ("status", &|| json!(upload.map_or("unavailable", status))),
         ("upload", &|| json!(upload.map(|upload| self::upload(app_state, upload, audience)))),
         ("transcode", &|| json!({"status": upload.map_or("error", transcode_status)})),
+        ("version_transcode_status", &|| json!(upload.map(version_transcode_status))),
         ("is_playable", &|| json!(upload.is_some_and(Upload::is_playable))),
         ("is_cold_privacy_restricted", &|| json!(is_cold_restricted(app_state, vimeo_state, video))),
         ("is_cold_storage", &|| json!(false)),
@@ -147,6 +148,7 @@ pub(crate) fn version(
     let (_, _, seconds) = shape(upload);
     json!({
         "uri": format!("{}/versions/{}", video.id, version.id.number()),
+        "file_name": version.file_name,
         "filename": version.file_name,
         "filesize": upload.size,
         "duration": seconds,
@@ -205,6 +207,16 @@ fn transcode_status(upload: &Upload) -> &'static str {
         Stage::Available => "complete",
         Stage::Failed(_) => "error",
     }
+}
+
+/// What of the current version can be played.
+fn version_transcode_status(upload: &Upload) -> Value {
+    let is_complete = *upload.stage() == Stage::Available;
+    json!({
+        "is_playable": upload.is_playable(),
+        "is_fully_playable": is_complete,
+        "is_complete": is_complete,
+    })
 }
 
 fn upload(app_state: &AppState, upload: &Upload, audience: Audience) -> Value {
@@ -278,25 +290,16 @@ fn embed(settings: &Settings, player: &str, width: u32, height: u32) -> Value {
     Value::Object(shown)
 }
 
-fn pictures(video: &Video) -> Value {
-    let active = video.pictures.iter().find(|picture| picture.is_active);
-    let uri = active.map(|picture| format!("{}/pictures/{}", video.id, picture.number));
-    json!({
-        "uri": uri,
-        "active": active.is_some(),
-        "type": if active.is_some() { "custom" } else { "default" },
-        "base_link": "https://i.vimeocdn.com/video/default",
-        "sizes": [{"width": 295, "height": 166, "link": "https://i.vimeocdn.com/video/default_295x166"}],
-        "default_picture": active.is_none(),
-    })
-}
-
 fn metadata(video: &Video) -> Value {
     let uri = video.id.to_string();
     let connection = |path: &str, options: &[&str], total: usize| json!({"uri": format!("{uri}/{path}"), "options": options, "total": total});
     let current = video.active.number();
+    let pictures = video.pictures.len() + usize::from(video.has_automatic_picture());
     json!({"connections": {
-        "pictures": connection("pictures", &["GET", "POST"], video.pictures.len()),
+        "pictures": connection("pictures", &["GET", "POST"], pictures),
+        "texttracks": connection("texttracks", &["GET", "POST"], video.text_tracks.len()),
+        "tags": connection("tags", &["GET", "PUT"], video.tags.len()),
+        "chapters": connection("chapters", &["GET", "POST"], video.chapters.len()),
         "versions": {
             "uri": format!("{uri}/versions"),
             "options": ["GET", "POST"],

@@ -12,7 +12,7 @@ use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult, PathOwner, in
 use crate::app_state::AppState;
 use crate::errors::{self, no_content};
 use crate::lists;
-use crate::state::{DOMAINS_MAX, PresetId, User, Video};
+use crate::state::{DOMAINS_MAX, Feature, PresetId, User, Video};
 
 const PRESET: &str = "application/vnd.vimeo.preset+json";
 
@@ -122,7 +122,7 @@ pub(crate) async fn show_preset_of_video(
 
 /// `PUT /videos/{video}/presets/{preset}`.
 pub(crate) async fn set_preset(State(app_state): State<Arc<AppState>>, request: ApiRequest) -> HandlerResult {
-    let (_, user) = request.user_with("edit")?;
+    let (_, user) = request.user_for("edit", Feature::Presets)?;
     let (id, preset) = (request.video()?, preset_of(&request, user)?);
     let mut vimeo_state = app_state.vimeo();
     own_video(&vimeo_state, &request)?;

@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::create::{check_quota, made, read_upload, uploader};
 use super::{AccessError, find_own, present};
-use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult, invalid_field};
+use crate::api_request::{ApiRequest, ErrorResponse, HandlerResult};
 use crate::app_state::AppState;
+use crate::body_members::required_text;
 use crate::errors::{self, no_content};
 use crate::lists;
-use crate::state::{QuotaUse, Version, VersionId, Video, VideoId, VimeoState};
+use crate::state::{Feature, QuotaUse, Version, VersionId, Video, VideoId, VimeoState};
 use crate::uploads;
 
 const VERSION: &str = "application/vnd.vimeo.video.version+json";
@@ -24,24 +25,17 @@ pub(crate) async fn create_version(
 ) -> HandlerResult {
     let (_, user) = uploader(&request)?;
     let id = video_number(&request)?;
-    if app_state.rate_limits().plan(user).is_free() {
-        let text = "The user's plan does not let them replace the file of a video.";
-        return Err(errors::full(StatusCode::FORBIDDEN, 3427, text, text).into());
+    if app_state.rate_limits().plan(user).is_free() || user.refused_features.contains(&Feature::Versions) {
+        return Err(errors::plan_lacks(Feature::Versions).into());
     }
     let members = request.members_of_some()?;
     let wanted = read_upload(&members)?;
-    let file_name = match members.get("file_name") {
-        None | Some(Value::Null) => None,
-        Some(Value::String(name)) => Some(name.clone()),
-        Some(_) => {
-            return Err(invalid_field("file_name", 2204, "must be a string"));
-        }
-    };
     let now = app_state.now();
     let mut vimeo_state = app_state.vimeo_now();
     let is_restricted = video_of(&vimeo_state, &request)?.settings.privacy.is_restricted();
+    let file_name = required_text(&members, "file_name")?;
     check_quota(&vimeo_state, user, QuotaUse { bytes: wanted.size.unwrap_or(0), videos: 0, is_restricted })?;
-    let new = wanted.into_version(file_name, app_state.link_expiry(now));
+    let new = wanted.into_version(Some(file_name), app_state.link_expiry(now));
     let version = vimeo_state.add_version(id, new, now).ok_or_else(no_video)?;
     let video = vimeo_state.find_video(id).ok_or_else(no_video)?;
     let new = video.version(version).ok_or_else(no_version)?;
@@ -132,7 +126,10 @@ fn video_of<'a>(vimeo_state: &'a VimeoState, request: &ApiRequest) -> Result<&'a
     find_own(vimeo_state, request.caller()?, video_number(request)?, request.video_hash()).map_err(|denied| {
         match denied {
             AccessError::Missing => no_video().into(),
-            AccessError::NotOwned => denied.into(),
+            AccessError::NotOwned => {
+                let text = "The video belongs to another user.";
+                errors::full(StatusCode::FORBIDDEN, 3427, text, text).into()
+            }
         }
     })
 }

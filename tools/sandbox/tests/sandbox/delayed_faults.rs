@@ -54,7 +54,7 @@ async fn a_scheduled_upload_failure_has_its_error() {
 #[tokio::test]
 async fn a_failed_version_leaves_the_active_one_unchanged() {
     let sandbox = TestSandbox::strict().await;
-    let body = json!({"upload": {"approach": "tus", "size": 5}});
+    let body = json!({"file_name": "a.mp4", "upload": {"approach": "tus", "size": 5}});
     let made = sandbox.call("POST", "/me/videos", &body).await.json();
     let uri = made["uri"].as_str().unwrap();
     assert_eq!(sandbox.finish(uri, &sandbox.path_of(&made)).await, "available");

@@ -154,7 +154,8 @@ async fn forbidden_requests_are_403() {
         assert_eq!(invalid(&reply), [(format!("privacy.{member}"), code)]);
     }
     let video = sandbox.placeholder(json!({})).await;
-    let version = sandbox.call("POST", &format!("{video}/versions"), &upload(json!({}))).await;
+    let version =
+        sandbox.call("POST", &format!("{video}/versions"), &upload(json!({"file_name": "a.mp4"}))).await;
     assert_eq!((version.status, version.code()), (403, json!(3427)));
 
     let app = sandbox.control("POST", "apps", &json!({"upload_access": false})).await.json();
@@ -201,7 +202,8 @@ async fn an_exceeded_quota_is_named_by_its_code() {
     sandbox.change_owner(json!({"quota": null})).await;
     let video = sandbox.placeholder(json!({})).await;
     sandbox.change_owner(json!({"quota": {"unit": "count", "lifetime": {"max": 1}}})).await;
-    let version = sandbox.call("POST", &format!("{video}/versions"), &upload(json!({}))).await;
+    let version =
+        sandbox.call("POST", &format!("{video}/versions"), &upload(json!({"file_name": "a.mp4"}))).await;
     assert_eq!(version.status, 201, "{}", version.text());
     let other = sandbox.call("POST", "/me/videos", &upload(json!({}))).await;
     assert_eq!((other.status, other.code()), (403, json!(4103)));

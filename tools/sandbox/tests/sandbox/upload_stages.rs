@@ -150,7 +150,7 @@ async fn a_video_is_playable_during_transcoding() {
         if status == "transcoding" {
             // The playable version stays active until another one is playable.
             let path = format!("/videos/{number}/versions");
-            let body = json!({"upload": {"approach": "tus", "size": 9}});
+            let body = json!({"file_name": "a.mp4", "upload": {"approach": "tus", "size": 9}});
             assert_eq!(sandbox.call("POST", &path, &body).await.json()["active"], false);
             let version = sandbox.call("GET", &path, &Value::Null).await.json()["data"][0]["uri"].clone();
             assert_eq!(sandbox.call("DELETE", version.as_str().unwrap(), &Value::Null).await.status, 204);

@@ -137,7 +137,8 @@ impl Model {
             }
             Change::Advance => {
                 let pace = Pace::Every(std::time::Duration::from_secs(2));
-                self.vimeo_state.advance(now, StageTiming { lag: std::time::Duration::ZERO, pace });
+                self.vimeo_state
+                    .advance(now, StageTiming { lag: std::time::Duration::ZERO, pace, playable: None });
             }
             Change::WriteAndRead => {
                 let text = serde_json::to_string(&self.vimeo_state.videos).unwrap();
