@@ -75,6 +75,9 @@ async fn a_state_file_without_the_new_members_is_read() {
     let sandbox = start(&file).await;
     let before = shown(&sandbox).await;
     let video = sandbox.placeholder(json!({})).await;
+    let thumbnail =
+        sandbox.call("POST", &format!("{video}/pictures"), &json!({"time": 1, "active": true})).await;
+    assert_eq!(thumbnail.status, 201);
     let state = fs::read_to_string(&file).unwrap();
     sandbox.running.stop().await;
 
@@ -83,7 +86,7 @@ async fn a_state_file_without_the_new_members_is_read() {
     for part in ["first_world", "world"] {
         let part = &mut state[part];
         for user in part["users"].as_object_mut().unwrap().values_mut() {
-            for name in ["requests_per_minute", "allowed_privacies", "has_cold_privacy"] {
+            for name in ["requests_per_minute", "allowed_privacies", "has_cold_privacy", "refused_features"] {
                 user.as_object_mut().unwrap().remove(name).unwrap();
             }
             user["quota"].as_object_mut().unwrap().remove("restricted").unwrap();
@@ -92,6 +95,15 @@ async fn a_state_file_without_the_new_members_is_read() {
             for name in ["is_deleted", "retired_secrets"] {
                 app.as_object_mut().unwrap().remove(name).unwrap();
             }
+        }
+        for name in ["showcases", "settings"] {
+            part.as_object_mut().unwrap().remove(name).unwrap();
+        }
+        for video in part["videos"].as_object_mut().unwrap().values_mut() {
+            for name in ["text_tracks", "tags", "chapters", "view_changes"] {
+                video.as_object_mut().unwrap().remove(name).unwrap();
+            }
+            video["pictures"][0].as_object_mut().unwrap().remove("image").unwrap();
         }
         // Never in the file: derived from the value.
         assert!(part["tokens"].as_object().unwrap().values().all(|token| token.get("fingerprint").is_none()));
@@ -103,5 +115,10 @@ async fn a_state_file_without_the_new_members_is_read() {
     assert_eq!((&after[1], &after[2]), (&before[1], &before[2]));
     assert_eq!(after[0]["videos"], 1);
     let shown = sandbox.request("GET", &video).await.json();
+    let pictures = sandbox.call("GET", &format!("{video}/pictures"), &Value::Null).await.json();
+    assert_eq!(pictures["data"][0], thumbnail.json());
+    // What they did not have can be added.
+    sandbox.make_track(&video, "captions", "en").await;
+    assert_eq!(sandbox.call("POST", "/me/albums", &json!({"name": "Films"})).await.status, 201);
     assert!(shown["allowed_privacies"].is_array() && shown["is_cold_privacy_restricted"] == false);
 }
