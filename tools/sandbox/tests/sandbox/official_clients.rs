@@ -7,6 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::process::SandboxProcess;
+use crate::support::publication::{PNG, VTT};
 use crate::support::tools::{Program, node, python};
 
 const MIB: u64 = 1024 * 1024;
@@ -17,8 +18,8 @@ const REPLACEMENT_BYTES: u64 = 3 * MIB + 7;
 /// The videos that a client creates for its list.
 const SMALL_VIDEOS: usize = 7;
 
-const STEPS: &str =
-    "client credentials\ncode exchange\nverify\nme\nupload\npatch\nfolder\nreplace\nlist\ndelete\n";
+const STEPS: &str = "client credentials\ncode exchange\nverify\nme\nupload\npatch\nfolder\nreplace\ntext track\n\
+    thumbnail\ntags\nchapters and preset\nshowcase\nlist\ndelete\n";
 
 #[tokio::test]
 async fn vimeos_python_client_creates_uploads_changes_and_deletes_a_video() {
@@ -43,6 +44,8 @@ async fn lead(mut client: Command, user_agent: &str) {
         .env("REDIRECT_URI", sandbox::DEFAULT_REDIRECT_URI)
         .env("FILE", write(&folder, "fifty.mp4", FILE_BYTES))
         .env("REPLACEMENT", write(&folder, "replacement.mov", REPLACEMENT_BYTES))
+        .env("TEXT_TRACK", copy(&folder, "english.vtt", VTT))
+        .env("IMAGE", copy(&folder, "thumbnail.png", PNG))
         .env("TMPDIR", folder.path());
     assert_eq!(Program::start(client).finish(), STEPS);
 
@@ -55,6 +58,10 @@ async fn lead(mut client: Command, user_agent: &str) {
     let made = journal.iter().filter(|entry| entry["method"] == "POST" && entry["path"] == "/me/videos");
     assert_eq!(made.count(), 1 + SMALL_VIDEOS);
     check_resumption(&journal);
+    // Both clients send their token to the links of files, too, where it is not needed.
+    let files: Vec<&Value> = journal.iter().filter(|entry| is_file_put(entry)).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    assert!(files.iter().all(|entry| entry["authorization"]["scheme"] == "Bearer"), "{files:?}");
 
     assert_eq!(sandbox.show("videos").await["videos"], Value::Array(Vec::new()));
     assert_eq!(sandbox.show("faults").await["faults"], Value::Array(Vec::new()));
@@ -63,6 +70,10 @@ async fn lead(mut client: Command, user_agent: &str) {
         tokens.iter().all(|token| token["origin"] != "granted" || token["revoked"] == true),
         "{tokens:?}"
     );
+}
+
+fn is_file_put(entry: &Value) -> bool {
+    entry["method"] == "PUT" && entry["path"].as_str().is_some_and(|path| path.starts_with("/files/"))
 }
 
 /// The interrupted upload: the offset is read before each attempt, and only the missing bytes are sent again.
@@ -78,6 +89,13 @@ fn check_resumption(journal: &[Value]) {
     assert_eq!((*asked, *last, *status), (&Value::from("HEAD"), &Value::from("PATCH"), &Value::from(204)));
     assert!(between.iter().any(|[method, status, _]| *method == "HEAD" && **status == 200), "{of_link:?}");
     assert_eq!(**bytes, FILE_BYTES - CUT_AFTER_BYTES, "{of_link:?}");
+}
+
+/// A file with this content.
+fn copy(folder: &TempDir, name: &str, content: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path
 }
 
 /// A file of pseudo-random bytes without repetitions.

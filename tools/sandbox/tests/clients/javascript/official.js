@@ -1,6 +1,6 @@
 // The life of a video with Vimeo's own client for Node, against the sandbox.
 //
-// Run it with BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE and REPLACEMENT in the environment.
+// Run it with BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE, REPLACEMENT, TEXT_TRACK and IMAGE in the environment.
 
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
@@ -9,7 +9,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { Vimeo, vimeo_module: vimeo } = require('@vimeo/vimeo');
 
-const { BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE, REPLACEMENT } = process.env;
+const { BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE, REPLACEMENT, TEXT_TRACK, IMAGE } = process.env;
 
 const SCOPES = ['public', 'private', 'create', 'edit', 'delete', 'interact', 'upload'];
 const MIB = 1024 * 1024;
@@ -79,11 +79,16 @@ function sizeAndHash(file) {
   return [bytes.length, crypto.createHash('sha256').update(bytes).digest('hex')];
 }
 
-// The sandbox's record of a video: every version with its size and hash.
-async function arrived(uri) {
+// The sandbox's record of a video.
+async function recorded(uri) {
   const shown = await fetch(`${BASE_URL}/_sandbox${uri}`);
   assert.equal(shown.status, 200);
-  const { versions } = await shown.json();
+  return shown.json();
+}
+
+// Every version of a video with its size and hash.
+async function arrived(uri) {
+  const { versions } = await recorded(uri);
   return versions.map((version) => [version.received, version.sha256]);
 }
 
@@ -181,6 +186,68 @@ async function replace(client, uri) {
   console.log('replace');
 }
 
+// Sends a file to the link of a text track or thumbnail. The library has no method for this, and takes a path only.
+function putFile(client, link, file, type) {
+  const headers = { 'Content-Type': type };
+  const { pathname } = new URL(link);
+  return client.request({ method: 'PUT', path: pathname, headers, body: fs.readFileSync(file) });
+}
+
+async function addFiles(client, uri) {
+  const fields = { type: 'subtitles', language: 'en', name: 'English', active: true };
+  const made = await client.request({ method: 'POST', path: `${uri}/texttracks`, query: fields });
+  assert.equal(made.statusCode, 201);
+  assert.equal((await putFile(client, made.body.link, TEXT_TRACK, 'text/vtt')).statusCode, 200);
+  const { body: track } = await client.request(made.body.uri);
+  assert.deepEqual([track.active, track.name], [true, 'English']);
+  assert.deepEqual(Buffer.from(await (await fetch(track.link)).arrayBuffer()), fs.readFileSync(TEXT_TRACK));
+  await assert.rejects(putFile(client, made.body.link, IMAGE, 'text/vtt'), /neither WebVTT/);
+  const wrong = { ...fields, language: 'klingon' };
+  const refused = await refusal(client, { method: 'POST', path: `${uri}/texttracks`, query: wrong });
+  assert.deepEqual(refused.invalid_parameters.map(({ field }) => field), ['language']);
+  console.log('text track');
+
+  const { body: picture } = await client.request({ method: 'POST', path: `${uri}/pictures` });
+  const activation = { method: 'PATCH', path: picture.uri, query: { active: true } };
+  assert.equal((await refusal(client, activation)).status, 400);
+  assert.equal((await putFile(client, picture.link, IMAGE, 'image/png')).statusCode, 200);
+  assert.equal((await client.request(activation)).body.active, true);
+  const { body: shown } = await client.request(`${uri}?fields=pictures.uri`);
+  assert.equal(shown.pictures.uri, picture.uri);
+  const { text_tracks: [{ file }], pictures: [{ file: image }] } = await recorded(uri);
+  assert.deepEqual([[file.size, file.sha256], [image.size, image.sha256]], [TEXT_TRACK, IMAGE].map(sizeAndHash));
+  console.log('thumbnail');
+}
+
+async function addWords(client, uri) {
+  const call = async (method, path, query) => (await client.request({ method, path, query })).statusCode;
+  assert.equal(await call('PUT', `${uri}/tags`, ['sea', 'summer']), 200);
+  assert.equal(await call('PUT', `${uri}/tags/sun`), 204);
+  assert.equal(await call('DELETE', `${uri}/tags/summer`), 204);
+  const { body: tags } = await client.request(`${uri}/tags`);
+  assert.deepEqual(tags.data.map(({ name }) => name), ['sea', 'sun']);
+  console.log('tags');
+
+  assert.equal(await call('POST', `${uri}/chapters`, { title: 'Start', timecode: 0 }), 201);
+  const twice = { method: 'POST', path: `${uri}/chapters`, query: { title: 'Twice', timecode: 0 } };
+  assert.equal((await refusal(client, twice)).status, 400);
+  const { body: presets } = await client.request('/me/presets');
+  const preset = presets.data[0].uri.split('/').at(-1);
+  assert.equal(await call('PUT', `${uri}/presets/${preset}`), 204);
+  assert.equal((await refusal(client, { method: 'PUT', path: `${uri}/presets/1` })).status, 404);
+  console.log('chapters and preset');
+
+  const made = await client.request({ method: 'POST', path: '/me/albums', query: { name: 'From Node' } });
+  assert.equal(made.statusCode, 201);
+  const showcase = made.body.uri;
+  const { body: found } = await client.request({ path: '/me/albums', query: { query: 'from no' } });
+  assert.equal(found.data[0].uri, showcase);
+  assert.equal(await call('PUT', `${showcase}${uri}`), 204);
+  assert.equal((await client.request(`${showcase}/videos`)).body.data[0].uri, uri);
+  assert.equal(await call('DELETE', showcase), 204);
+  console.log('showcase');
+}
+
 // Seven more videos, and all of them by pages.
 async function fillAndList(client) {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'small-'));
@@ -224,6 +291,8 @@ async function main() {
 
   const folder = await changeAndPlace(client, uri);
   await replace(client, uri);
+  await addFiles(client, uri);
+  await addWords(client, uri);
   const listed = await fillAndList(client);
   assert.equal(listed[0], uri);
 

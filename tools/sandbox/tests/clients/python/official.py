@@ -1,6 +1,6 @@
 """The life of a video, as Vimeo's own client for Python leads it, with the sandbox in Vimeo's place.
 
-Run it with BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE and REPLACEMENT in the environment.
+Run it with BASE_URL, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, FILE, REPLACEMENT, TEXT_TRACK and IMAGE in the environment.
 """
 
 import hashlib
@@ -19,6 +19,8 @@ CLIENT_SECRET = os.environ["CLIENT_SECRET"]
 REDIRECT_URI = os.environ["REDIRECT_URI"]
 FILE = os.environ["FILE"]
 REPLACEMENT = os.environ["REPLACEMENT"]
+TEXT_TRACK = os.environ["TEXT_TRACK"]
+IMAGE = os.environ["IMAGE"]
 
 SCOPES = ["public", "private", "create", "edit", "delete", "interact", "upload"]
 MIB = 1024 * 1024
@@ -78,11 +80,70 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def arrived(uri):
-    """What the sandbox has of a video: every version with its size and hash."""
+def recorded(uri):
+    """What the sandbox has of a video."""
     shown = requests.get(BASE_URL + "/_sandbox/videos" + uri.removeprefix("/videos"))
     assert shown.status_code == 200, shown.text
-    return [(version["received"], version["sha256"]) for version in shown.json()["versions"]]
+    return shown.json()
+
+
+def arrived(uri):
+    """Every version of a video with its size and hash."""
+    return [(version["received"], version["sha256"]) for version in recorded(uri)["versions"]]
+
+
+def is_file(file, path):
+    return (file["size"], file["sha256"]) == (os.path.getsize(path), sha256(path))
+
+
+def publish(client, uri):
+    """Adds a text track, a thumbnail, tags, chapters, a preset, and the video to a showcase."""
+    track = client.upload_texttrack(uri, "subtitles", "en", TEXT_TRACK, fields="uri,active")
+    assert track["active"] is False, track
+    assert client.patch(track["uri"], data={"active": True}).status_code == 200
+    shown = client.get(track["uri"]).json()
+    assert (shown["active"], shown["name"]) == (True, os.path.basename(TEXT_TRACK)), shown
+    assert requests.get(shown["link"]).content == open(TEXT_TRACK, "rb").read()
+    assert is_file(recorded(uri)["text_tracks"][0]["file"], TEXT_TRACK), recorded(uri)
+    refused = client.post(uri + "/texttracks", data={"type": "subtitles", "language": "klingon", "name": "x"})
+    assert [found["field"] for found in refused.json()["invalid_parameters"]] == ["language"], refused.text
+    try:
+        client.upload_texttrack(uri, "subtitles", "en", IMAGE)
+        raise AssertionError("an image is not a text track")
+    except vimeo.exceptions.TexttrackUploadFailure:
+        pass
+    print("text track")
+
+    picture = client.upload_picture(uri, IMAGE, activate=True)
+    assert client.get(picture["uri"]).json()["active"] is True
+    assert client.get(uri, params={"fields": "pictures.uri"}).json() == {"pictures": {"uri": picture["uri"]}}
+    assert is_file(recorded(uri)["pictures"][0]["file"], IMAGE), recorded(uri)
+    print("thumbnail")
+
+    assert client.put(uri + "/tags", data=["sea", "summer"]).status_code == 200
+    assert client.put(uri + "/tags/sun").status_code == 204
+    assert client.delete(uri + "/tags/summer").status_code == 204
+    assert [tag["name"] for tag in client.get(uri + "/tags").json()["data"]] == ["sea", "sun"]
+    print("tags")
+
+    for title, timecode in (("Start", 0), ("End", 60)):
+        made = client.post(uri + "/chapters", data={"title": title, "timecode": timecode})
+        assert made.status_code == 201, made.text
+    again = client.post(uri + "/chapters", data={"title": "Twice", "timecode": 60})
+    assert again.status_code == 400, again.text
+    preset = client.get("/me/presets").json()["data"][0]["uri"].rsplit("/", 1)[1]
+    assert client.put(f"{uri}/presets/{preset}").status_code == 204
+    assert client.put(f"{uri}/presets/1").status_code == 404
+    print("chapters and preset")
+
+    showcase = client.post("/me/albums", data={"name": "From Python"})
+    assert showcase.status_code == 201, showcase.text
+    showcase = showcase.json()["uri"]
+    assert client.get("/me/albums", params={"query": "from py"}).json()["data"][0]["uri"] == showcase
+    assert client.put(showcase + uri).status_code == 204
+    assert client.get(showcase + "/videos").json()["data"][0]["uri"] == uri
+    assert client.delete(showcase).status_code == 204
+    print("showcase")
 
 
 def wait_until_playable(client, uri):
@@ -177,6 +238,8 @@ def main():
     both = [(os.path.getsize(path), sha256(path)) for path in (FILE, REPLACEMENT)]
     assert arrived(uri) == both, arrived(uri)
     print("replace")
+
+    publish(client, uri)
 
     small = []
     with tempfile.TemporaryDirectory() as directory:
