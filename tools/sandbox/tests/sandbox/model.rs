@@ -1,6 +1,7 @@
 //! Ten thousand random sequences of requests, compared with a model after each step.
 
 mod folders;
+mod publication;
 mod steps;
 mod tokens;
 mod uploads;
@@ -26,6 +27,7 @@ struct Video {
     uri: String,
     is_deleted: bool,
     folder: Option<usize>,
+    tags: Vec<String>,
 }
 
 struct Link {
@@ -42,6 +44,18 @@ struct Version {
     video: usize,
     /// Its link, if it has one.
     link: Option<usize>,
+    is_deleted: bool,
+}
+
+/// A text track of a video.
+struct Track {
+    uri: String,
+    /// The path to which its file is sent.
+    path: String,
+    video: usize,
+    language: usize,
+    is_active: bool,
+    is_filled: bool,
     is_deleted: bool,
 }
 
@@ -72,6 +86,7 @@ struct Model {
     links: Vec<Link>,
     folders: Vec<Folder>,
     versions: Vec<Version>,
+    tracks: Vec<Track>,
     tokens: Vec<Token>,
     codes: Vec<Code>,
     /// How many seconds have passed.
@@ -134,6 +149,11 @@ impl ModelRun {
             Step::Control { video, what } => self.control(video, *what).await,
             Step::DropVersion { version } => self.drop_version(version).await,
             Step::ShowVersion { version } => self.show_version(version).await,
+            Step::MakeTrack { video, language } => self.make_track(video, *language).await,
+            Step::FillTrack { track, is_text } => self.fill_track(track, *is_text).await,
+            Step::ChangeTrack { track, is_active } => self.change_track(track, *is_active).await,
+            Step::DropTrack { track } => self.drop_track(track).await,
+            Step::Tag { video, words } => self.tag(video, words).await,
             Step::Grant => self.grant().await,
             Step::MakeCode => self.make_code().await,
             Step::Exchange { code } => self.exchange(code).await,
@@ -171,7 +191,7 @@ impl ModelRun {
         if reply.status == 200 {
             let made = reply.json();
             let uri = made["uri"].as_str().unwrap().to_owned();
-            self.model.videos.push(Video { uri, is_deleted: false, folder });
+            self.model.videos.push(Video { uri, is_deleted: false, folder, tags: Vec::new() });
             let at = self.model.videos.len() - 1;
             let link = self.note_link(at, size, &made);
             self.note_first_version(at, link).await?;
@@ -218,6 +238,9 @@ impl ModelRun {
             let parent = reply.json()["parent_folder"]["uri"].clone();
             let expected = video.folder.map(|folder| self.model.folders[folder].uri.clone());
             prop_assert_eq!(parent, json!(expected));
+            let tags: Vec<Value> =
+                reply.json()["tags"].as_array().unwrap().iter().map(|tag| tag["name"].clone()).collect();
+            prop_assert_eq!(json!(tags), json!(video.tags));
         }
         Ok(())
     }
@@ -268,6 +291,9 @@ impl ModelRun {
         }
         for at in 0..self.model.versions.len() {
             self.check_version(at).await?;
+        }
+        for at in 0..self.model.tracks.len() {
+            self.check_track(at).await?;
         }
         for at in 0..self.model.tokens.len() {
             self.check_token(at).await?;

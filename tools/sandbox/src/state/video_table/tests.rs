@@ -5,13 +5,18 @@ use proptest::prelude::*;
 use super::*;
 use crate::Pace;
 use crate::ambient::Random;
-use crate::state::{Approach, Clips, Failure, NewVersion, NewVideo, Settings, StageTiming, VimeoState};
+use crate::state::{
+    Approach, Clips, Failure, NewTextTrack, NewVersion, NewVideo, Settings, StageTiming, VimeoState,
+};
 
 #[derive(Clone, Debug)]
 enum Change {
     Create { size: u64, owner: usize, folder: usize },
     AddVersion { video: usize, size: u64 },
     RemoveVersion { video: usize },
+    AddTrack { video: usize },
+    AddImage { video: usize },
+    RemoveFiles { video: usize },
     Rename { video: usize, name: String },
     Place { video: usize, folder: Option<usize> },
     SetView { video: usize, view: &'static str },
@@ -30,6 +35,9 @@ fn changes() -> impl Strategy<Value = Vec<Change>> {
             .prop_map(|(size, owner, folder)| Change::Create { size, owner, folder }),
         1 => (at.clone(), 0_u64..9).prop_map(|(video, size)| Change::AddVersion { video, size }),
         1 => at.clone().prop_map(|video| Change::RemoveVersion { video }),
+        1 => at.clone().prop_map(|video| Change::AddTrack { video }),
+        1 => at.clone().prop_map(|video| Change::AddImage { video }),
+        1 => at.clone().prop_map(|video| Change::RemoveFiles { video }),
         2 => (at.clone(), "[aAbB]{0,3}").prop_map(|(video, name)| Change::Rename { video, name }),
         2 => (at.clone(), prop::option::of(at.clone()))
             .prop_map(|(video, folder)| Change::Place { video, folder }),
@@ -78,26 +86,11 @@ impl Model {
     fn apply(&mut self, change: Change) {
         self.seconds += 1;
         let now = self.now();
-        let version = |size| NewVersion {
-            file_name: None,
-            approach: Approach::Tus,
-            size: Some(size),
-            link_expires_at: None,
-        };
         match change {
-            Change::Create { size, owner, folder } => {
-                let new = NewVideo {
-                    owner: self.owners[owner % 2],
-                    app: self.vimeo_state.list_apps().next().unwrap().id,
-                    settings: Settings::default(),
-                    folder: self.folders.get(folder).copied(),
-                    version: version(size),
-                };
-                self.vimeo_state.add_video(new, now);
-            }
+            Change::Create { size, owner, folder } => self.create(size, owner, folder),
             Change::AddVersion { video, size } => {
                 let Some(id) = self.pick(video) else { return };
-                self.vimeo_state.add_version(id, version(size), now);
+                self.vimeo_state.add_version(id, new_version(size), now);
             }
             Change::RemoveVersion { video } => {
                 let Some(id) = self.pick(video) else { return };
@@ -105,6 +98,15 @@ impl Model {
                     self.vimeo_state.find_video(id).unwrap().versions.last().map(|version| version.id);
                 version.map(|version| self.vimeo_state.remove_version(id, version));
             }
+            Change::AddTrack { video } => self.add_track(video),
+            Change::AddImage { video } => {
+                let Some(id) = self.pick(video) else { return };
+                self.vimeo_state.add_image(id);
+            }
+            Change::RemoveFiles { video } => self.edit(video, |video| {
+                video.text_tracks.pop();
+                video.pictures.pop();
+            }),
             Change::Rename { video, name } => self.edit(video, |video| {
                 (video.settings.name, video.modified_at) = (name, now);
             }),
@@ -147,10 +149,39 @@ impl Model {
         }
     }
 
+    fn create(&mut self, size: u64, owner: usize, folder: usize) {
+        let new = NewVideo {
+            owner: self.owners[owner % 2],
+            app: self.vimeo_state.list_apps().next().unwrap().id,
+            settings: Settings::default(),
+            folder: self.folders.get(folder).copied(),
+            version: new_version(size),
+        };
+        self.vimeo_state.add_video(new, self.now());
+    }
+
+    fn add_track(&mut self, video: usize) {
+        let Some(id) = self.pick(video) else { return };
+        let (kind, language, name) = ("captions".to_owned(), "en".to_owned(), "English".to_owned());
+        self.vimeo_state.add_text_track(id, NewTextTrack { kind, language, name, is_active: true });
+    }
+
     fn edit(&mut self, video: usize, edit: impl FnOnce(&mut Video)) {
         let Some(id) = self.pick(video) else { return };
         self.vimeo_state.edit_video(id, edit);
     }
+}
+
+fn new_version(size: u64) -> NewVersion {
+    NewVersion { file_name: None, approach: Approach::Tus, size: Some(size), link_expires_at: None }
+}
+
+/// The secret parts of a video's links.
+fn keys(video: &Video) -> impl Iterator<Item = &str> {
+    let images = video.pictures.iter().filter_map(|picture| picture.image.as_ref());
+    let versions = video.versions.iter().map(|version| version.upload.key.as_str());
+    let tracks = video.text_tracks.iter().map(|track| track.link.key.as_str());
+    versions.chain(tracks).chain(images.map(|image| image.link.key.as_str()))
 }
 
 fn key_of(video: &Video, order: Order) -> (Timestamp, String, VideoId) {
@@ -202,13 +233,13 @@ proptest! {
             let links: Vec<(&str, VideoId)> = vimeo_state
                 .list_videos()
                 .rev()
-                .flat_map(|video| video.versions.iter().map(|v| (v.upload.key.as_str(), video.id)))
+                .flat_map(|video| keys(video).map(|key| (key, video.id)).collect::<Vec<_>>())
                 .collect();
             for (key, _) in &links {
                 let newest = links.iter().find(|(other, _)| other == key).map(|(_, id)| *id);
-                prop_assert_eq!(vimeo_state.find_upload(key).map(|(video, _)| video), newest);
+                prop_assert_eq!(vimeo_state.find_link(key).map(|(video, _)| video), newest);
             }
-            prop_assert_eq!(vimeo_state.find_upload("07"), None);
+            prop_assert_eq!(vimeo_state.find_link("07"), None);
             let in_progress: Vec<VideoId> =
                 vimeo_state.list_videos().filter(|video| video.is_in_progress()).map(|video| video.id).collect();
             prop_assert_eq!(vimeo_state.videos.in_progress(), in_progress);
