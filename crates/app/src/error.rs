@@ -1,7 +1,7 @@
 //! The errors of operations, sorted by what the client does next.
 
 use domain::health::HealthProblem;
-use domain::job::{Failure, JobId, NotRetryable};
+use domain::job::{Failure, JobId, NotReschedulable, NotRetryable};
 use domain::limits::Limit;
 use domain::scope::Scope;
 use store::BoxError;
@@ -99,6 +99,9 @@ pub enum Error {
     /// Create another upload: this one cannot be queued again.
     #[error(transparent)]
     JobNotRetryable(#[from] NotRetryable),
+    /// The time at which its video is opened can no longer be changed.
+    #[error(transparent)]
+    JobNotReschedulable(#[from] NotReschedulable),
     /// Look at the job that repeats this one.
     #[error("the job was retried before")]
     JobAlreadyRetried {
@@ -176,6 +179,7 @@ impl Error {
             Self::JobNotRetryable(NotRetryable::ClientUpload | NotRetryable::NotKept) => {
                 Some("JOB_NOT_RETRYABLE")
             }
+            Self::JobNotReschedulable(_) => Some("JOB_NOT_RESCHEDULABLE"),
             Self::JobAlreadyRetried { .. } => Some("JOB_ALREADY_RETRIED"),
             Self::UploadRefused(_) => Some("UPLOAD_REFUSED"),
             Self::UploadOver { .. } => Some("UPLOAD_OVER"),

@@ -78,8 +78,8 @@ pub use connection_lists::{
 pub use connections::{ConnectionPage, SameCredentials};
 pub use egress::{
     AllowHttp, AllowedDestination, AllowedDestinationError, Egress, EgressOptions, EgressPolicy,
-    EgressSetupError, EgressTimeouts, EgressUrl, MinimumRate, OwnAddresses, PortPolicy, SpoolOptions,
-    UrlError,
+    EgressSetupError, EgressTimeouts, EgressUrl, MinimumRate, OwnAddresses, PortPolicy, RequestHeaders,
+    SpoolOptions, UrlError,
 };
 pub use engine_migration::migrate_engine;
 pub use error::Error;

@@ -154,8 +154,12 @@ pub enum Action {
     CreateUpload,
     /// Queued a failed upload again as a new job.
     RetryUpload,
+    /// Changed when the video of an upload is opened.
+    RescheduleUpload,
     /// Cancelled an upload.
     CancelUpload,
+    /// Found that Vimeo can play an uploaded file.
+    MarkUploadPlayable,
     /// An upload ended.
     EndUpload,
     /// Created or replaced the account's webhook secret.
@@ -202,7 +206,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -221,7 +225,9 @@ impl Action {
         Self::DeleteConnection,
         Self::CreateUpload,
         Self::RetryUpload,
+        Self::RescheduleUpload,
         Self::CancelUpload,
+        Self::MarkUploadPlayable,
         Self::EndUpload,
         Self::CreateWebhookSecret,
         Self::CreateWebhookEndpoint,
@@ -266,7 +272,9 @@ impl Action {
             Self::DeleteConnection => "delete_connection",
             Self::CreateUpload => "create_upload",
             Self::RetryUpload => "retry_upload",
+            Self::RescheduleUpload => "reschedule_upload",
             Self::CancelUpload => "cancel_upload",
+            Self::MarkUploadPlayable => "mark_upload_playable",
             Self::EndUpload => "end_upload",
             Self::CreateWebhookSecret => "create_webhook_secret",
             Self::CreateWebhookEndpoint => "create_webhook_endpoint",
@@ -295,6 +303,7 @@ impl Action {
     /// nothing.
     pub fn from_operation(operation: &str) -> Option<Self> {
         match operation {
+            "update_job" => Some(Self::RescheduleUpload),
             "cancel_job" => Some(Self::CancelUpload),
             "retry_job" => Some(Self::RetryUpload),
             operation => Self::parse(operation),

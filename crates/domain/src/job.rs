@@ -1,6 +1,6 @@
 //! An upload as a job: a state machine whose states own their data and whose transitions consume them.
 //!
-//! queued → creating → uploading → configuring → transcoding → publishing → completed; from each of them, through cleaning
+//! queued → creating → uploading → configuring → transcoding → scheduled → publishing → completed; from each of them, through cleaning
 //! up, to failed or cancelled. Each state is durable before its work starts, so that a worker that resumes the job after a
 //! crash knows what may have happened at Vimeo.
 
@@ -10,8 +10,10 @@ mod phase;
 mod progress;
 mod resubmission;
 mod retry;
+mod schedule;
 mod source;
 mod state;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -28,11 +30,13 @@ pub use phase::{JobPhase, JobPhaseError};
 pub use progress::{JobStatus, JobStatusError};
 pub use resubmission::NotRetryable;
 pub use retry::{Refusal, RetryState, Verdict};
+pub use schedule::NotReschedulable;
 pub use source::{Fetch, SourceFacts};
 pub use state::{
     Cancelled, CleaningUp, Completed, Configuring, Creating, Ending, Failed, JobState, Kept,
-    OffsetOutOfRange, ProbeMissed, Progress, Publishing, Queued, Transcoding, Uploading,
+    OffsetOutOfRange, ProbeMissed, Progress, Publishing, Queued, Scheduled, Transcoding, Uploading,
 };
+pub use target::{Target, UniqueRequest};
 
 /// How many times an upload may restart with another placeholder.
 pub const RESTARTS_MAX: u32 = 3;
@@ -116,6 +120,15 @@ pub struct Job {
     pub source: SourceKind,
     /// The failed job that this one repeats.
     pub retry_of: Option<JobId>,
+    /// The video whose file it replaces; `None`: it creates a video.
+    pub replaces: Option<VideoNumber>,
+    /// The format of its sealed request: 1, or a higher one if an earlier version would ignore a part of it. A worker that does
+    /// not know the format does not run the job.
+    pub request_format: u32,
+    /// When the video is opened to its viewers; `None`: as soon as possible.
+    pub publish_at: Option<Timestamp>,
+    /// Whether Vimeo could play the uploaded file, perhaps not in every size yet.
+    pub is_playable: bool,
     /// The metadata of the source, if known; for a client's upload from the start.
     pub facts: Option<SourceFacts>,
     /// Its state.
@@ -124,8 +137,8 @@ pub struct Job {
     pub bytes_per_second: Option<u64>,
     /// Messages for people about requested settings that could not be applied. No decision reads them.
     pub warnings: Vec<String>,
-    /// Videos of this job that are left at Vimeo because they could not be deleted. They are not searched for again.
-    pub undeleted: Vec<VideoNumber>,
+    /// What this job created and left at Vimeo because it could not be deleted. It is not searched for again.
+    pub undeleted: Vec<Target>,
     /// When the first create with an unknown outcome started: the account may have a second placeholder of this job since
     /// then. `None`: every create was confirmed, and no list of videos is needed.
     pub unconfirmed_since: Option<Timestamp>,
@@ -156,13 +169,15 @@ pub enum WaitingFor {
     Client,
     /// Vimeo's transcoding.
     Transcoding,
-    /// Certainty whether an earlier request created a placeholder.
+    /// Certainty whether Vimeo carried out an earlier request.
     Confirmation,
+    /// The time at which the video is opened.
+    PublishTime,
 }
 
 impl WaitingFor {
     /// Every value.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RateLimit,
         Self::Vimeo,
         Self::Source,
@@ -171,6 +186,7 @@ impl WaitingFor {
         Self::Client,
         Self::Transcoding,
         Self::Confirmation,
+        Self::PublishTime,
     ];
 
     /// Its name in the store and in the contract.
@@ -184,6 +200,7 @@ impl WaitingFor {
             Self::Client => "client",
             Self::Transcoding => "transcoding",
             Self::Confirmation => "confirmation",
+            Self::PublishTime => "publish-time",
         }
     }
 

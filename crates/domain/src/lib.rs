@@ -16,6 +16,7 @@ mod key_strength;
 pub mod limits;
 pub mod network;
 pub mod page;
+pub mod publication;
 pub mod scope;
 pub mod secret;
 pub mod session;

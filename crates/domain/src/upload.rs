@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use crate::publication::Publication;
 use crate::secret::Secret;
 use crate::validation::ValidationErrors;
 use crate::video::FolderNumber;
@@ -339,8 +340,8 @@ pub struct UploadSettings {
     pub license: Option<License>,
     /// Its language.
     pub locale: Option<Locale>,
-    /// The frame that becomes its thumbnail.
-    pub thumbnail_at: Option<Moment>,
+    /// What it is published with beside these.
+    pub publication: Publication,
 }
 
 /// A contradiction between settings.

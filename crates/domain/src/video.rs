@@ -1,5 +1,5 @@
-//! Numbers of Vimeo's videos, of what belongs to a video, and of folders, showcases and presets. URIs from users and Vimeo are parsed into these and rebuilt, so that their
-//! paths are never requested as they are.
+//! Numbers of Vimeo's videos, of what belongs to a video, and of folders, showcases and presets. URIs from users and Vimeo
+//! are parsed into these and rebuilt, so that their paths are never requested as they are.
 
 use std::fmt;
 

@@ -19,6 +19,8 @@ pub enum EventType {
     UploadFailed,
     /// An upload has been cancelled.
     UploadCancelled,
+    /// Vimeo can play an uploaded file, perhaps not in every size yet. The upload continues.
+    UploadPlayable,
     /// A connection was created.
     ConnectionCreated,
     /// A connection was updated.
@@ -37,10 +39,11 @@ pub enum EventType {
 
 impl EventType {
     /// The types that an endpoint can subscribe to.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UploadCompleted,
         Self::UploadFailed,
         Self::UploadCancelled,
+        Self::UploadPlayable,
         Self::ConnectionCreated,
         Self::ConnectionUpdated,
         Self::ConnectionDeleted,
@@ -55,6 +58,7 @@ impl EventType {
             Self::UploadCompleted => "upload.completed",
             Self::UploadFailed => "upload.failed",
             Self::UploadCancelled => "upload.cancelled",
+            Self::UploadPlayable => "upload.playable",
             Self::ConnectionCreated => "connection.created",
             Self::ConnectionUpdated => "connection.updated",
             Self::ConnectionDeleted => "connection.deleted",
@@ -82,6 +86,7 @@ impl EventType {
             Self::ConnectionUnhealthy => 1 << 6,
             Self::ConnectionRecovered => 1 << 7,
             Self::EndpointDisabled => 1 << 8,
+            Self::UploadPlayable => 1 << 9,
             Self::Test => 0,
         }
     }

@@ -5,12 +5,17 @@
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{
     Cancelled, CleaningUp, Completed, Configuring, Creating, Ending, Failed, Failure, FailureCode, Fetch,
-    Job, JobId, JobState, Kept, Publishing, Queued, RetryState, SourceFacts, SourceKind, Transcoding,
-    Uploading, WaitingFor, Webhook,
+    Job, JobId, JobState, Publishing, Queued, RetryState, Scheduled, SourceFacts, SourceKind, Target,
+    Transcoding, UniqueRequest, Uploading, WaitingFor, Webhook,
 };
 use domain::time::Timestamp;
 use domain::video::VideoNumber;
 use serde::Serialize;
+
+use crate::due_class::due_class;
+use crate::job_values::{
+    counted, kept_as, listed, number, on_one_line, read_kept, read_list, small, without_nul,
+};
 
 /// Passes the columns, in the order of the statements, to another macro: first those that never change, then the others.
 macro_rules! job_columns {
@@ -18,8 +23,10 @@ macro_rules! job_columns {
         $then! {
             $($before)*
             [account_id: String, job_id: String, connection_id: String, source: String, created_at: i64,
-             // Absent from the bytes that the MAC of an earlier version's row covers.
-             #[serde(skip_serializing_if = "Option::is_none")] retry_of: Option<String>]
+             // Absent from the bytes that the MAC of an earlier version's row covers, as are all columns with this attribute.
+             #[serde(skip_serializing_if = "Option::is_none")] retry_of: Option<String>,
+             #[serde(skip_serializing_if = "Option::is_none")] replaces: Option<i64>,
+             #[serde(skip_serializing_if = "Option::is_none")] request_format: Option<i64>]
             [updated_at: i64, version: i64, state: String, total_bytes: Option<i64>, validator: Option<String>,
              source_marks: Option<String>, fetching: Option<String>, sent_bytes: Option<i64>,
              bytes_per_second: Option<i64>, video_number: Option<i64>, orphan_number: Option<i64>,
@@ -28,19 +35,24 @@ macro_rules! job_columns {
              failure_message: Option<String>, warnings: String, undeleted: String,
              unconfirmed_since: Option<i64>, retry_count: i64, last_progress_at: i64,
              refused_since: Option<i64>, missing_since: Option<i64>, webhook: String, webhook_attempts: i64,
-             waiting_for: Option<String>, is_connection_deleted: bool, due_class: i64]
+             waiting_for: Option<String>, is_connection_deleted: bool, due_class: i64,
+             #[serde(skip_serializing_if = "Option::is_none")] publish_at: Option<i64>,
+             #[serde(skip_serializing_if = "is_false")] is_playable: bool,
+             #[serde(skip_serializing_if = "is_zero")] parts_done: i64,
+             #[serde(skip_serializing_if = "Option::is_none")] unique_request: Option<String>,
+             #[serde(skip_serializing_if = "Option::is_none")] newest_picture: Option<i64>]
         }
     };
 }
 pub(crate) use job_columns;
 
 macro_rules! define_job_row {
-    ([$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
+    ([$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($(#[$other_attribute:meta])* $name:ident: $kind:ty),+]) => {
         /// A job in columns. `None` in `sent_bytes` leaves the stored value as it is.
         #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
         pub(crate) struct JobRow {
             $($(#[$attribute])* pub(crate) $fixed: $fixed_kind,)+
-            $(pub(crate) $name: $kind,)+
+            $($(#[$other_attribute])* pub(crate) $name: $kind,)+
         }
     };
 }
@@ -48,7 +60,7 @@ job_columns!(define_job_row);
 
 /// A row from an engine's columns, which are taken in their order.
 macro_rules! take_job_row {
-    ($columns:ident [$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
+    ($columns:ident [$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($(#[$other_attribute:meta])* $name:ident: $kind:ty),+]) => {
         $crate::job_rows::JobRow {
             $($fixed: $columns.get(stringify!($fixed))?,)+
             $($name: $columns.get(stringify!($name))?,)+
@@ -59,7 +71,7 @@ pub(crate) use take_job_row;
 
 /// The columns as named parameters of a statement.
 macro_rules! named_parameters {
-    ($row:ident [$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($name:ident: $kind:ty),+]) => {
+    ($row:ident [$($(#[$attribute:meta])* $fixed:ident: $fixed_kind:ty),+] [$($(#[$other_attribute:meta])* $name:ident: $kind:ty),+]) => {
         [$((concat!(":", stringify!($fixed)), &$row.$fixed),)+ $((concat!(":", stringify!($name)), &$row.$name),)+]
     };
 }
@@ -79,6 +91,8 @@ impl JobRow {
             source: job.source.as_str().to_owned(),
             created_at: job.created_at.as_micros(),
             retry_of: job.retry_of.as_ref().map(|id| id.as_str().to_owned()),
+            replaces: job.replaces.map(VideoNumber::as_i64),
+            request_format: Some(job.request_format.into()).filter(|format| *format > 1),
             updated_at: job.updated_at.as_micros(),
             version: number(job.version),
             state: job.state.as_str().to_owned(),
@@ -94,7 +108,9 @@ impl JobRow {
             webhook_attempts: attempts.into(),
             waiting_for: job.waiting_for.map(|reason| reason.as_str().to_owned()),
             is_connection_deleted: job.is_connection_deleted,
-            due_class: due_class(&job.state),
+            due_class: due_class(job),
+            publish_at: job.publish_at.map(Timestamp::as_micros),
+            is_playable: job.is_playable,
             ..Self::default()
         };
         if let Some(facts) = &job.facts {
@@ -112,21 +128,32 @@ impl JobRow {
             JobState::Queued(queued) => {
                 self.sent_bytes = Some(0);
                 self.restarts = queued.restarts.into();
-                self.orphan_number = queued.orphan.map(VideoNumber::as_i64);
+                self.orphan_number = queued.orphan.map(Target::number);
             }
             JobState::Creating(creating) => {
                 self.sent_bytes = Some(0);
                 self.put_creating(creating);
             }
-            JobState::Uploading(Uploading { video, size, sent, restarts }) => {
-                self.put_video(*video, *size, *sent);
+            JobState::Uploading(Uploading { target, size, sent, restarts }) => {
+                self.put_target(*target, *size, *sent);
                 self.restarts = (*restarts).into();
             }
-            JobState::Configuring(Configuring { video, size })
-            | JobState::Transcoding(Transcoding { video, size })
-            | JobState::Publishing(Publishing { video, size }) => self.put_video(*video, *size, *size),
-            JobState::CleaningUp(CleaningUp { ending, unconfirmed, video, size }) => {
-                self.put_end(*video, *size);
+            JobState::Configuring(Configuring { target, size, parts_done, request }) => {
+                self.put_target(*target, *size, *size);
+                self.parts_done = (*parts_done).into();
+                self.put_unique_request(*request);
+            }
+            JobState::Transcoding(Transcoding { target, size, request, newest_picture }) => {
+                self.put_target(*target, *size, *size);
+                self.put_unique_request(*request);
+                self.newest_picture = *newest_picture;
+            }
+            JobState::Scheduled(Scheduled { video, size })
+            | JobState::Publishing(Publishing { video, size }) => {
+                self.put_target((*video).into(), *size, *size);
+            }
+            JobState::CleaningUp(CleaningUp { ending, unconfirmed, target, size }) => {
+                self.put_end(*target, *size);
                 if let Some(creating) = unconfirmed {
                     self.put_creating(creating);
                 }
@@ -139,16 +166,16 @@ impl JobRow {
                 });
             }
             JobState::Completed(Completed { video, size, link, player }) => {
-                self.put_video(*video, *size, *size);
+                self.put_target((*video).into(), *size, *size);
                 self.vimeo_link = Some(without_nul(link));
                 self.player_link = player.as_deref().map(without_nul);
             }
-            JobState::Failed(Failed { failure, video, kept, size }) => {
-                self.put_end(*video, *size);
+            JobState::Failed(Failed { failure, target, kept, size }) => {
+                self.put_end(*target, *size);
                 self.put_failure(failure);
                 self.kept = kept.map(|kept| kept_as(kept).to_owned());
             }
-            JobState::Cancelled(Cancelled { video, size }) => self.put_end(*video, *size),
+            JobState::Cancelled(Cancelled { target, size }) => self.put_end(*target, *size),
         }
     }
 
@@ -156,18 +183,28 @@ impl JobRow {
         self.deadline_at = Some(creating.deadline_at.as_micros());
         self.probes = creating.probes.into();
         self.restarts = creating.restarts.into();
-        self.orphan_number = creating.orphan.map(VideoNumber::as_i64);
+        self.orphan_number = creating.orphan.map(Target::number);
     }
 
-    fn put_video(&mut self, video: VideoNumber, size: u64, sent: u64) {
-        self.video_number = Some(video.as_i64());
+    fn put_unique_request(&mut self, request: UniqueRequest) {
+        (self.unique_request, self.deadline_at) = match request {
+            UniqueRequest::NotSent => (None, None),
+            UniqueRequest::Sent => (Some(SENT.to_owned()), None),
+            UniqueRequest::Unconfirmed { lookup_at } => {
+                (Some(UNCONFIRMED.to_owned()), Some(lookup_at.as_micros()))
+            }
+        };
+    }
+
+    fn put_target(&mut self, target: Target, size: u64, sent: u64) {
+        self.video_number = Some(target.number());
         self.total_bytes = Some(number(size));
         self.sent_bytes = Some(number(sent));
     }
 
     /// How many bytes were sent stays as it was.
-    fn put_end(&mut self, video: Option<VideoNumber>, size: Option<u64>) {
-        self.video_number = video.map(VideoNumber::as_i64);
+    fn put_end(&mut self, target: Option<Target>, size: Option<u64>) {
+        self.video_number = target.map(Target::number);
         self.total_bytes = size.map(number).or(self.total_bytes);
     }
 
@@ -179,6 +216,7 @@ impl JobRow {
     /// The job that is stored so.
     pub(crate) fn into_job(self) -> Result<Job, Impossible> {
         let state = self.read_state()?;
+        let replaces = self.replaces.map(VideoNumber::from_stored);
         let facts = match &self.fetching {
             None => None,
             Some(fetch) => Some(SourceFacts {
@@ -201,11 +239,15 @@ impl JobRow {
             version: counted(self.version).ok_or("version")?,
             source: SourceKind::from_stored(&self.source).ok_or("source")?,
             retry_of: self.retry_of.map(JobId::from_stored),
+            replaces,
+            request_format: self.request_format.map_or(Ok(1), |format| small(format, "request_format"))?,
+            publish_at: self.publish_at.map(Timestamp::from_micros),
+            is_playable: self.is_playable,
             facts,
             state,
             bytes_per_second: bytes_per_second.transpose()?,
             warnings: self.warnings.split_terminator('\n').map(str::to_owned).collect(),
-            undeleted: read_list(&self.undeleted).ok_or("undeleted")?,
+            undeleted: read_list(replaces, &self.undeleted).ok_or("undeleted")?,
             unconfirmed_since: self.unconfirmed_since.map(Timestamp::from_micros),
             retry: RetryState {
                 count: small(self.retry_count, "retry_count")?,
@@ -220,47 +262,73 @@ impl JobRow {
     }
 
     fn read_state(&self) -> Result<JobState, Impossible> {
-        let video = self.video_number.map(VideoNumber::from_stored);
-        let (there, size) = (video.ok_or("video_number"), self.read_size()?);
+        let target = self.video_number.map(|number| self.read_target(number));
+        let (there, size) = (target.ok_or("video_number"), self.read_size()?);
         let known = size.ok_or("total_bytes");
         Ok(match self.state.as_str() {
             "queued" => JobState::Queued(Queued {
                 restarts: small(self.restarts, "restarts")?,
-                orphan: self.orphan_number.map(VideoNumber::from_stored),
+                orphan: self.orphan_number.map(|number| self.read_target(number)),
             }),
             "creating" => JobState::Creating(self.read_creating()?.ok_or("deadline_at")?),
             "uploading" => JobState::Uploading(Uploading {
-                video: there?,
+                target: there?,
                 size: known?,
                 sent: self.sent_bytes.and_then(counted).ok_or("sent_bytes")?,
                 restarts: small(self.restarts, "restarts")?,
             }),
-            "configuring" => JobState::Configuring(Configuring { video: there?, size: known? }),
-            "transcoding" => JobState::Transcoding(Transcoding { video: there?, size: known? }),
-            "publishing" => JobState::Publishing(Publishing { video: there?, size: known? }),
+            "configuring" => JobState::Configuring(Configuring {
+                target: there?,
+                size: known?,
+                parts_done: small(self.parts_done, "parts_done")?,
+                request: self.read_unique_request()?,
+            }),
+            "transcoding" => JobState::Transcoding(Transcoding {
+                target: there?,
+                size: known?,
+                request: self.read_unique_request()?,
+                newest_picture: self.newest_picture,
+            }),
+            "scheduled" => JobState::Scheduled(Scheduled { video: there?.video(), size: known? }),
+            "publishing" => JobState::Publishing(Publishing { video: there?.video(), size: known? }),
             "cleaning_up" => {
                 let ending = match self.ending.as_deref() {
                     Some(FAILED) => Ending::Failed(self.read_failure()?),
                     Some(CANCELLED) => Ending::Cancelled,
                     _ => return Err("ending"),
                 };
-                JobState::CleaningUp(CleaningUp { ending, unconfirmed: self.read_creating()?, video, size })
+                JobState::CleaningUp(CleaningUp { ending, unconfirmed: self.read_creating()?, target, size })
             }
             "completed" => JobState::Completed(Completed {
-                video: there?,
+                video: there?.video(),
                 size: known?,
                 link: self.vimeo_link.clone().ok_or("vimeo_link")?,
                 player: self.player_link.clone(),
             }),
             FAILED => JobState::Failed(Failed {
                 failure: self.read_failure()?,
-                video,
+                target,
                 kept: self.kept.as_deref().map(|kept| read_kept(kept).ok_or("kept")).transpose()?,
                 size,
             }),
-            CANCELLED => JobState::Cancelled(Cancelled { video, size }),
+            CANCELLED => JobState::Cancelled(Cancelled { target, size }),
             _ => return Err("state"),
         })
+    }
+
+    fn read_target(&self, number: i64) -> Target {
+        Target::from_stored(self.replaces.map(VideoNumber::from_stored), number)
+    }
+
+    fn read_unique_request(&self) -> Result<UniqueRequest, Impossible> {
+        match (self.unique_request.as_deref(), self.deadline_at) {
+            (None, _) => Ok(UniqueRequest::NotSent),
+            (Some(SENT), _) => Ok(UniqueRequest::Sent),
+            (Some(UNCONFIRMED), Some(at)) => {
+                Ok(UniqueRequest::Unconfirmed { lookup_at: Timestamp::from_micros(at) })
+            }
+            _ => Err("unique_request"),
+        }
     }
 
     fn read_size(&self) -> Result<Option<u64>, Impossible> {
@@ -273,7 +341,7 @@ impl JobRow {
             deadline_at: Timestamp::from_micros(deadline_at),
             probes: small(self.probes, "probes")?,
             restarts: small(self.restarts, "restarts")?,
-            orphan: self.orphan_number.map(VideoNumber::from_stored),
+            orphan: self.orphan_number.map(|number| self.read_target(number)),
         }))
     }
 
@@ -283,66 +351,19 @@ impl JobRow {
     }
 }
 
+/// The states of a request that must not be repeated.
+const SENT: &str = "sent";
+const UNCONFIRMED: &str = "unconfirmed";
 /// Two states that are also ends.
 const FAILED: &str = "failed";
 const CANCELLED: &str = "cancelled";
 
-/// A number that counts, for a column. What is beyond is nothing that the service makes.
-fn number(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
-fn counted(number: i64) -> Option<u64> {
-    u64::try_from(number).ok()
-}
-
-fn small(number: i64, column: Impossible) -> Result<u32, Impossible> {
-    u32::try_from(number).map_err(|_| column)
-}
-
-/// The column has one warning a line.
-fn on_one_line(text: &str) -> String {
-    text.replace(['\n', '\r', '\0'], " ")
-}
-
-/// PostgreSQL cannot store a NUL, and a job that cannot be written would be retried forever.
-fn without_nul(text: &str) -> String {
-    text.replace('\0', " ")
-}
-
-/// The class in which a job is due: started uploads before queued ones, and the webhooks of ended ones apart.
-fn due_class(state: &JobState) -> i64 {
-    match state {
-        JobState::Queued(_) => QUEUED_CLASS,
-        state if state.has_ended() => ENDED_CLASS,
-        _ => STARTED_CLASS,
-    }
-}
-
-/// Of an upload that has started.
-pub(crate) const STARTED_CLASS: i64 = 0;
-/// Of an upload that has not.
-pub(crate) const QUEUED_CLASS: i64 = 1;
-/// Of an upload that has ended, whose webhook may be due.
-pub(crate) const ENDED_CLASS: i64 = 2;
-
-fn kept_as(kept: Kept) -> &'static str {
-    match kept {
-        Kept::Closed => "closed",
-        Kept::AsIs => "as-is",
-    }
-}
-
-fn read_kept(text: &str) -> Option<Kept> {
-    [Kept::Closed, Kept::AsIs].into_iter().find(|kept| kept_as(*kept) == text)
-}
-
-fn listed(videos: &[VideoNumber]) -> String {
-    videos.iter().map(|video| video.as_i64().to_string()).collect::<Vec<_>>().join(" ")
-}
-
-fn read_list(text: &str) -> Option<Vec<VideoNumber>> {
-    text.split_whitespace().map(|number| number.parse().ok().map(VideoNumber::from_stored)).collect()
+fn is_zero(value: &i64) -> bool {
+    *value == 0
 }
 
 /// The bytes of a job that its MAC covers: every column that an upload acts on, in a form that no two different jobs

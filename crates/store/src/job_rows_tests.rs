@@ -29,7 +29,7 @@ fn a_column_that_the_service_cannot_have_written_is_named() {
     failed.state = JobState::CleaningUp(CleaningUp {
         ending: Ending::Failed(failure),
         unconfirmed: None,
-        video: None,
+        target: None,
         size: None,
     });
     assert_eq!(broken(&job(1), |row| row.state = "lost".to_owned()), "state");
@@ -62,7 +62,27 @@ fn a_job_that_repeats_no_other_has_the_bytes_of_earlier_versions() {
          \"created_at\":{created_at},\"updated_at\":{created_at},\"version\":1,",
         job.account_id, job.id, job.connection_id
     );
-    assert!(text.starts_with(&start) && !text.contains("retry_of"), "{text}");
+    assert!(
+        text.starts_with(&start)
+            && [
+                "retry_of",
+                "replaces",
+                "request_format",
+                "publish_at",
+                "is_playable",
+                "parts_done",
+                "unique_request",
+                "newest_picture"
+            ]
+            .iter()
+            .all(|name| !text.contains(name)),
+        "{text}"
+    );
+}
+
+fn configuring_after(parts_done: u32) -> JobState {
+    let configuring = Configuring::new(VideoNumber::from_stored(3).into(), 9);
+    JobState::Configuring(Configuring { parts_done, ..configuring })
 }
 
 #[test]
@@ -70,7 +90,7 @@ fn every_column_that_an_upload_acts_on_is_authenticated() {
     let account = AccountId::from_random([1; 16]);
     let job = job_samples::job(&account, 1, 1);
     let bytes = authenticated_bytes(&job);
-    let changes: [fn(&mut Job); 13] = [
+    let changes: [fn(&mut Job); 18] = [
         |job| job.account_id = AccountId::from_random([2; 16]),
         |job| job.id = job_samples::job_id(2),
         |job| job.connection_id = job_samples::connection_id(2),
@@ -78,12 +98,17 @@ fn every_column_that_an_upload_acts_on_is_authenticated() {
         |job| job.source = SourceKind::Client,
         |job| job.state = job_samples::uploading(7, 3),
         |job| job.retry_of = Some(job_samples::job_id(2)),
-        |job| job.undeleted.push(VideoNumber::from_stored(7)),
+        |job| job.undeleted.push(VideoNumber::from_stored(7).into()),
         |job| job.warnings.push("Forged.".to_owned()),
         |job| job.unconfirmed_since = Some(Timestamp::from_millis(5)),
         |job| job.retry.count += 1,
         |job| job.webhook = Webhook::Waiting { attempts: 0 },
         |job| job.created_at = Timestamp::from_millis(1),
+        |job| job.replaces = Some(VideoNumber::from_stored(7)),
+        |job| job.request_format = 2,
+        |job| job.publish_at = Some(Timestamp::from_millis(1)),
+        |job| job.is_playable = true,
+        |job| job.state = configuring_after(1),
     ];
     for change in changes {
         let mut forged = job.clone();

@@ -12,7 +12,7 @@ use domain::job::{Job, JobId, JobPhase, JobStatus, WaitingFor};
 use domain::secret::Sealed;
 use domain::time::Timestamp;
 
-use crate::job_rows::{QUEUED_CLASS, STARTED_CLASS};
+use crate::due_class::{ENDED_CLASS, PUBLICATION_CLASS, QUEUED_CLASS, STARTED_CLASS};
 use crate::{Completion, NewJobDelivery};
 
 /// A job to be added, with everything that is written together with it.
@@ -43,13 +43,27 @@ pub enum JobStart {
     Leased(Duration),
 }
 
-/// The kind of work that is due. The two are leased separately: neither counts against the limits of the other.
+/// The kind of work that is due. They are leased separately: none counts against the limits of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// The upload, which has not ended.
     Upload,
     /// The webhook of an upload that has ended.
     Webhook,
+    /// The video of an upload that is opened at a time.
+    Publication,
+}
+
+impl Work {
+    /// The class of its jobs, divided by two.
+    pub(crate) fn number(self) -> i64 {
+        let class = match self {
+            Self::Upload => STARTED_CLASS,
+            Self::Webhook => ENDED_CLASS,
+            Self::Publication => PUBLICATION_CLASS,
+        };
+        class / 2
+    }
 }
 
 /// Limits of a list of due jobs.
@@ -111,6 +125,8 @@ pub struct LeasedJob {
     pub row_mac: Option<Vec<u8>>,
     /// The fence of the lease.
     pub fence: u64,
+    /// When the lease was taken, by the database's clock.
+    pub leased_at: Timestamp,
     /// The request; `None` once it was wiped.
     pub request: Option<Sealed>,
     /// The upload link; `None` if there is none yet, or it was wiped.
@@ -154,6 +170,8 @@ pub struct JobUpdate {
     pub row_mac: Vec<u8>,
     /// When the job runs next, from now; `None`: never again, only for a job that has ended.
     pub due_in: Option<Duration>,
+    /// It does not run before this instant by the database's clock.
+    pub due_not_before: Option<Timestamp>,
     /// Whether the worker keeps its lease.
     pub lease: LeaseAfter,
     /// The change of the sealed request.

@@ -9,6 +9,7 @@ mod backup;
 mod connection_health;
 mod dashboard_sessions;
 mod delivery_rows;
+mod due_class;
 mod due_order;
 mod engine_migration;
 mod engine_migration_error;
@@ -18,6 +19,7 @@ mod hex;
 mod inspection;
 mod job_counts;
 mod job_rows;
+mod job_values;
 mod jobs;
 mod limits;
 mod migrations;
@@ -82,7 +84,7 @@ pub use webhooks::{
 };
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 17;
+pub const APPLICATION_SCHEMA: u32 = 18;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 17] = [
+pub(crate) const MIGRATIONS: [Migration; 18] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -42,6 +42,7 @@ pub(crate) const MIGRATIONS: [Migration; 17] = [
     migration!(15, "connection_health", 9, "0015_connection_health.sql"),
     migration!(16, "authorizations", 9, "0016_authorizations.sql"),
     migration!(17, "dashboard_sessions", 9, "0017_dashboard_sessions.sql"),
+    migration!(18, "publications", 9, "0018_publications.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

@@ -84,7 +84,8 @@ pub(crate) const TABLES: [Table; 19] = [
     failure_code Text, failure_message Text, warnings Text, undeleted Text, unconfirmed_since Integer,
     retry_count Integer, last_progress_at Integer, refused_since Integer, missing_since Integer, webhook Text,
     webhook_attempts Integer, waiting_for Text, is_connection_deleted Boolean, due_class Integer, row_mac
-    Bytes, due_at Integer, lease_until Integer, fence Integer, },
+    Bytes, due_at Integer, lease_until Integer, fence Integer, replaces Integer, request_format Integer,
+    publish_at Integer, is_playable Boolean, parts_done Integer, unique_request Text, newest_picture Integer, },
     table! { job_secrets by 3:
     account_id Text, job_id Text, part Text, kept_since Integer, wrapped_key Bytes, envelope Bytes, },
     table! { webhook_secrets by 2:

@@ -13,7 +13,7 @@ use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use domain::health::HealthProblem;
-use domain::job::{JobId, NotRetryable};
+use domain::job::{JobId, NotReschedulable, NotRetryable};
 use domain::limits::Limit;
 use serde::Serialize;
 
@@ -233,6 +233,7 @@ impl From<Error> for Problem {
             Error::WebhookDeliveryNotFound => Code::WebhookDeliveryNotFound.into(),
             Error::WebhookNotRedeliverable => Code::WebhookNotRedeliverable.into(),
             Error::JobNotRetryable(reason) => not_retryable(reason),
+            Error::JobNotReschedulable(reason) => not_reschedulable(reason),
             Error::JobAlreadyRetried { job_id } => Self::of_job(Code::JobAlreadyRetried, job_id),
             Error::UploadRefused(failure) => {
                 Self { message: Some(failure.message), ..Code::UploadRefused.into() }
@@ -273,6 +274,17 @@ fn not_retryable(reason: NotRetryable) -> Problem {
         NotRetryable::NotKept => "The request of this upload is no longer kept. Create another upload.",
     };
     Problem { message: Some(message.to_owned()), ..Code::JobNotRetryable.into() }
+}
+
+fn not_reschedulable(reason: NotReschedulable) -> Problem {
+    let message = match reason {
+        NotReschedulable::Publishing => "The video is already published, or is being published.",
+        NotReschedulable::Ended => "The upload has ended without a video.",
+        NotReschedulable::Replacement => {
+            "This upload replaces the file of a video, whose privacy stays as it is."
+        }
+    };
+    Problem { message: Some(message.to_owned()), ..Code::JobNotReschedulable.into() }
 }
 
 /// One entry for each credential, in field order, with all its problems.

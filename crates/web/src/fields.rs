@@ -215,6 +215,56 @@ impl Fields {
         }
     }
 
+    /// An optional or null array of objects. Read the fields of each, then pass each to [`Self::merge`].
+    pub(crate) fn optional_objects(&mut self, name: &'static str, most: usize, known: Known) -> Vec<Self> {
+        let items = match self.take(name) {
+            None | Some(Json::Null) => return Vec::new(),
+            Some(Json::Array(items)) if items.len() <= most => items,
+            Some(Json::Array(_)) => {
+                self.error::<()>(name, &format!("must have at most {most} entries"));
+                return Vec::new();
+            }
+            Some(_) => {
+                self.error::<()>(name, "must be an array of objects");
+                return Vec::new();
+            }
+        };
+        let mut objects = Vec::with_capacity(items.len());
+        for (place, item) in items.into_iter().enumerate() {
+            match item {
+                Json::Object(object) => {
+                    objects.push(Self::at(format!("{}{name}[{place}].", self.prefix), object, known));
+                }
+                _ => {
+                    self.error::<()>(&format!("{name}[{place}]"), "must be an object");
+                }
+            }
+        }
+        objects
+    }
+
+    /// An optional or null object whose names are the client's, with strings as values.
+    pub(crate) fn optional_pairs(&mut self, name: &'static str) -> Vec<(String, Zeroizing<String>)> {
+        let pairs = match self.take(name) {
+            None | Some(Json::Null) => return Vec::new(),
+            Some(Json::Object(pairs)) => pairs,
+            Some(_) => {
+                self.error::<()>(name, "must be an object with strings as values");
+                return Vec::new();
+            }
+        };
+        let mut texts = Vec::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            match value {
+                Json::Text(text) => texts.push((key, text)),
+                _ => {
+                    self.error::<()>(&format!("{name}.{}", safe_name(&key)), "must be a string");
+                }
+            }
+        }
+        texts
+    }
+
     /// The raw JSON text of a field that was kept as received, if it is present and not null.
     pub(crate) fn optional_raw(
         &mut self,

@@ -207,7 +207,7 @@ fn routes(base_path: &str) -> OpenApiRouter<Shared> {
         .routes(routes!(v1::connection_health::verify_connection))
         .routes(routes!(v1::uploads::create_upload))
         .routes(routes!(v1::jobs::list_jobs))
-        .routes(routes!(v1::jobs::get_job, v1::jobs::cancel_job))
+        .routes(routes!(v1::jobs::get_job, v1::jobs::update_job, v1::jobs::cancel_job))
         .routes(routes!(v1::jobs::retry_job))
         .routes(routes!(v1::events::watch_job))
         .routes(routes!(v1::audit::list_audit_events))

@@ -87,6 +87,9 @@ error_responses! {
     WatchJobErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, LimitReached, RateLimited, InternalError, StoreUnavailable, Overloaded;
     /// Errors of cancelling an upload.
     CancelErrors: InvalidQuery, Unauthorized, Forbidden, JobNotFound, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
+    /// Errors of changing a job.
+    UpdateJobErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, JobNotFound, RequestTimeout, JobNotReschedulable,
+        BodyTooLarge, UnsupportedMediaType, RateLimited, InternalError, StoreUnavailable, Overloaded, OutcomeUnknown;
     /// Errors of retrying an upload.
     RetryErrors: InvalidRequestBody, InvalidQuery, Unauthorized, Forbidden, ConnectionNotFound, JobNotFound, RequestTimeout,
         ConnectionDisabled, ConnectionUnhealthy, WebhookSecretMissing, JobNotFailed, JobNotRetryable, JobAlreadyRetried, BodyTooLarge,

@@ -65,7 +65,7 @@ where
             return Err(Error::ConnectionDisabled);
         }
         Err(PrepareError::ConnectionDeleted) => return Err(Error::ConnectionNotFound),
-        Err(PrepareError::Undecryptable | PrepareError::Tampered) => {
+        Err(PrepareError::Undecryptable | PrepareError::Tampered | PrepareError::NewerFormat) => {
             return Err(seal::CryptoError::Decrypt.into());
         }
         Err(PrepareError::Temporary(error)) => return Err(error),

@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn configuring() -> JobState {
-        JobState::Configuring(Configuring { video: VideoNumber::from_stored(1), size: 9 })
+        JobState::Configuring(Configuring::new(VideoNumber::from_stored(1).into(), 9))
     }
 
     fn checked(code: Option<ProblemCode>) -> Checked {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::{Action, Actor, Outcome};
-use domain::job::{Ending, Failure, Job, JobId, JobState, RetryState, SourceKind, WaitingFor, Webhook};
-use domain::video::VideoNumber;
+use domain::job::{
+    Ending, Failure, Job, JobId, JobState, RetryState, SourceKind, Target, WaitingFor, Webhook,
+};
 use store::{LeasedJob, SealedPart};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +62,8 @@ pub(super) async fn execute(
     let mut lease = JobLease::new(leased, context.clone());
     if local_file.is_some() {
         lease.shorten();
+    } else if lease.job.is_publication() {
+        lease.shorten_for_publication();
     }
     let verified = prepare::verify(context, &lease.job, row_mac.as_deref(), sealed.as_ref()).await;
     if lease.job.state.has_ended() {
@@ -191,6 +194,7 @@ impl Executor<'_> {
             link,
             uploads,
             clock: &context.clock,
+            database_now: lease.database_now(),
             randomness: &context.randomness,
             counter: &lease.counter,
         };
@@ -246,10 +250,10 @@ impl Executor<'_> {
                     self.learn_privacies(allowed);
                 }
                 let created =
-                    commit.job.video().filter(|_| matches!(self.lease.job.state, JobState::Creating(_)));
+                    commit.job.target().filter(|_| matches!(self.lease.job.state, JobState::Creating(_)));
                 let written = self.lease.commit(commit).await;
-                if let (Err(AbortReason::LeaseLost), Some(video)) = (&written, created) {
-                    self.delete_orphan(video).await;
+                if let (Err(AbortReason::LeaseLost), Some(target)) = (&written, created) {
+                    self.delete_orphan(target).await;
                 }
                 written.map(|()| Next::of(has_ended))
             }
@@ -273,6 +277,11 @@ impl Executor<'_> {
                 if waiting_for == Some(WaitingFor::RateLimit) {
                     defer(self.context, &self.lease.job, WaitingFor::RateLimit, delay).await;
                 }
+                Ok(Next::Nothing)
+            }
+            Decision::Sleep { until, waiting_for, retry } => {
+                let job = Job { retry, waiting_for: Some(waiting_for), ..job };
+                self.lease.commit(Commit::new(job, NextRun::At(until))).await?;
                 Ok(Next::Nothing)
             }
             Decision::Fail(failure) | Decision::ConfirmDeletion(failure) => {
@@ -358,6 +367,7 @@ impl Executor<'_> {
             link: None,
             uploads: self.uploads,
             clock: &self.context.clock,
+            database_now: self.lease.database_now(),
             randomness: &self.context.randomness,
             counter: &self.lease.counter,
         }
@@ -365,26 +375,25 @@ impl Executor<'_> {
 
     /// Vimeo has answered 404 for long enough: the account's list decides.
     async fn confirm_deletion(&self, job: &Job, failure: Failure) -> Decision {
-        let Some(video) = job.video() else { return Decision::Fail(failure) };
+        let Some(target) = job.target() else { return Decision::Fail(failure) };
         let context = self.step_context(job);
-        let is_listed = context.is_listed(video).await;
+        let is_listed = context.is_listed(target).await;
         let now = self.context.clock.now();
         let [random] = self.context.randomness.identifier_bytes::<1>();
         decide(job, then_of_list(is_listed, now), &self.uploads.options.retry_policy(), now, random)
     }
 
     /// The lease was lost while Vimeo created a placeholder. It is deleted unless the job's new worker may have found it.
-    async fn delete_orphan(&self, created: VideoNumber) {
-        let job = &self.lease.job;
-        let Ok(Some(job)) = self.context.store.find_job(&job.account_id, &job.id).await else { return };
+    async fn delete_orphan(&self, created: Target) {
+        let leased = &self.lease.job;
+        let Ok(Some(job)) = self.context.store.find_job(&leased.account_id, &leased.id).await else { return };
         let is_needed = match &job.state {
             JobState::Queued(_) | JobState::Creating(_) => true,
             JobState::CleaningUp(_) | JobState::Failed(_) | JobState::Cancelled(_) => false,
-            _ => job.video() == Some(created),
+            _ => job.target() == Some(created),
         };
-        let deleted = async || self.prepared.session.delete_video(created, steps::CALL_TIMEOUT).await;
-        if !is_needed && deleted().await.is_err() {
-            tracing::warn!(job = %job.id, video = %created, "a placeholder of a lost lease could not be deleted");
+        if !is_needed && self.step_context(leased).delete_target(created).await.is_err() {
+            tracing::warn!(job = %job.id, target = %created, "a placeholder of a lost lease could not be deleted");
         }
     }
 

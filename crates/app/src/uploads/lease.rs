@@ -9,6 +9,7 @@ use domain::connection::Availability;
 use domain::id::AccountId;
 use domain::job::{Job, JobState, Uploading, WaitingFor};
 use domain::secret::Sealed;
+use domain::time::Timestamp;
 use store::{
     Changed, Completion, JobGuard, JobUpdate, LeaseAfter, LeaseRelease, LeaseRenewal, LeasedJob,
     NewJobDelivery, SealedPart, SentBytes,
@@ -29,6 +30,16 @@ const RENEWAL: Duration = Duration::from_secs(2);
 const MARGIN: Duration = Duration::from_secs(5);
 /// Three renewals may fail before a lease is lost.
 const _: () = assert!(RENEWAL.as_secs() * 3 + MARGIN.as_secs() < COMMAND_LEASE.as_secs());
+/// How long the lease of a video that is opened at its time lasts: if the node is killed, another one opens it in time. Opening
+/// it twice changes nothing, so that a lease may be lost easily.
+pub(super) const PUBLICATION_LEASE: Duration = Duration::from_millis(1_200);
+/// How often that is renewed.
+const PUBLICATION_RENEWAL: Duration = Duration::from_millis(300);
+/// How long before it expires it counts as lost.
+const PUBLICATION_MARGIN: Duration = Duration::from_millis(200);
+const _: () = assert!(
+    PUBLICATION_RENEWAL.as_millis() * 3 + PUBLICATION_MARGIN.as_millis() < PUBLICATION_LEASE.as_millis()
+);
 const _: () = assert!(COMMAND_LEASE.as_secs() < LEASE.as_secs());
 /// The weight of the last interval in the transfer rate, in percent.
 const RATE_WEIGHT: u64 = 30;
@@ -43,14 +54,30 @@ pub(super) struct JobLease {
     pub(super) counter: Arc<TransferCounter>,
     context: Arc<Context>,
     fence: u64,
-    /// How long each renewal lasts.
-    duration: Duration,
+    timing: LeaseTiming,
     /// When the lease was taken, or slightly later.
     leased_at: Instant,
+    /// The same by the database's clock, or slightly earlier.
+    database_leased_at: Timestamp,
     /// The job as it was written last, for the heartbeat.
     written: Arc<Mutex<Job>>,
     /// A write is in progress: if it is dropped, the stored state is unknown.
     is_writing: bool,
+}
+
+/// How long a lease lasts, and how it is renewed.
+#[derive(Debug, Clone, Copy)]
+struct LeaseTiming {
+    duration: Duration,
+    renewal: Duration,
+    margin: Duration,
+}
+
+impl LeaseTiming {
+    const UPLOAD: Self = Self { duration: LEASE, renewal: RENEWAL, margin: MARGIN };
+    const COMMAND: Self = Self { duration: COMMAND_LEASE, ..Self::UPLOAD };
+    const PUBLICATION: Self =
+        Self { duration: PUBLICATION_LEASE, renewal: PUBLICATION_RENEWAL, margin: PUBLICATION_MARGIN };
 }
 
 /// Counts the bytes of a transfer while they are sent.
@@ -125,6 +152,8 @@ pub(super) struct Commit {
 pub(super) enum NextRun {
     /// It keeps running on this lease.
     Continue,
+    /// At this instant by the database's clock: the lease is released.
+    At(Timestamp),
     /// Later: the lease is released.
     In(Duration),
     /// Never again: the lease is released.
@@ -161,7 +190,7 @@ pub(super) async fn write(
 
 impl JobLease {
     pub(super) fn new(leased: LeasedJob, context: Arc<Context>) -> Self {
-        let LeasedJob { job, fence, link, .. } = leased;
+        let LeasedJob { job, fence, link, leased_at: database_leased_at, .. } = leased;
         let written = Arc::new(Mutex::new(job.clone()));
         Self {
             job,
@@ -169,8 +198,9 @@ impl JobLease {
             counter: Arc::default(),
             context,
             fence,
-            duration: LEASE,
+            timing: LeaseTiming::UPLOAD,
             leased_at: Instant::now(),
+            database_leased_at,
             written,
             is_writing: false,
         }
@@ -178,13 +208,26 @@ impl JobLease {
 
     /// Renews it from now on for the time of a command.
     pub(super) fn shorten(&mut self) {
-        self.duration = COMMAND_LEASE;
+        self.timing = LeaseTiming::COMMAND;
+    }
+
+    /// Renews it from now on as that of a video that is opened at its time.
+    pub(super) fn shorten_for_publication(&mut self) {
+        self.timing = LeaseTiming::PUBLICATION;
+    }
+
+    /// The time by the database's clock, or slightly earlier.
+    pub(super) fn database_now(&self) -> Timestamp {
+        self.database_leased_at.plus(self.leased_at.elapsed())
     }
 
     /// Writes the job, and keeps or releases the lease.
     pub(super) async fn commit(&mut self, commit: Commit) -> Result<(), AbortReason> {
         let now = self.context.clock.now();
-        let Commit { mut job, next_run, request, link, answer, delivery, event, completion } = commit;
+        let Commit { mut job, next_run, request, link, answer, delivery, mut event, completion } = commit;
+        if job.is_playable && !self.job.is_playable && event.is_none() {
+            event = Some(self.context.playable_event(&job));
+        }
         job.version = self.job.version + 1;
         if is_visible_change(&self.job.state, &job.state) {
             job.updated_at = now;
@@ -195,11 +238,16 @@ impl JobLease {
             (JobState::Uploading(_), None) => job.bytes_per_second,
             _ => None,
         };
+        let due_not_before = match next_run {
+            NextRun::At(at) => Some(at),
+            NextRun::Continue | NextRun::In(_) | NextRun::Never => None,
+        };
         let (due_in, lease) = match next_run {
             NextRun::Continue => {
                 job.waiting_for = None;
-                (Some(Duration::ZERO), LeaseAfter::Kept(self.duration))
+                (Some(Duration::ZERO), LeaseAfter::Kept(self.timing.duration))
             }
+            NextRun::At(_) => (Some(Duration::ZERO), LeaseAfter::Released),
             NextRun::In(delay) => (Some(delay), LeaseAfter::Released),
             NextRun::Never => (None, LeaseAfter::Released),
         };
@@ -213,6 +261,7 @@ impl JobLease {
             job: job.clone(),
             row_mac: Vec::new(),
             due_in,
+            due_not_before,
             lease,
             request,
             link,
@@ -276,12 +325,12 @@ impl JobLease {
         let (context, counter, written) = (self.context.clone(), self.counter.clone(), self.written.clone());
         let (account, id) = (self.job.account_id.clone(), self.job.id.clone());
         let (connection, fence) = (self.job.connection_id.clone(), self.fence);
-        let (leased_at, duration) = (self.leased_at, self.duration);
+        let (leased_at, LeaseTiming { duration, renewal, margin }) = (self.leased_at, self.timing);
         async move {
             let (mut renewed_at, mut rate) = (leased_at, Rate::default());
             loop {
                 tokio::select! {
-                    () = sleep(RENEWAL) => {}
+                    () = sleep(renewal) => {}
                     () = stopping.cancelled() => return AbortReason::Shutdown,
                 }
                 let asked_at = Instant::now();
@@ -293,7 +342,7 @@ impl JobLease {
                 });
                 let renewal = LeaseRenewal { fence, lease: duration, sent, now: context.clock.now() };
                 let renewing = context.store.renew_job_lease(&account, &id, &renewal);
-                match timeout_at(renewed_at + duration - MARGIN, renewing).await {
+                match timeout_at(renewed_at + duration - margin, renewing).await {
                     Ok(Ok(Changed::Yes)) => renewed_at = asked_at,
                     Ok(Ok(Changed::No)) | Err(_) => return AbortReason::LeaseLost,
                     Ok(Err(error)) => {
@@ -378,7 +427,12 @@ mod tests {
     #[test]
     fn a_change_is_visible_if_the_state_or_the_bytes_changed() {
         let uploading = |sent| {
-            JobState::Uploading(Uploading { video: VideoNumber::from_stored(1), size: 9, sent, restarts: 0 })
+            JobState::Uploading(Uploading {
+                target: VideoNumber::from_stored(1).into(),
+                size: 9,
+                sent,
+                restarts: 0,
+            })
         };
         assert!(is_visible_change(&uploading(1), &uploading(2)));
         assert!(!is_visible_change(&uploading(2), &uploading(2)));

@@ -16,6 +16,8 @@ mod outcome;
 mod postpone;
 mod prepare;
 mod request;
+mod request_form;
+mod reschedule;
 mod resubmission;
 mod retry;
 mod setup;
@@ -140,7 +142,14 @@ impl App {
             let new = self.new_row(caller, job.clone(), sealed.clone(), JobStart::Leased(LEASE));
             self.insert_job(caller, new).await?;
             let row_mac = Some(self.mac_job(&job));
-            let leased = LeasedJob { job, row_mac, fence: 1, request: Some(sealed), link: None };
+            let leased = LeasedJob {
+                job,
+                row_mac,
+                fence: 1,
+                leased_at: self.clock.now(),
+                request: Some(sealed),
+                link: None,
+            };
             let idempotency = &idempotency;
             let complete = async move |upload: ClientUpload| {
                 let (Some(idempotency), Some(guard)) = (idempotency, guard) else { return Ok(None) };
@@ -237,6 +246,7 @@ impl App {
             let update = JobUpdate {
                 guard: JobGuard::Version(job.version - 1),
                 due_in: (!has_ended || is_webhook_due).then_some(Duration::ZERO),
+                due_not_before: None,
                 lease: LeaseAfter::Released,
                 request: if has_ended && !is_webhook_due { SealedPart::Wiped } else { SealedPart::Kept },
                 link: SealedPart::Wiped,
@@ -303,7 +313,7 @@ impl App {
     fn new_job(&self, connection: &Connection, request: &UploadRequest) -> Job {
         let now = self.clock.now().floor_to_millis();
         let facts = match request.source {
-            RequestedSource::Url(_) => None,
+            RequestedSource::Url { .. } => None,
             RequestedSource::Client { size } => Some(SourceFacts {
                 length: size,
                 validator: None,
@@ -320,6 +330,10 @@ impl App {
             version: 1,
             source: request.source.kind(),
             retry_of: None,
+            replaces: request.replaces,
+            request_format: request.format(),
+            publish_at: request.publish_at,
+            is_playable: false,
             facts,
             state: JobState::Queued(Queued::default()),
             bytes_per_second: None,

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use domain::job::{
-    Failure, FailureCode, Job, JobState, Refusal, RetryState, SourceFacts, Verdict, WaitingFor,
+    Failure, FailureCode, Job, JobState, Refusal, RetryState, SourceFacts, Target, Verdict, WaitingFor,
 };
 use domain::time::Timestamp;
 use domain::upload::VideoName;
-use domain::video::VideoNumber;
 use vimeo::UploadLink;
 
 use super::retry::{LeaseRetry, RetryPolicy, backoff};
@@ -27,7 +26,9 @@ pub(super) enum Then {
     Continue(Progress),
     /// Later, without anything having failed.
     Snooze(Duration, WaitingFor),
-    /// The same after progress: the retries start from zero.
+    /// At this instant by the database's clock, without anything having failed: the retries start from zero then.
+    SleepUntil(Timestamp, WaitingFor),
+    /// The same as [`Self::Snooze`] after progress: the retries start from zero.
     ProgressThenSnooze(Duration, WaitingFor),
     /// With another attempt within the lease, after this delay.
     RetryInLease(LeaseRetry, Duration),
@@ -72,14 +73,16 @@ pub(super) struct JobPatch {
     pub(super) facts: Change<SourceFacts>,
     /// Sentences for people.
     pub(super) warnings: Vec<String>,
-    /// Videos that could not be deleted.
-    pub(super) undeleted: Vec<VideoNumber>,
+    /// What could not be deleted.
+    pub(super) undeleted: Vec<Target>,
     /// A create that was asked for from here on was not confirmed.
     pub(super) unconfirmed_since: Option<Timestamp>,
     /// Vimeo returned the video.
     pub(super) is_found: bool,
     /// Vimeo accepted every request of the step.
     pub(super) is_accepted: bool,
+    /// Vimeo can play the file.
+    pub(super) is_playable: bool,
     /// The rate at which a client sends.
     pub(super) bytes_per_second: Change<u64>,
     /// The upload link of the placeholder.
@@ -95,6 +98,8 @@ pub(super) struct JobPatch {
 pub(super) enum Decision {
     /// Writes the job and runs its next step.
     Continue(RetryState),
+    /// Writes the job and releases it until an instant by the database's clock.
+    Sleep { until: Timestamp, waiting_for: WaitingFor, retry: RetryState },
     /// Writes the job and releases it. `cause`: the failure that is retried.
     Release { delay: Duration, waiting_for: Option<WaitingFor>, retry: RetryState, cause: Option<Failure> },
     /// Waits, and runs the step again.
@@ -143,11 +148,12 @@ pub(super) fn apply(job: &Job, next: JobState, patch: &JobPatch) -> Job {
             job.warnings.push(warning.clone());
         }
     }
-    for video in &patch.undeleted {
-        if !job.undeleted.contains(video) {
-            job.undeleted.push(*video);
+    for target in &patch.undeleted {
+        if !job.undeleted.contains(target) {
+            job.undeleted.push(*target);
         }
     }
+    job.is_playable |= patch.is_playable;
     if let Some(since) = patch.unconfirmed_since {
         job.unconfirmed_since = Some(job.unconfirmed_since.map_or(since, |earlier| earlier.min(since)));
     }
@@ -167,6 +173,9 @@ pub(super) fn decide(job: &Job, then: Then, policy: &RetryPolicy, now: Timestamp
         Then::Continue(Progress::None) => Decision::Continue(job.retry),
         Then::Snooze(delay, reason) => {
             Decision::Release { delay, waiting_for: Some(reason), retry: job.retry, cause: None }
+        }
+        Then::SleepUntil(until, waiting_for) => {
+            Decision::Sleep { until, waiting_for, retry: RetryState::progressed(now) }
         }
         Then::ProgressThenSnooze(delay, reason) => {
             let retry = RetryState::progressed(now);

@@ -1,9 +1,7 @@
 //! Every way in which a step can end, and what the executor makes of it.
 
 use domain::id::{AccountId, ConnectionId};
-use domain::job::{
-    CleaningUp, Configuring, Ending, Fetch, JobId, Queued, SourceKind, Transcoding, Uploading, Webhook,
-};
+use domain::job::{CleaningUp, Configuring, Ending, Fetch, JobId, Queued, SourceKind, Uploading, Webhook};
 
 use super::*;
 
@@ -14,8 +12,8 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1_000)
 }
 
-fn video() -> VideoNumber {
-    VideoNumber::from_stored(12)
+fn video() -> Target {
+    domain::video::VideoNumber::from_stored(12).into()
 }
 
 fn job(state: JobState) -> Job {
@@ -28,6 +26,10 @@ fn job(state: JobState) -> Job {
         version: 1,
         source: SourceKind::Url,
         retry_of: None,
+        replaces: None,
+        request_format: 1,
+        publish_at: None,
+        is_playable: false,
         facts: None,
         state,
         bytes_per_second: None,
@@ -42,11 +44,11 @@ fn job(state: JobState) -> Job {
 }
 
 fn uploading() -> Job {
-    job(JobState::Uploading(Uploading { video: video(), size: 9, sent: 3, restarts: 0 }))
+    job(JobState::Uploading(Uploading { target: video(), size: 9, sent: 3, restarts: 0 }))
 }
 
 fn configuring() -> Job {
-    job(JobState::Configuring(Configuring { video: video(), size: 9 }))
+    job(JobState::Configuring(Configuring::new(video(), 9)))
 }
 
 fn failure(code: FailureCode) -> Failure {
@@ -188,7 +190,7 @@ fn a_refusal_says_nothing_about_missing_once_vimeo_returned_the_video() {
 
 #[test]
 fn a_cleanup_that_keeps_failing_ends_after_an_hour() {
-    let cleaning = CleaningUp { ending: Ending::Cancelled, unconfirmed: None, video: None, size: None };
+    let cleaning = CleaningUp { ending: Ending::Cancelled, unconfirmed: None, target: None, size: None };
     let job = job(JobState::CleaningUp(cleaning));
     let unavailable = || Then::Retry(failure(FailureCode::VimeoUnavailable));
     assert!(matches!(decided(&job, unavailable(), at(3_600)), Decision::Release { .. }));
@@ -245,10 +247,28 @@ fn the_first_unconfirmed_create_counts() {
 
 #[test]
 fn the_next_state_is_that_of_the_step() {
-    let next = JobState::Transcoding(Transcoding { video: video(), size: 9 });
+    let next = JobState::Transcoding(Configuring::new(video(), 9).configured());
     let outcome = StepOutcome::advance(next.clone());
     assert_eq!(outcome.then, Then::Continue(Progress::Made));
     assert_eq!(apply(&configuring(), outcome.next, &outcome.patch).state, next);
     let entered = StepOutcome::enter(next.clone());
     assert_eq!((entered.then, entered.next), (Then::Continue(Progress::None), next));
+}
+
+#[test]
+fn a_job_sleeps_until_an_instant_of_the_database_and_its_retries_start_from_zero() {
+    let failed = with_retries(configuring(), 3);
+    let until = at(500);
+    let decision = decide(&failed, Then::SleepUntil(until, WaitingFor::PublishTime), &POLICY, at(9), 0);
+    let retry = RetryState::progressed(at(9));
+    assert_eq!(decision, Decision::Sleep { until, waiting_for: WaitingFor::PublishTime, retry });
+}
+
+#[test]
+fn a_file_that_could_be_played_once_stays_playable() {
+    let playable = JobPatch { is_playable: true, ..JobPatch::default() };
+    let job = configuring();
+    let job = apply(&job, job.state.clone(), &playable);
+    let job = apply(&job, job.state.clone(), &JobPatch::default());
+    assert!(job.is_playable);
 }

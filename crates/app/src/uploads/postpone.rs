@@ -36,6 +36,13 @@ pub(super) async fn refuse(
             );
             lease.leave_alone().await
         }
+        PrepareError::NewerFormat => {
+            tracing::error!(
+                job = %id, account = %lease.job.account_id, format = lease.job.request_format,
+                "a later version of the service wrote a job; this version leaves it alone"
+            );
+            lease.leave_alone().await
+        }
         PrepareError::ConnectionDisabled => pause_for_connection(context, lease).await,
         PrepareError::ConnectionUnhealthy => pause_for_health(context, lease).await,
         PrepareError::ConnectionDeleted => end_offline(context, lease, Ending::Cancelled).await,

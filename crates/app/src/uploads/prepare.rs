@@ -8,7 +8,7 @@ use domain::secret::Sealed;
 use seal::envelope::{AccountKey, AssociatedData, Purpose};
 use vimeo::UploadLink;
 
-use super::request::UploadRequest;
+use super::request::{REQUEST_FORMAT_MAX, UploadRequest};
 use super::setup::{ConnectionShared, Uploads};
 use crate::Error;
 use crate::connections::open_credentials;
@@ -33,6 +33,8 @@ pub(super) struct Prepared {
 pub(super) enum PrepareError {
     /// The row is not as this service wrote it.
     Tampered,
+    /// A later version of the service wrote it, and this one would ignore a part of the request.
+    NewerFormat,
     /// The connection is disabled.
     ConnectionDisabled,
     /// The connection is unhealthy, and the job has not started.
@@ -79,6 +81,9 @@ pub(super) async fn verify(
     if row_mac.is_some_and(|mac| !context.verify_job(job, mac)) {
         return Err(PrepareError::Tampered);
     }
+    if job.request_format > REQUEST_FORMAT_MAX {
+        return Err(PrepareError::NewerFormat);
+    }
     let Some(sealed) = sealed else {
         return if row_mac.is_some() { Ok(None) } else { Err(PrepareError::Tampered) };
     };
@@ -89,7 +94,10 @@ pub(super) async fn verify(
         None => open(WITHOUT_MAC),
     };
     match opened {
-        Ok(bytes) => UploadRequest::from_bytes(&bytes).map(Some).ok_or(PrepareError::Undecryptable),
+        Ok(bytes) => {
+            let request = UploadRequest::from_bytes(&bytes).ok_or(PrepareError::Undecryptable)?;
+            Ok(Some(UploadRequest { replaces: job.replaces, publish_at: job.publish_at, ..request }))
+        }
         Err(_) if row_mac.is_none() => Err(PrepareError::Tampered),
         Err(_) => Err(PrepareError::Undecryptable),
     }

@@ -60,6 +60,7 @@ impl App {
             Err(PrepareError::Temporary(error)) => Err(error),
             Err(
                 PrepareError::Tampered
+                | PrepareError::NewerFormat
                 | PrepareError::ConnectionDisabled
                 | PrepareError::ConnectionUnhealthy
                 | PrepareError::ConnectionDeleted,

@@ -176,8 +176,8 @@ mod tests {
         let video = VideoNumber::from_stored(1);
         [
             JobState::Queued(Queued::default()),
-            JobState::Uploading(Uploading { video, size: 9, sent: 3, restarts: 0 }),
-            JobState::Configuring(Configuring { video, size: 9 }),
+            JobState::Uploading(Uploading { target: video.into(), size: 9, sent: 3, restarts: 0 }),
+            JobState::Configuring(Configuring::new(video.into(), 9)),
         ]
     }
 
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_cleanup_is_retried_for_an_hour_whatever_failed() {
-        let cleaning = CleaningUp { ending: Ending::Cancelled, unconfirmed: None, video: None, size: None };
+        let cleaning = CleaningUp { ending: Ending::Cancelled, unconfirmed: None, target: None, size: None };
         let cleaning = JobState::CleaningUp(cleaning);
         for code in FailureCode::ALL {
             assert!(!POLICY.is_exhausted(&cleaning, *code, failed(1_000), at(3_600)), "{code:?}");

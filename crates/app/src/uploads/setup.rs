@@ -97,10 +97,17 @@ pub(crate) struct Uploads {
     /// Wakes the worker: a job may be due.
     pub(crate) wakeup: Arc<Notify>,
     rate_limits: Arc<RateLimits>,
-    /// Slots for uploads, and for handing over webhooks: neither waits for the other.
+    /// Wakes the worker that opens videos at their time.
+    pub(super) publication_wakeup: Notify,
+    /// Slots for uploads, and for handing over webhooks: none waits for another.
     pub(super) slots: Arc<Slots>,
     pub(super) webhook_slots: Arc<Slots>,
+    /// The same for videos that are opened at their time.
+    pub(super) publication_slots: Arc<Slots>,
 }
+
+/// Videos that are opened at once because their time has come. Each waits for Vimeo, and does little itself.
+const PUBLICATION_SLOTS: usize = 128;
 
 impl Uploads {
     pub(crate) fn new(setup: UploadSetup, context: &Context) -> Self {
@@ -109,12 +116,14 @@ impl Uploads {
             spool: SpoolSpace::new(options.spool.clone()),
             slots: Slots::new(options.concurrency),
             webhook_slots: Slots::new(HAND_OVER_SLOTS),
+            publication_slots: Slots::new(PUBLICATION_SLOTS),
             client,
             egress,
             options,
             shared: Mutex::default(),
             progresses: SourceProgresses::default(),
             wakeup: context.upload_wakeup.clone(),
+            publication_wakeup: Notify::new(),
             rate_limits: context.rate_limits.clone(),
         }
     }
@@ -138,12 +147,19 @@ pub(super) struct ConnectionShared {
     pub(super) rate_limit: Arc<vimeo::RateLimit>,
     /// Locked while a folder is searched by its name and created if it is missing: otherwise each job would create one.
     pub(super) folders: tokio::sync::Mutex<()>,
+    /// The same for showcases.
+    pub(super) showcases: tokio::sync::Mutex<()>,
     /// The newest videos.
     pub(super) listings: Listings,
 }
 
 impl ConnectionShared {
     fn new(rate_limit: Arc<vimeo::RateLimit>) -> Self {
-        Self { rate_limit, folders: tokio::sync::Mutex::default(), listings: Listings::default() }
+        Self {
+            rate_limit,
+            folders: tokio::sync::Mutex::default(),
+            showcases: tokio::sync::Mutex::default(),
+            listings: Listings::default(),
+        }
     }
 }

@@ -9,6 +9,7 @@ use domain::secret::Secret;
 
 use super::failures::failure;
 use super::outcome::Then;
+use super::request::RequestedSource;
 use super::setup::Uploads;
 use egress::{
     Content, Egress, EgressUrl, Encoding, NotVideo, RangeSupport, SourceError, SourceProgress, Spooled,
@@ -47,6 +48,18 @@ impl SourceProgresses {
 /// The address of a source, whose form was checked when it was asked for; the rules may have changed since.
 pub(super) fn read_address(egress: &Egress, url: &Secret) -> Result<EgressUrl, Failure> {
     egress.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))
+}
+
+/// The same for a source, with the headers that its origin is sent.
+pub(super) fn read_source(egress: &Egress, source: &RequestedSource) -> Result<EgressUrl, Failure> {
+    match source {
+        RequestedSource::Url { url, headers } => {
+            read_address(egress, url).map(|url| url.with_headers(headers.clone()))
+        }
+        RequestedSource::Client { .. } => {
+            Err(failure(FailureCode::Unreadable, "The job's source is not known."))
+        }
+    }
 }
 
 /// How a source that says its length is read.

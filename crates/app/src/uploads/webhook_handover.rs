@@ -72,6 +72,7 @@ pub(crate) async fn record(
         let update = JobUpdate {
             guard: JobGuard::Version(found.job.version),
             due_in: None,
+            due_not_before: None,
             lease: LeaseAfter::Released,
             request: SealedPart::Kept,
             link: SealedPart::Kept,

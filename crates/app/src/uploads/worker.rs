@@ -10,12 +10,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::executor::execute;
-use super::lease::LEASE;
+use super::lease::{LEASE, PUBLICATION_LEASE};
 use super::setup::Uploads;
 use crate::{App, Caller, Error};
 
 /// How often the database is polled for due jobs.
 const POLL: Duration = Duration::from_millis(500);
+/// The same for videos whose time has come. Those that wait cost nothing.
+const PUBLICATION_POLL: Duration = Duration::from_millis(200);
 /// Jobs that end within this time are replaced by one poll.
 const POLL_TOGETHER: Duration = Duration::from_millis(3);
 /// Due jobs that are read beyond the free slots, because other workers may take the first ones.
@@ -38,6 +40,26 @@ pub(super) enum LeaseResult {
 impl App {
     /// Runs due jobs until `stopping`, and then releases them.
     pub async fn run_worker(self: Arc<Self>, stopping: CancellationToken) {
+        tokio::join!(self.clone().run_uploads(stopping.clone()), self.run_publications(stopping));
+    }
+
+    /// Opens videos whose time has come. An upload never delays this: it has its own slots.
+    async fn run_publications(self: Arc<Self>, stopping: CancellationToken) {
+        let Some(uploads) = self.uploads.clone() else { return };
+        loop {
+            if let Err(error) = self.start_due(&uploads, Work::Publication, &stopping).await {
+                tracing::warn!(%error, "the videos to open could not be read");
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = uploads.publication_wakeup.notified() => {}
+                () = tokio::time::sleep(PUBLICATION_POLL) => {}
+            }
+            tokio::time::sleep(POLL_TOGETHER).await;
+        }
+    }
+
+    async fn run_uploads(self: Arc<Self>, stopping: CancellationToken) {
         let Some(uploads) = self.uploads.clone() else { return };
         loop {
             if let Err(error) = self.clone().poll(&stopping).await {
@@ -61,7 +83,7 @@ impl App {
         stopping: &CancellationToken,
     ) -> Result<bool, Error> {
         let Some(uploads) = &self.uploads else { return Ok(false) };
-        for work in [Work::Upload, Work::Webhook] {
+        for work in [Work::Upload, Work::Publication, Work::Webhook] {
             let LeaseResult::Leased(leased) =
                 self.lease_due(uploads, (&caller.account_id, id), work, LEASE).await?
             else {
@@ -95,7 +117,11 @@ impl App {
 
     fn terms(&self, uploads: &Uploads, work: Work, expected_fence: u64) -> LeaseTerms {
         let (per_account, per_connection) = caps(uploads, work);
-        LeaseTerms { expected_fence, lease: LEASE, per_account, per_connection, now: self.clock.now() }
+        let lease = match work {
+            Work::Publication => PUBLICATION_LEASE,
+            Work::Upload | Work::Webhook => LEASE,
+        };
+        LeaseTerms { expected_fence, lease, per_account, per_connection, now: self.clock.now() }
     }
 
     /// Leases due jobs while there are free slots, and starts them; returns how many.
@@ -114,6 +140,7 @@ impl App {
         let slots = match work {
             Work::Upload => &uploads.slots,
             Work::Webhook => &uploads.webhook_slots,
+            Work::Publication => &uploads.publication_slots,
         };
         let free = slots.free();
         if free == 0 {
@@ -147,16 +174,20 @@ impl App {
                 drop(slot);
                 // There is a free slot, and this job may be due at once.
                 uploads.wakeup.notify_one();
+                if work == Work::Publication {
+                    uploads.publication_wakeup.notify_one();
+                }
             });
         }
         Ok(started)
     }
 }
 
-/// The most running jobs of an account and of a connection. How many webhooks a node sends at once is up to the node.
+/// The most running jobs of an account and of a connection. How many webhooks a node sends at once is up to the node; so is how
+/// many videos it opens whose time has come.
 fn caps(uploads: &Uploads, work: Work) -> (u32, u32) {
     match work {
         Work::Upload => (uploads.options.per_account, uploads.options.per_connection),
-        Work::Webhook => (u32::MAX, u32::MAX),
+        Work::Webhook | Work::Publication => (u32::MAX, u32::MAX),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use domain::account::Account;
-use domain::audit::AuditEvent;
+use domain::audit::{Action, Actor, AuditEvent};
 use domain::connection::Connection;
 use domain::health::{Health, HealthStatus};
 use domain::id::EndpointId;
@@ -128,6 +128,13 @@ impl Context {
         let id = event_id(event.id.as_str());
         let mac = self.service_keys.mac_webhook_message(&event.account_id, [&id, event_type.as_str(), &body]);
         AnnouncedMessage { body, mac }
+    }
+
+    /// The event of a job whose file Vimeo can play now, announced to the endpoints.
+    pub(crate) fn playable_event(&self, job: &Job) -> AuditEvent {
+        let subject = Some(job.id.to_string());
+        let event = self.audit_event(&job.account_id, Actor::Service, Action::MarkUploadPlayable, subject);
+        self.announce(event, EventType::UploadPlayable, EventData::Job(job))
     }
 
     /// Has the end of a job announced.

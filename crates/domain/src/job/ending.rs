@@ -4,9 +4,8 @@
 
 use super::{
     CleaningUp, Creating, Ending, Failed, Failure, FailureCode, Job, JobState, Kept, Queued, SourceKind,
-    Uploading,
+    Target, Uploading,
 };
-use crate::video::VideoNumber;
 
 impl Job {
     /// The state after a cancellation; `None` if the job has ended or is already cancelled.
@@ -24,10 +23,10 @@ impl Job {
     pub fn fail(&self, failure: Failure) -> Option<JobState> {
         match &self.state {
             // How many bytes a client has sent since Vimeo last reported them is unknown, unless it sent none.
-            JobState::Uploading(Uploading { video, size, .. })
+            JobState::Uploading(Uploading { target, size, .. })
                 if self.source == SourceKind::Client && !is_before_first_byte(failure.code) =>
             {
-                Some(keep(*video, *size, Kept::Closed, failure))
+                Some(keep(*target, *size, Kept::Closed, failure))
             }
             state => state.clone().end(&Ending::Failed(failure), self.size()),
         }
@@ -43,7 +42,7 @@ impl Job {
         };
         Some(match state {
             JobState::CleaningUp(cleaning) => {
-                let (left, is_unconfirmed) = (cleaning.video, cleaning.unconfirmed.is_some());
+                let (left, is_unconfirmed) = (cleaning.target, cleaning.unconfirmed.is_some());
                 EndedOffline { state: cleaning.ended(left), is_unconfirmed }
             }
             state => EndedOffline { state, is_unconfirmed: false },
@@ -70,9 +69,9 @@ impl JobState {
     /// Ends the job: at once if nothing can be at Vimeo, or if a failure leaves a video there that may be whole; otherwise
     /// through cleaning up. `None` if it has ended or is already being cleaned up.
     fn end(self, ending: &Ending, size: Option<u64>) -> Option<Self> {
-        let cleaning = |video, unconfirmed| CleaningUp { ending: ending.clone(), unconfirmed, video, size };
-        if let (Ending::Failed(failure), Some((video, size, kept))) = (ending, self.whole_video()) {
-            return Some(keep(video, size, kept, failure.clone()));
+        let cleaning = |target, unconfirmed| CleaningUp { ending: ending.clone(), unconfirmed, target, size };
+        if let (Ending::Failed(failure), Some((target, size, kept))) = (ending, self.whole()) {
+            return Some(keep(target, size, kept, failure.clone()));
         }
         Some(match self {
             Self::Queued(Queued { orphan: None, restarts: 0 }) => cleaning(None, None).ended(None),
@@ -80,53 +79,56 @@ impl JobState {
             Self::Creating(creating) => {
                 Self::CleaningUp(cleaning(creating.orphan, Some(Creating { probes: 0, ..creating })))
             }
-            Self::Uploading(_) | Self::Configuring(_) | Self::Transcoding(_) | Self::Publishing(_) => {
-                Self::CleaningUp(cleaning(self.placeholder(), None))
-            }
+            Self::Uploading(_)
+            | Self::Configuring(_)
+            | Self::Transcoding(_)
+            | Self::Scheduled(_)
+            | Self::Publishing(_) => Self::CleaningUp(cleaning(self.placeholder(), None)),
             Self::CleaningUp(_) | Self::Completed(_) | Self::Failed(_) | Self::Cancelled(_) => return None,
         })
     }
 
     /// The placeholder of the upload.
-    fn placeholder(&self) -> Option<VideoNumber> {
+    fn placeholder(&self) -> Option<Target> {
         match self {
-            Self::Uploading(uploading) => Some(uploading.video),
-            Self::Configuring(configuring) => Some(configuring.video),
-            Self::Transcoding(transcoding) => Some(transcoding.video),
-            Self::Publishing(publishing) => Some(publishing.video),
+            Self::Uploading(uploading) => Some(uploading.target),
+            Self::Configuring(configuring) => Some(configuring.target),
+            Self::Transcoding(transcoding) => Some(transcoding.target),
+            Self::Scheduled(scheduled) => Some(scheduled.video.into()),
+            Self::Publishing(publishing) => Some(publishing.video.into()),
             _ => None,
         }
     }
 
-    /// The video, its size and how a failure keeps it, if all of its bytes are or may be at Vimeo.
-    fn whole_video(&self) -> Option<(VideoNumber, u64, Kept)> {
+    /// What was uploaded, its size and how a failure keeps it, if all of its bytes are or may be at Vimeo.
+    fn whole(&self) -> Option<(Target, u64, Kept)> {
         match self {
             Self::Uploading(uploading) if uploading.may_be_whole() => {
-                Some((uploading.video, uploading.size, Kept::Closed))
+                Some((uploading.target, uploading.size, Kept::Closed))
             }
-            Self::Configuring(configuring) => Some((configuring.video, configuring.size, Kept::Closed)),
-            Self::Transcoding(transcoding) => Some((transcoding.video, transcoding.size, Kept::Closed)),
+            Self::Configuring(configuring) => Some((configuring.target, configuring.size, Kept::Closed)),
+            Self::Transcoding(transcoding) => Some((transcoding.target, transcoding.size, Kept::Closed)),
+            Self::Scheduled(scheduled) => Some((scheduled.video.into(), scheduled.size, Kept::Closed)),
             // It is not always known whether Vimeo executed the request that opens it.
-            Self::Publishing(publishing) => Some((publishing.video, publishing.size, Kept::AsIs)),
+            Self::Publishing(publishing) => Some((publishing.video.into(), publishing.size, Kept::AsIs)),
             _ => None,
         }
     }
 }
 
-fn keep(video: VideoNumber, size: u64, kept: Kept, failure: Failure) -> JobState {
+fn keep(target: Target, size: u64, kept: Kept, failure: Failure) -> JobState {
     let is_deleted = failure.code == FailureCode::VideoDeleted;
-    let (video, kept) = if is_deleted { (None, None) } else { (Some(video), Some(kept)) };
-    JobState::Failed(Failed { failure, video, kept, size: Some(size) })
+    let (target, kept) = if is_deleted { (None, None) } else { (Some(target), Some(kept)) };
+    JobState::Failed(Failed { failure, target, kept, size: Some(size) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::id::{AccountId, ConnectionId};
-    use crate::job::{
-        Completed, Configuring, JobId, JobStatus, Publishing, RetryState, Transcoding, Webhook,
-    };
+    use crate::job::{Completed, Configuring, JobId, JobStatus, Publishing, RetryState, Scheduled, Webhook};
     use crate::time::Timestamp;
+    use crate::video::VideoNumber;
 
     const SIZE: u64 = 10;
 
@@ -135,7 +137,7 @@ mod tests {
     }
 
     fn uploading(sent: u64) -> JobState {
-        JobState::Uploading(Uploading { video: video(), size: SIZE, sent, restarts: 0 })
+        JobState::Uploading(Uploading { target: video().into(), size: SIZE, sent, restarts: 0 })
     }
 
     fn job(state: JobState, source: SourceKind) -> Job {
@@ -149,6 +151,10 @@ mod tests {
             version: 1,
             source,
             retry_of: None,
+            replaces: None,
+            request_format: 1,
+            publish_at: None,
+            is_playable: false,
             facts: None,
             state,
             bytes_per_second: None,
@@ -165,10 +171,12 @@ mod tests {
     #[test]
     fn no_failure_of_any_code_deletes_a_video_that_may_be_whole() {
         let (video, size) = (video(), SIZE);
+        let configuring = Configuring::new(video.into(), size);
         let whole = [
             uploading(SIZE),
-            JobState::Configuring(Configuring { video, size }),
-            JobState::Transcoding(Transcoding { video, size }),
+            JobState::Configuring(configuring),
+            JobState::Transcoding(configuring.configured()),
+            JobState::Scheduled(Scheduled { video, size }),
             JobState::Publishing(Publishing { video, size }),
         ];
         for (state, code, source) in whole.iter().flat_map(|state| {
@@ -181,16 +189,19 @@ mod tests {
             let shown = job(failed.clone(), source);
             let JobState::Failed(failed) = failed else { panic!("{failed:?}") };
             if code == FailureCode::VideoDeleted {
-                assert_eq!((failed.video, shown.failure_message().unwrap().as_str()), (None, "No."));
+                assert_eq!((failed.target, shown.failure_message().unwrap().as_str()), (None, "No."));
                 continue;
             }
-            assert_eq!((failed.video, failed.size, failed.failure.code), (Some(video), Some(SIZE), code));
+            assert_eq!(
+                (failed.target, failed.size, failed.failure.code),
+                (Some(video.into()), Some(SIZE), code)
+            );
             assert_eq!(shown.failure_message().unwrap(), format!("No. The video was {how} at /videos/3."));
         }
         for state in whole {
             let cancelled = job(state, SourceKind::Url).cancel();
             assert!(
-                matches!(&cancelled, Some(JobState::CleaningUp(cleaning)) if cleaning.video == Some(video)),
+                matches!(&cancelled, Some(JobState::CleaningUp(cleaning)) if cleaning.target == Some(video.into())),
                 "a cancellation deletes it: {cancelled:?}"
             );
         }
@@ -226,15 +237,16 @@ mod tests {
         else {
             panic!("nothing is at Vimeo");
         };
-        assert_eq!(nothing_left.video, None);
-        let orphan = JobState::Queued(Queued { restarts: 1, orphan: Some(video()) });
+        assert_eq!(nothing_left.target, None);
+        let orphan = JobState::Queued(Queued { restarts: 1, orphan: Some(video().into()) });
         let Some(JobState::CleaningUp(cleaning)) = cancelled(orphan) else { panic!() };
-        assert_eq!((cleaning.video, cleaning.unconfirmed), (Some(video()), None));
+        assert_eq!((cleaning.target, cleaning.unconfirmed), (Some(video().into()), None));
         let creating = Queued::default().begin_creating(Timestamp::from_millis(5));
         let Some(JobState::CleaningUp(cleaning)) = cancelled(JobState::Creating(creating)) else { panic!() };
-        assert_eq!((cleaning.video, cleaning.unconfirmed), (None, Some(creating)));
+        assert_eq!((cleaning.target, cleaning.unconfirmed), (None, Some(creating)));
         let failing = Ending::Failed(Failure { code: FailureCode::VimeoRefused, message: "No.".to_owned() });
-        let failing = CleaningUp { ending: failing, unconfirmed: None, video: Some(video()), size: None };
+        let failing =
+            CleaningUp { ending: failing, unconfirmed: None, target: Some(video().into()), size: None };
         let failing = cancelled(JobState::CleaningUp(failing)).unwrap();
         assert_eq!(job(failing.clone(), SourceKind::Url).status(), JobStatus::Cancelled);
         assert_eq!(cancelled(failing), None, "once");

@@ -64,6 +64,12 @@ failure_codes! {
     VimeoRefused = "VIMEO_REFUSED",
     /// Vimeo refuses the requested privacy, password or domains.
     SettingRefused = "VIMEO_SETTING_REFUSED",
+    /// A required text track could not be made: its file cannot be fetched or is not a text track, or Vimeo refuses it.
+    TextTrackFailed = "TEXT_TRACK_FAILED",
+    /// The video whose file is to be replaced does not exist.
+    VideoNotFound = "VIMEO_VIDEO_NOT_FOUND",
+    /// The video whose file is to be replaced belongs to another Vimeo account.
+    VideoNotOwned = "VIMEO_VIDEO_NOT_OWNED",
     /// Vimeo lost the upload repeatedly.
     UploadLost = "VIMEO_UPLOAD_LOST",
     /// Vimeo cannot transcode the file.

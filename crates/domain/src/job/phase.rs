@@ -17,6 +17,8 @@ pub enum JobPhase {
     Configuring,
     /// Vimeo transcodes the video.
     Transcoding,
+    /// The video stays closed until its time.
+    Scheduled,
     /// The video's privacy is applied.
     Publishing,
     /// What the upload created at Vimeo is deleted.
@@ -32,18 +34,19 @@ pub enum JobPhase {
 /// The text is not the name of a [`JobPhase`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "must be queued, creating, uploading, configuring, transcoding, publishing, cleaning_up, completed, failed or cancelled"
+    "must be queued, creating, uploading, configuring, transcoding, scheduled, publishing, cleaning_up, completed, failed or cancelled"
 )]
 pub struct JobPhaseError;
 
 impl JobPhase {
     /// Every phase, in the order of an upload.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Queued,
         Self::Creating,
         Self::Uploading,
         Self::Configuring,
         Self::Transcoding,
+        Self::Scheduled,
         Self::Publishing,
         Self::CleaningUp,
         Self::Completed,
@@ -59,6 +62,7 @@ impl JobPhase {
             Self::Uploading => "uploading",
             Self::Configuring => "configuring",
             Self::Transcoding => "transcoding",
+            Self::Scheduled => "scheduled",
             Self::Publishing => "publishing",
             Self::CleaningUp => "cleaning_up",
             Self::Completed => "completed",
@@ -82,6 +86,7 @@ impl JobState {
             Self::Uploading(_) => JobPhase::Uploading,
             Self::Configuring(_) => JobPhase::Configuring,
             Self::Transcoding(_) => JobPhase::Transcoding,
+            Self::Scheduled(_) => JobPhase::Scheduled,
             Self::Publishing(_) => JobPhase::Publishing,
             Self::CleaningUp(_) => JobPhase::CleaningUp,
             Self::Completed(_) => JobPhase::Completed,

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::{
     Cancelled, CleaningUp, Completed, Configuring, Ending, Failed, Failure, Job, JobState, Kept, Publishing,
-    Transcoding, Uploading,
+    Scheduled, Target, Transcoding, Uploading,
 };
 use crate::video::VideoNumber;
 
@@ -75,6 +75,7 @@ impl Job {
             | JobState::Uploading(_)
             | JobState::Configuring(_)
             | JobState::Transcoding(_)
+            | JobState::Scheduled(_)
             | JobState::Publishing(_)
             | JobState::CleaningUp(CleaningUp { ending: Ending::Failed(_), .. }) => JobStatus::InProgress,
         }
@@ -94,7 +95,7 @@ impl Job {
             }
             JobState::Configuring(_) => CONFIGURING_PERCENT,
             JobState::Transcoding(_) => TRANSCODING_PERCENT,
-            JobState::Publishing(_) => PUBLISHING_PERCENT,
+            JobState::Scheduled(_) | JobState::Publishing(_) => PUBLISHING_PERCENT,
             JobState::Completed(_) => 100,
         }
     }
@@ -106,6 +107,7 @@ impl Job {
             JobState::Uploading(Uploading { size, .. })
             | JobState::Configuring(Configuring { size, .. })
             | JobState::Transcoding(Transcoding { size, .. })
+            | JobState::Scheduled(Scheduled { size, .. })
             | JobState::Publishing(Publishing { size, .. })
             | JobState::Completed(Completed { size, .. }) => Some(*size),
             JobState::CleaningUp(CleaningUp { size, .. })
@@ -121,6 +123,7 @@ impl Job {
             JobState::Uploading(Uploading { sent, .. }) => Some(*sent),
             JobState::Configuring(Configuring { size, .. })
             | JobState::Transcoding(Transcoding { size, .. })
+            | JobState::Scheduled(Scheduled { size, .. })
             | JobState::Publishing(Publishing { size, .. })
             | JobState::Completed(Completed { size, .. }) => Some(*size),
             JobState::CleaningUp(_) | JobState::Failed(_) | JobState::Cancelled(_) => None,
@@ -134,18 +137,25 @@ impl Job {
         Some(size.saturating_sub(*sent).div_ceil(rate))
     }
 
-    /// The video at Vimeo; of a job that failed or was cancelled, the one that is left there.
+    /// The video at Vimeo; of a job that failed or was cancelled, the one that is left there; of a replacement, the one that
+    /// is replaced.
     pub fn video(&self) -> Option<VideoNumber> {
+        self.replaces.or_else(|| self.target().map(Target::video))
+    }
+
+    /// What the upload created at Vimeo; of a job that failed or was cancelled, what is left there.
+    pub fn target(&self) -> Option<Target> {
         match &self.state {
             JobState::Queued(_) | JobState::Creating(_) => None,
-            JobState::Uploading(Uploading { video, .. })
-            | JobState::Configuring(Configuring { video, .. })
-            | JobState::Transcoding(Transcoding { video, .. })
+            JobState::Uploading(Uploading { target, .. })
+            | JobState::Configuring(Configuring { target, .. })
+            | JobState::Transcoding(Transcoding { target, .. }) => Some(*target),
+            JobState::Scheduled(Scheduled { video, .. })
             | JobState::Publishing(Publishing { video, .. })
-            | JobState::Completed(Completed { video, .. }) => Some(*video),
-            JobState::CleaningUp(CleaningUp { video, .. })
-            | JobState::Failed(Failed { video, .. })
-            | JobState::Cancelled(Cancelled { video, .. }) => *video,
+            | JobState::Completed(Completed { video, .. }) => Some(Target::Video(*video)),
+            JobState::CleaningUp(CleaningUp { target, .. })
+            | JobState::Failed(Failed { target, .. })
+            | JobState::Cancelled(Cancelled { target, .. }) => *target,
         }
     }
 
@@ -159,9 +169,12 @@ impl Job {
 
     /// A message that says why it failed, and where its video was kept.
     pub fn failure_message(&self) -> Option<String> {
-        let JobState::Failed(Failed { failure, video, kept, .. }) = &self.state else { return None };
+        let JobState::Failed(Failed { failure, target, kept, .. }) = &self.state else { return None };
         let message = &failure.message;
-        Some(match (video, kept) {
+        Some(match (target, kept) {
+            (Some(version @ Target::Version(_)), Some(_)) => {
+                format!("{message} The new version was kept at {version}.")
+            }
             (Some(video), Some(Kept::Closed)) => {
                 format!("{message} The video was kept, closed, at {video}.")
             }
@@ -177,11 +190,11 @@ impl Job {
             undeleted.map(|video| format!("{video} could not be deleted at Vimeo; delete it there."));
         let mut warnings: Vec<_> = self.warnings.iter().cloned().chain(undeleted).collect();
         let left = match &self.state {
-            JobState::Failed(Failed { video, kept: None, .. })
-            | JobState::Cancelled(Cancelled { video, .. }) => *video,
+            JobState::Failed(Failed { target, kept: None, .. })
+            | JobState::Cancelled(Cancelled { target, .. }) => *target,
             JobState::Failed(_) | JobState::Completed(_) => None,
             // Without the connection nothing can be deleted.
-            _ => self.video().filter(|_| self.is_connection_deleted),
+            _ => self.target().filter(|_| self.is_connection_deleted),
         };
         if let Some(video) = left.filter(|video| !self.undeleted.contains(video)) {
             warnings.push(format!("{video} is left at Vimeo."));
@@ -212,6 +225,10 @@ mod tests {
             version: 1,
             source: SourceKind::Url,
             retry_of: None,
+            replaces: None,
+            request_format: 1,
+            publish_at: None,
+            is_playable: false,
             facts: Some(SourceFacts { length: SIZE, validator: None, marks: None, fetch: Fetch::Ranged }),
             state,
             bytes_per_second: Some(300),
@@ -230,7 +247,7 @@ mod tests {
     }
 
     fn uploading(sent: u64) -> JobState {
-        JobState::Uploading(Uploading { video: video(), size: SIZE, sent, restarts: 0 })
+        JobState::Uploading(Uploading { target: video().into(), size: SIZE, sent, restarts: 0 })
     }
 
     fn failure(message: &str) -> Failure {
@@ -242,14 +259,16 @@ mod tests {
         let at = Timestamp::from_millis(1);
         let creating = Creating { deadline_at: at, probes: 0, restarts: 0, orphan: None };
         let (size, video) = (SIZE, video());
+        let configuring = Configuring::new(video.into(), size);
         let done = Completed { video, size, link: "https://vimeo.com/12".to_owned(), player: None };
         let rows = [
             (JobState::Queued(Queued::default()), 0, Some(0), None),
             (JobState::Creating(creating), 0, Some(0), None),
             (uploading(0), 0, Some(0), Some(4)),
             (uploading(999), 89, Some(999), Some(1)),
-            (JobState::Configuring(Configuring { video, size }), 92, Some(size), None),
-            (JobState::Transcoding(Transcoding { video, size }), 95, Some(size), None),
+            (JobState::Configuring(configuring.part_done()), 92, Some(size), None),
+            (JobState::Transcoding(configuring.configured()), 95, Some(size), None),
+            (JobState::Scheduled(Scheduled { video, size }), 99, Some(size), None),
             (JobState::Publishing(Publishing { video, size }), 99, Some(size), None),
             (JobState::Completed(done), 100, Some(size), None),
         ];
@@ -268,9 +287,10 @@ mod tests {
         let still = Job { bytes_per_second: Some(0), ..job(uploading(1)) };
         assert_eq!(still.seconds_left(), None);
         assert_eq!(Job { bytes_per_second: None, ..still }.seconds_left(), None);
-        let empty = JobState::Uploading(Uploading { video: video(), size: 0, sent: 0, restarts: 0 });
+        let empty = JobState::Uploading(Uploading { target: video().into(), size: 0, sent: 0, restarts: 0 });
         assert_eq!(job(empty).progress_percent(), 0);
-        let huge = JobState::Uploading(Uploading { video: video(), size: 1, sent: u64::MAX, restarts: 0 });
+        let huge =
+            JobState::Uploading(Uploading { target: video().into(), size: 1, sent: u64::MAX, restarts: 0 });
         assert_eq!((job(huge.clone()).progress_percent(), job(huge).seconds_left()), (90, Some(0)));
     }
 
@@ -294,17 +314,32 @@ mod tests {
     #[test]
     fn each_video_left_at_vimeo_is_named_once() {
         let failed = |kept| {
-            let failed =
-                Failed { failure: failure("Not like /videos/12."), video: Some(video()), kept, size: None };
+            let target = Some(video().into());
+            let failed = Failed { failure: failure("Not like /videos/12."), target, kept, size: None };
             job(JobState::Failed(failed))
         };
         assert_eq!(failed(None).all_warnings(), ["/videos/12 is left at Vimeo."]);
         assert!(failed(Some(Kept::Closed)).all_warnings().is_empty(), "the message names it");
-        let cancelled = job(JobState::Cancelled(Cancelled { video: Some(video()), size: None }));
+        let cancelled = job(JobState::Cancelled(Cancelled { target: Some(video().into()), size: None }));
         assert_eq!(cancelled.all_warnings(), ["/videos/12 is left at Vimeo."]);
-        let undeleted = Job { undeleted: vec![video(), VideoNumber::from_stored(13)], ..cancelled };
+        let undeleted =
+            Job { undeleted: vec![video().into(), VideoNumber::from_stored(13).into()], ..cancelled };
         let expected = ["/videos/12", "/videos/13"]
             .map(|uri| format!("{uri} could not be deleted at Vimeo; delete it there."));
         assert_eq!(undeleted.all_warnings(), expected);
+    }
+
+    #[test]
+    fn a_replacement_names_its_video_and_the_version_that_is_left() {
+        let version = Target::from_stored(Some(video()), 5);
+        let failed = Failed { failure: failure("No."), target: Some(version), kept: None, size: None };
+        let failed = Job { replaces: Some(video()), ..job(JobState::Failed(failed.clone())) };
+        assert_eq!(failed.video(), Some(video()));
+        assert_eq!(failed.all_warnings(), ["/videos/12/versions/5 is left at Vimeo."]);
+        let JobState::Failed(state) = &failed.state else { panic!() };
+        let state = JobState::Failed(Failed { kept: Some(Kept::Closed), ..state.clone() });
+        let kept = Job { state, ..failed };
+        let message = kept.failure_message().unwrap();
+        assert_eq!(message, "No. The new version was kept at /videos/12/versions/5.");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Failure, PROBES, RESTARTS_MAX};
+use super::{Failure, PROBES, RESTARTS_MAX, Target, UniqueRequest};
 use crate::time::Timestamp;
 use crate::video::VideoNumber;
 
@@ -22,6 +22,8 @@ pub enum JobState {
     Configuring(Configuring),
     /// Vimeo transcodes the video.
     Transcoding(Transcoding),
+    /// Everything is done, and the video stays closed until its time.
+    Scheduled(Scheduled),
     /// The video can be played, and its privacy is applied.
     Publishing(Publishing),
     /// The upload will not complete; what it created at Vimeo is deleted.
@@ -40,7 +42,7 @@ pub struct Queued {
     /// How many times the upload restarted.
     pub restarts: u32,
     /// A placeholder that can no longer be used and is deleted next.
-    pub orphan: Option<VideoNumber>,
+    pub orphan: Option<Target>,
 }
 
 /// A placeholder is requested, or was.
@@ -53,7 +55,7 @@ pub struct Creating {
     /// How many times the upload restarted.
     pub restarts: u32,
     /// An earlier placeholder that can no longer be used: not the one that is searched for.
-    pub orphan: Option<VideoNumber>,
+    pub orphan: Option<Target>,
 }
 
 /// The next state after a search that did not find the placeholder.
@@ -69,7 +71,7 @@ pub enum ProbeMissed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uploading {
     /// The placeholder.
-    pub video: VideoNumber,
+    pub target: Target,
     /// The size in bytes.
     pub size: u64,
     /// Bytes that were sent, as far as is known.
@@ -97,18 +99,35 @@ pub enum Progress {
     Whole(Configuring),
 }
 
-/// The settings are applied.
+/// The settings are applied, and then text tracks and chapters are created, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Configuring {
-    /// The video.
-    pub video: VideoNumber,
+    /// The video, or the version.
+    pub target: Target,
     /// Its size in bytes.
     pub size: u64,
+    /// How many parts are done: the settings are the first, then each text track is one, and all chapters are one.
+    pub parts_done: u32,
+    /// The request that creates the current part.
+    pub request: UniqueRequest,
 }
 
-/// Vimeo transcodes the video.
+/// Vimeo transcodes the video. Once it can be played, its thumbnail is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transcoding {
+    /// The video, or the version.
+    pub target: Target,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The request that creates the thumbnail.
+    pub request: UniqueRequest,
+    /// The highest number of a picture that the video had before that request.
+    pub newest_picture: Option<i64>,
+}
+
+/// Everything is done but opening the video to its viewers, which is due at the time that the job names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheduled {
     /// The video.
     pub video: VideoNumber,
     /// Its size in bytes.
@@ -132,7 +151,7 @@ pub struct CleaningUp {
     /// A create whose outcome is unknown.
     pub unconfirmed: Option<Creating>,
     /// The placeholder, if known.
-    pub video: Option<VideoNumber>,
+    pub target: Option<Target>,
     /// The size in bytes, if known.
     pub size: Option<u64>,
 }
@@ -164,9 +183,9 @@ pub struct Completed {
 pub struct Failed {
     /// Why.
     pub failure: Failure,
-    /// The video that is left at Vimeo.
-    pub video: Option<VideoNumber>,
-    /// Why that video was kept; `None`: it was to be deleted.
+    /// The video, or the version, that is left at Vimeo.
+    pub target: Option<Target>,
+    /// Why that was kept; `None`: it was to be deleted.
     pub kept: Option<Kept>,
     /// The size in bytes, if known.
     pub size: Option<u64>,
@@ -184,8 +203,8 @@ pub enum Kept {
 /// The upload was cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancelled {
-    /// The video that is left at Vimeo.
-    pub video: Option<VideoNumber>,
+    /// The video, or the version, that is left at Vimeo.
+    pub target: Option<Target>,
     /// The size in bytes, if known.
     pub size: Option<u64>,
 }
@@ -205,8 +224,8 @@ impl Queued {
 
 impl Creating {
     /// Vimeo created a placeholder, or it was found.
-    pub fn created(self, video: VideoNumber, size: u64) -> Uploading {
-        Uploading { video, size, sent: 0, restarts: self.restarts }
+    pub fn created(self, target: impl Into<Target>, size: u64) -> Uploading {
+        Uploading { target: target.into(), size, sent: 0, restarts: self.restarts }
     }
 
     /// Vimeo certainly created no placeholder.
@@ -244,13 +263,13 @@ impl Uploading {
 
     /// Vimeo has all bytes.
     pub fn all_sent(self) -> Configuring {
-        Configuring { video: self.video, size: self.size }
+        Configuring::new(self.target, self.size)
     }
 
     /// The placeholder takes no more bytes, and another one is needed. `None` after too many restarts.
     pub fn restart(self) -> Option<Queued> {
         let restarts = self.restarts + 1;
-        (restarts <= RESTARTS_MAX).then_some(Queued { restarts, orphan: Some(self.video) })
+        (restarts <= RESTARTS_MAX).then_some(Queued { restarts, orphan: Some(self.target) })
     }
 
     /// Whether every byte was sent, so that Vimeo may have all of them, whatever it answers next.
@@ -260,26 +279,55 @@ impl Uploading {
 }
 
 impl Configuring {
-    /// The settings that do not need a playable video are applied.
-    pub fn configured(self) -> Transcoding {
-        Transcoding { video: self.video, size: self.size }
+    /// Nothing is set yet.
+    pub fn new(target: Target, size: u64) -> Self {
+        Self { target, size, parts_done: 0, request: UniqueRequest::NotSent }
     }
 
-    /// A setting without which the video must not be opened was refused: it is kept, closed.
+    /// The current part is done.
+    #[must_use]
+    pub fn part_done(self) -> Self {
+        Self { parts_done: self.parts_done + 1, request: UniqueRequest::NotSent, ..self }
+    }
+
+    /// The settings and parts that do not need a playable video are done.
+    pub fn configured(self) -> Transcoding {
+        let Self { target, size, .. } = self;
+        Transcoding { target, size, request: UniqueRequest::NotSent, newest_picture: None }
+    }
+
+    /// A setting or part without which the video must not be opened was refused: it is kept, closed.
     pub fn kept_closed(self, failure: Failure) -> Failed {
-        Failed { failure, video: Some(self.video), kept: Some(Kept::Closed), size: Some(self.size) }
+        kept(self.target, self.size, Kept::Closed, failure)
     }
 }
 
 impl Transcoding {
-    /// The video can be played.
-    pub fn transcoded(self) -> Publishing {
-        Publishing { video: self.video, size: self.size }
+    /// The video can be played, and may be opened now.
+    pub fn transcoded(self, video: VideoNumber) -> Publishing {
+        Publishing { video, size: self.size }
+    }
+
+    /// The video can be played, and is opened later.
+    pub fn scheduled(self, video: VideoNumber) -> Scheduled {
+        Scheduled { video, size: self.size }
+    }
+
+    /// The version is what the video plays now.
+    pub fn replaced(self, link: String, player: Option<String>) -> Completed {
+        Completed { video: self.target.video(), size: self.size, link, player }
     }
 
     /// The video never became playable: it is kept, closed.
     pub fn kept_closed(self, failure: Failure) -> Failed {
-        Configuring { video: self.video, size: self.size }.kept_closed(failure)
+        kept(self.target, self.size, Kept::Closed, failure)
+    }
+}
+
+impl Scheduled {
+    /// Its time has come.
+    pub fn due(self) -> Publishing {
+        Publishing { video: self.video, size: self.size }
     }
 }
 
@@ -291,23 +339,27 @@ impl Publishing {
 
     /// The video cannot be opened as requested: it is kept, closed.
     pub fn kept_closed(self, failure: Failure) -> Failed {
-        Configuring { video: self.video, size: self.size }.kept_closed(failure)
+        kept(self.video.into(), self.size, Kept::Closed, failure)
     }
 
     /// The video was opened, but not as requested.
     pub fn kept_as_is(self, failure: Failure) -> Failed {
-        Failed { failure, video: Some(self.video), kept: Some(Kept::AsIs), size: Some(self.size) }
+        kept(self.video.into(), self.size, Kept::AsIs, failure)
     }
+}
+
+fn kept(target: Target, size: u64, kept: Kept, failure: Failure) -> Failed {
+    Failed { failure, target: Some(target), kept: Some(kept), size: Some(size) }
 }
 
 impl CleaningUp {
     /// Nothing of the upload is left at Vimeo, except `left`.
-    pub fn ended(self, left: Option<VideoNumber>) -> JobState {
+    pub fn ended(self, left: Option<Target>) -> JobState {
         match self.ending {
             Ending::Failed(failure) => {
-                JobState::Failed(Failed { failure, video: left, kept: None, size: self.size })
+                JobState::Failed(Failed { failure, target: left, kept: None, size: self.size })
             }
-            Ending::Cancelled => JobState::Cancelled(Cancelled { video: left, size: self.size }),
+            Ending::Cancelled => JobState::Cancelled(Cancelled { target: left, size: self.size }),
         }
     }
 }

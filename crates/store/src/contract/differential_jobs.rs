@@ -7,7 +7,7 @@ use domain::id::AccountId;
 use domain::idempotency::StoredResponse;
 use domain::job::{
     Cancelled, CleaningUp, Completed, Ending, Failed, Failure, FailureCode, Job, JobPhase, JobState,
-    JobStatus, Queued, WaitingFor, Webhook,
+    JobStatus, Queued, Scheduled, WaitingFor, Webhook,
 };
 use domain::time::Timestamp;
 use domain::video::VideoNumber;
@@ -155,27 +155,28 @@ fn only() -> impl Strategy<Value = Only> {
 }
 
 /// The number of states in [`state`]. Most of them have not ended.
-const STATES: u8 = 14;
+const STATES: u8 = 16;
 
 fn state(number: u8) -> JobState {
     let video = VideoNumber::from_stored(i64::from(number) + 70);
     let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-    let queued = Queued { restarts: 1, orphan: Some(video) };
+    let queued = Queued { restarts: 1, orphan: Some(video.into()) };
     let creating = queued.begin_creating(samples::at(50));
-    let cleaning_up = |unconfirmed, video| {
-        JobState::CleaningUp(CleaningUp { ending: Ending::Cancelled, unconfirmed, video, size: None })
+    let cleaning_up = |unconfirmed, target| {
+        JobState::CleaningUp(CleaningUp { ending: Ending::Cancelled, unconfirmed, target, size: None })
     };
     match number {
         0 => JobState::Queued(queued),
         1 => JobState::Creating(creating),
         2 => cleaning_up(Some(creating), None),
-        3 => cleaning_up(None, Some(video)),
-        4 => JobState::Failed(Failed { failure, video: Some(video), kept: None, size: Some(1_000) }),
-        5 => JobState::Cancelled(Cancelled { video: None, size: None }),
+        3 => cleaning_up(None, Some(video.into())),
+        4 => JobState::Failed(Failed { failure, target: Some(video.into()), kept: None, size: Some(1_000) }),
+        5 => JobState::Cancelled(Cancelled { target: None, size: None }),
         6 => {
             let link = "https://vimeo.com/76".to_owned();
             JobState::Completed(Completed { video, size: 1_000, link, player: None })
         }
+        7 | 8 => JobState::Scheduled(Scheduled { video, size: 1_000 }),
         _ => job_samples::uploading(76, 0),
     }
 }
@@ -352,6 +353,7 @@ async fn write(store: &dyn Store, run: &mut Run, op: &JobOp) -> String {
         ..job
     };
     let update = JobUpdate {
+        due_not_before: None,
         delivery: None,
         guard,
         row_mac: job_samples::mac(&after),

@@ -31,7 +31,7 @@ pub(crate) async fn open_jobs_are_counted_by_state_reason_and_lease(db: &TestDat
         ..update(job, waiting.fence, uploading(1, 1), 3)
     };
     let waiting = write(&*store, released).await;
-    let ended = JobState::Cancelled(Cancelled { video: None, size: None });
+    let ended = JobState::Cancelled(Cancelled { target: None, size: None });
     for (number, webhook) in [(4, Webhook::None), (5, Webhook::Waiting { attempts: 0 })] {
         let running = lease(&*store, &accounts[0], number, &terms(0, 3)).await;
         let is_due = webhook != Webhook::None;

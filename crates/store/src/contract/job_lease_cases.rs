@@ -57,7 +57,7 @@ pub(crate) async fn a_due_job_is_found_by_its_identifier(db: &TestDatabase) {
     lease(&*store, &one, 1, &terms(0, 2)).await;
     assert_eq!(fence(&one, Work::Upload, 31).await, None, "a worker has it");
     assert_eq!(fence(&one, Work::Upload, 32).await, Some(1), "the lease has expired");
-    let mut ended = update(job, 1, JobState::Cancelled(Cancelled { video: None, size: None }), 3);
+    let mut ended = update(job, 1, JobState::Cancelled(Cancelled { target: None, size: None }), 3);
     (ended.due_in, ended.lease) = (Some(Duration::ZERO), LeaseAfter::Released);
     ended.job.webhook = Webhook::Waiting { attempts: 0 };
     write(&*store, ended).await;
@@ -234,7 +234,7 @@ pub(crate) async fn an_update_sets_the_lease_and_when_the_job_is_due(db: &TestDa
     let late = update(job.clone(), 1, uploading(7, 0), 21);
     assert_eq!(store.update_job(&one, late).await.unwrap(), Changed::No, "the lease was released");
     lease(&*store, &one, 1, &terms(1, 25)).await;
-    let ended = JobState::Cancelled(Cancelled { video: None, size: Some(1_000) });
+    let ended = JobState::Cancelled(Cancelled { target: None, size: Some(1_000) });
     let job = write(&*store, update(job, 2, ended, 26)).await;
     assert_eq!(store.find_job(&one, &job_id(1)).await.unwrap(), Some(job));
     assert_eq!(due(&*store, 100_000, 9).await, [], "it has ended");
@@ -301,7 +301,7 @@ pub(crate) async fn an_update_by_version_revokes_the_lease(db: &TestDatabase) {
     let leased = lease(&*store, &one, 1, &terms(2, 5)).await;
     assert_eq!(leased.job, cancelled);
     let JobState::CleaningUp(cleaning) = leased.job.state.clone() else { panic!("{leased:?}") };
-    write(&*store, update(leased.job, 3, cleaning.ended(video), 6)).await;
+    write(&*store, update(leased.job, 3, cleaning.ended(video.map(Into::into)), 6)).await;
     assert_eq!(super::samples::audited(&*store, &one).await.len(), 4);
 }
 
@@ -316,7 +316,7 @@ pub(crate) async fn uploads_and_webhooks_have_separate_lease_limits(db: &TestDat
         store.insert_job(&one, new_job(new.clone(), 2)).await.unwrap();
         if number <= 3 {
             lease(&*store, &one, number, &terms(0, 2)).await;
-            let ended = JobState::Cancelled(Cancelled { video: None, size: None });
+            let ended = JobState::Cancelled(Cancelled { target: None, size: None });
             let mut waiting = update(new, 1, ended, 3);
             (waiting.lease, waiting.due_in) = (LeaseAfter::Released, Some(Duration::ZERO));
             write(&*store, waiting).await;

@@ -6,8 +6,8 @@ use domain::audit::{Action, Actor, AuditEvent};
 use domain::id::{AccountId, ConnectionId};
 use domain::job::{
     Cancelled, CleaningUp, Completed, Configuring, Creating, Ending, Failed, Failure, FailureCode, Fetch,
-    Job, JobId, JobState, Kept, Publishing, Queued, RetryState, SourceFacts, SourceKind, Transcoding,
-    Uploading, WaitingFor, Webhook,
+    Job, JobId, JobState, Kept, Publishing, Queued, RetryState, Scheduled, SourceFacts, SourceKind, Target,
+    Transcoding, UniqueRequest, Uploading, WaitingFor, Webhook,
 };
 use domain::secret::{Sealed, WrappedKey};
 use domain::time::Timestamp;
@@ -45,6 +45,10 @@ pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
         version: 1,
         source: SourceKind::Url,
         retry_of: None,
+        replaces: None,
+        request_format: 1,
+        publish_at: None,
+        is_playable: false,
         facts: None,
         state: JobState::Queued(Queued::default()),
         bytes_per_second: None,
@@ -59,7 +63,12 @@ pub(crate) fn job(account: &AccountId, number: u32, connection: u32) -> Job {
 }
 
 pub(crate) fn uploading(video: i64, sent: u64) -> JobState {
-    JobState::Uploading(Uploading { video: VideoNumber::from_stored(video), size: 1_000, sent, restarts: 0 })
+    JobState::Uploading(Uploading {
+        target: VideoNumber::from_stored(video).into(),
+        size: 1_000,
+        sent,
+        restarts: 0,
+    })
 }
 
 /// A placeholder for the MAC of a job, which the store does not verify.
@@ -118,6 +127,7 @@ pub(crate) fn update(mut job: Job, fence: u64, state: JobState, second: i64) -> 
         delivery: None,
         guard: JobGuard::Fence(fence),
         row_mac: mac(&job),
+        due_not_before: None,
         due_in: (!job.state.has_ended()).then_some(Duration::from_secs(1)),
         job,
         lease: LeaseAfter::Kept(LEASE),
@@ -165,8 +175,20 @@ fn text() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9 ./:,\"'\\\\\u{e9}\u{1f600}|]{0,40}"
 }
 
-fn creating() -> impl Strategy<Value = Creating> {
-    (instant(), any::<u32>(), any::<u32>(), prop::option::of(video())).prop_map(
+fn target(replaces: Option<VideoNumber>) -> impl Strategy<Value = Target> {
+    video().prop_map(move |video| Target::from_stored(replaces, video.as_i64()))
+}
+
+fn unique_request() -> impl Strategy<Value = UniqueRequest> {
+    prop_oneof![
+        Just(UniqueRequest::NotSent),
+        Just(UniqueRequest::Sent),
+        instant().prop_map(|lookup_at| UniqueRequest::Unconfirmed { lookup_at }),
+    ]
+}
+
+fn creating(replaces: Option<VideoNumber>) -> impl Strategy<Value = Creating> {
+    (instant(), any::<u32>(), any::<u32>(), prop::option::of(target(replaces))).prop_map(
         |(deadline_at, probes, restarts, orphan)| Creating { deadline_at, probes, restarts, orphan },
     )
 }
@@ -179,31 +201,41 @@ fn ending() -> impl Strategy<Value = Ending> {
     prop_oneof![failure().prop_map(Ending::Failed), Just(Ending::Cancelled)]
 }
 
-/// Any state of a job of this size in bytes; `None`: the size is unknown.
-fn state(size: Option<u64>) -> BoxedStrategy<JobState> {
-    let queued = (any::<u32>(), prop::option::of(video()))
-        .prop_map(|(restarts, orphan)| JobState::Queued(Queued { restarts, orphan }));
-    let cleaning_up = (ending(), prop::option::of(creating()), prop::option::of(video())).prop_map(
-        move |(ending, unconfirmed, video)| {
-            JobState::CleaningUp(CleaningUp { ending, unconfirmed, video, size })
+/// Any state of a job of this size in bytes (`None`: the size is unknown), which replaces a video if one is given.
+fn state(size: Option<u64>, replaces: Option<VideoNumber>) -> BoxedStrategy<JobState> {
+    let left = move || prop::option::of(target(replaces));
+    let queued =
+        (any::<u32>(), left()).prop_map(|(restarts, orphan)| JobState::Queued(Queued { restarts, orphan }));
+    let cleaning_up = (ending(), prop::option::of(creating(replaces)), left()).prop_map(
+        move |(ending, unconfirmed, target)| {
+            JobState::CleaningUp(CleaningUp { ending, unconfirmed, target, size })
         },
     );
     let kept = prop::sample::select(vec![None, Some(Kept::Closed), Some(Kept::AsIs)]);
-    let failed = (failure(), prop::option::of(video()), kept)
-        .prop_map(move |(failure, video, kept)| JobState::Failed(Failed { failure, video, kept, size }));
-    let cancelled =
-        prop::option::of(video()).prop_map(move |video| JobState::Cancelled(Cancelled { video, size }));
-    let creating = creating().prop_map(JobState::Creating);
+    let failed = (failure(), left(), kept)
+        .prop_map(move |(failure, target, kept)| JobState::Failed(Failed { failure, target, kept, size }));
+    let cancelled = left().prop_map(move |target| JobState::Cancelled(Cancelled { target, size }));
+    let creating = creating(replaces).prop_map(JobState::Creating);
     let Some(size) = size else {
         return prop_oneof![queued, creating, cleaning_up, failed, cancelled].boxed();
     };
-    let uploading = (video(), 0..=size, any::<u32>()).prop_map(move |(video, sent, restarts)| {
-        JobState::Uploading(Uploading { video, size, sent, restarts })
+    let uploading = (target(replaces), 0..=size, any::<u32>()).prop_map(move |(target, sent, restarts)| {
+        JobState::Uploading(Uploading { target, size, sent, restarts })
     });
-    let configuring = video().prop_map(move |video| JobState::Configuring(Configuring { video, size }));
-    let transcoding = video().prop_map(move |video| JobState::Transcoding(Transcoding { video, size }));
-    let publishing = video().prop_map(move |video| JobState::Publishing(Publishing { video, size }));
-    let completed = (video(), text(), prop::option::of(text()))
+    let configuring =
+        (target(replaces), any::<u32>(), unique_request()).prop_map(move |(target, parts_done, request)| {
+            JobState::Configuring(Configuring { target, size, parts_done, request })
+        });
+    let transcoding = (target(replaces), unique_request(), prop::option::of(0..i64::MAX)).prop_map(
+        move |(target, request, newest_picture)| {
+            JobState::Transcoding(Transcoding { target, size, request, newest_picture })
+        },
+    );
+    // Only a video of its own is opened, and a replacement keeps the number of its video.
+    let own = move || video().prop_map(move |video| replaces.unwrap_or(video));
+    let scheduled = own().prop_map(move |video| JobState::Scheduled(Scheduled { video, size }));
+    let publishing = own().prop_map(move |video| JobState::Publishing(Publishing { video, size }));
+    let completed = (own(), text(), prop::option::of(text()))
         .prop_map(move |(video, link, player)| JobState::Completed(Completed { video, size, link, player }));
     prop_oneof![
         queued,
@@ -211,6 +243,7 @@ fn state(size: Option<u64>) -> BoxedStrategy<JobState> {
         uploading,
         configuring,
         transcoding,
+        scheduled,
         publishing,
         cleaning_up,
         completed,
@@ -243,8 +276,14 @@ fn retry() -> impl Strategy<Value = RetryState> {
     )
 }
 
-/// Undeleted videos, an unconfirmed create, what the job waits for, and whether its connection was deleted.
+/// Numbers of what could not be deleted, an unconfirmed create, what the job waits for, whether its connection was deleted, and
+/// the job that it repeats.
 type Extras = (Vec<VideoNumber>, Option<Timestamp>, Option<WaitingFor>, bool, Option<JobId>);
+
+/// The format of the request, when the video is opened, and whether it can be played.
+fn publication() -> impl Strategy<Value = (u32, Option<Timestamp>, bool)> {
+    (1..4_u32, prop::option::of(instant()), any::<bool>())
+}
 
 fn extras() -> impl Strategy<Value = Extras> {
     (
@@ -273,10 +312,13 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
         webhook,
         extras(),
         (instant(), instant(), 1..1_000_000_u64),
+        publication(),
     );
-    let state = size_and_facts().prop_flat_map(|(size, facts)| (state(size), Just(facts)));
-    (state, rest).prop_map(|((state, facts), rest)| {
-        let (source, bytes_per_second, warnings, retry, webhook, extras, times) = rest;
+    let state = (size_and_facts(), prop::option::of(video()))
+        .prop_flat_map(|((size, facts), replaces)| (state(size, replaces), Just(facts), Just(replaces)));
+    (state, rest).prop_map(|((state, facts, replaces), rest)| {
+        let (source, bytes_per_second, warnings, retry, webhook, extras, times, publication) = rest;
+        let (request_format, publish_at, is_playable) = publication;
         let (undeleted, unconfirmed_since, waiting_for, is_connection_deleted, retry_of) = extras;
         let (created_at, updated_at, version) = times;
         Job {
@@ -285,11 +327,18 @@ pub(crate) fn any_job() -> impl Strategy<Value = Job> {
             version,
             source,
             retry_of,
+            replaces,
+            request_format,
+            publish_at,
+            is_playable,
             facts,
             state,
             bytes_per_second,
             warnings,
-            undeleted,
+            undeleted: undeleted
+                .into_iter()
+                .map(|video| Target::from_stored(replaces, video.as_i64()))
+                .collect(),
             unconfirmed_since,
             retry,
             waiting_for,

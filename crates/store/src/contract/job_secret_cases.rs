@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use domain::audit::Actor;
 use domain::id::AccountId;
-use domain::job::{CleaningUp, Ending, Failed, Failure, FailureCode, Job, JobState, Queued, Webhook};
+use domain::job::{
+    CleaningUp, Ending, Failed, Failure, FailureCode, Job, JobState, Queued, Scheduled, Target, Webhook,
+};
 use domain::video::VideoNumber;
 
 use super::TestDatabase;
@@ -92,26 +94,29 @@ async fn insert_in(store: &dyn Store, account: &AccountId, number: u32, state: J
 
 /// Jobs of the first connection, in many states: the number, the state and the webhook. The last two have ended.
 fn states() -> Vec<(u32, JobState, Webhook)> {
-    let video = |number: i64| Some(VideoNumber::from_stored(number));
+    let target = |number: i64| Some(Target::Video(VideoNumber::from_stored(number)));
     let queued = |orphan| Queued { restarts: 2, orphan };
     let waiting = Webhook::Waiting { attempts: 0 };
     let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-    let cleaning_up = |unconfirmed, video| {
+    let cleaning_up = |unconfirmed, target| {
         let ending = Ending::Failed(failure.clone());
-        JobState::CleaningUp(CleaningUp { ending, unconfirmed, video, size: Some(9) })
+        JobState::CleaningUp(CleaningUp { ending, unconfirmed, target, size: Some(9) })
     };
     let creating = |orphan| queued(orphan).begin_creating(at(50));
-    let failed = |video| JobState::Failed(Failed { failure: failure.clone(), video, kept: None, size: None });
+    let failed =
+        |target| JobState::Failed(Failed { failure: failure.clone(), target, kept: None, size: None });
+    let scheduled = Scheduled { video: VideoNumber::from_stored(77), size: 9 };
     vec![
         (1, JobState::Queued(queued(None)), Webhook::None),
-        (2, JobState::Queued(queued(video(71))), waiting),
-        (3, JobState::Creating(creating(video(72))), Webhook::None),
+        (2, JobState::Queued(queued(target(71))), waiting),
+        (3, JobState::Creating(creating(target(72))), Webhook::None),
         (4, uploading(73, 500), waiting),
-        (5, cleaning_up(Some(creating(video(74))), None), Webhook::None),
+        (5, cleaning_up(Some(creating(target(74))), None), Webhook::None),
         (6, cleaning_up(Some(creating(None)), None), waiting),
-        (7, cleaning_up(None, video(75)), Webhook::None),
-        (8, failed(video(76)), waiting),
-        (9, failed(None), Webhook::None),
+        (7, cleaning_up(None, target(75)), Webhook::None),
+        (8, JobState::Scheduled(scheduled), waiting),
+        (9, failed(target(76)), waiting),
+        (10, failed(None), Webhook::None),
     ]
 }
 
@@ -139,7 +144,9 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have
     }
     let late = update(running.job, running.fence, uploading(73, 900), 7);
     assert_eq!(store.update_job(&one, late).await.unwrap(), Changed::No, "its worker has lost the lease");
-    for (work, expected) in [(Work::Webhook, &[8][..]), (Work::Upload, &[1, 2, 3, 4, 5, 6, 7, 30])] {
+    for (work, expected) in
+        [(Work::Webhook, &[9][..]), (Work::Upload, &[1, 2, 3, 4, 5, 6, 7, 30]), (Work::Publication, &[8])]
+    {
         let due = store.list_due_jobs(at(6), work, &super::job_samples::at_most(99)).await.unwrap();
         let mut due: Vec<_> = due.into_iter().map(|due| due.id).collect();
         due.sort();
@@ -152,11 +159,12 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have
         (3, None, None),
         (4, Some(sealed(100)), None),
         (7, None, None),
-        (8, Some(sealed(100)), Some(sealed(18))),
+        (8, Some(sealed(100)), None),
+        (9, Some(sealed(100)), Some(sealed(19))),
     ] {
         let fence = match number {
             4 => 3,
-            8 => 1,
+            9 => 1,
             _ => 2,
         };
         let leased = lease(&*store, &one, number, &terms(fence, 6)).await;
@@ -164,7 +172,7 @@ pub(crate) async fn the_jobs_of_a_deleted_connection_are_marked_unless_they_have
     }
     assert_eq!(store.find_job(&one, &others.id).await.unwrap(), Some(others));
     // The keys of the other connection, of the links of the two ended jobs, and of the kept requests.
-    assert_eq!(keys(db).await, [2, 18, 19, 100, 100, 100, 100, 100, 100]);
+    assert_eq!(keys(db).await, [2, 19, 20, 100, 100, 100, 100, 100, 100, 100]);
 }
 
 pub(crate) async fn a_deletion_that_is_refused_or_finds_nothing_leaves_jobs_unchanged(db: &TestDatabase) {

@@ -86,7 +86,7 @@ pub(crate) async fn the_things_of_an_account_are_counted_up_to_a_maximum(db: &Te
     let leased = lease(&*store, &one, 1, &terms(0, 2)).await;
     write(
         &*store,
-        update(leased.job, leased.fence, JobState::Cancelled(Cancelled { video: None, size: None }), 3),
+        update(leased.job, leased.fence, JobState::Cancelled(Cancelled { target: None, size: None }), 3),
     )
     .await;
     assert_eq!(store.count_of_account(&one, Counted::JobsInProgress, 9).await.unwrap(), 4);

@@ -30,6 +30,7 @@ pub(crate) mod job_samples;
 mod job_secret_cases;
 mod limit_cases;
 mod node_cases;
+mod publication_cases;
 mod retention_cases;
 pub(crate) mod samples;
 mod session_cases;
@@ -153,6 +154,11 @@ contract_suite! {
         uploads_of_a_connection_are_put_off_by_whether_they_have_started,
         an_update_by_version_revokes_the_lease,
         uploads_and_webhooks_have_separate_lease_limits,
+    }
+    publication_cases {
+        a_publication_is_due_at_its_time_and_is_no_upload,
+        a_publication_is_leased_beside_any_number_of_uploads,
+        a_publication_is_woken_moved_and_ended_with_its_connection,
     }
     job_secret_cases {
         a_sealed_part_is_replaced_or_wiped_with_its_key,

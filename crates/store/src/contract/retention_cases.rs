@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 fn failed() -> JobState {
     let failure = Failure { code: FailureCode::SourceBroken, message: "It broke.".to_owned() };
-    JobState::Failed(Failed { failure, video: None, kept: None, size: None })
+    JobState::Failed(Failed { failure, target: None, kept: None, size: None })
 }
 
 fn completed() -> JobState {

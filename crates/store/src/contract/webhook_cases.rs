@@ -297,7 +297,7 @@ pub(crate) async fn the_webhook_of_a_job_becomes_a_delivery_whose_secrets_are_wi
         receiver: "origin".to_owned(),
         sealed: sealed(77),
     };
-    let state = JobState::Cancelled(Cancelled { video: None, size: None });
+    let state = JobState::Cancelled(Cancelled { target: None, size: None });
     let mut handing = job_samples::update(job, 1, state, 4);
     handing.job.webhook = Webhook::Waiting { attempts: 0 };
     handing.row_mac = job_samples::mac(&handing.job);

@@ -70,7 +70,8 @@ impl LeaseJob {
                 _ => return Err(rows::impossible("part")),
             }
         }
-        Ok(Some(LeasedJob { job, row_mac, fence: terms.expected_fence + 1, request, link }))
+        let leased_at = Timestamp::from_micros(rows::get(row, "leased_at")?);
+        Ok(Some(LeasedJob { job, row_mac, fence: terms.expected_fence + 1, leased_at, request, link }))
     }
 }
 

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
+use domain::time::Timestamp;
 
 use super::audit_events::EventParameters;
 use super::clock::{Clock, micros};
@@ -138,6 +139,7 @@ impl SingleWrite for UpdateJob {
             ("fence", &fence),
             ("version", &version),
             ("due_in_micros", &update.due_in.map(micros)),
+            ("due_not_before", &update.due_not_before.map(Timestamp::as_micros)),
             ("lease_micros", &update.kept_lease().map(micros)),
             ("replaced_part", &secrets.replaced),
             ("wrapped_key", &secrets.keys),

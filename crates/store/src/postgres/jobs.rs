@@ -21,6 +21,7 @@ pub(super) const LIST: &str = statement(SQL, "list_jobs");
 pub(super) const LIST_OF_CONNECTION: &str = statement(SQL, "list_jobs_of_connection");
 pub(super) const COUNT: &str = statement(SQL, "count_jobs");
 pub(super) const LIST_DUE: &str = statement(SQL, "list_due_jobs");
+pub(super) const LIST_DUE_PUBLICATIONS: &str = statement(SQL, "list_due_publications");
 pub(super) const FIND_FENCE: &str = statement(SQL, "find_fence_of_due_job");
 pub(super) const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
 

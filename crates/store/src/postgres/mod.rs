@@ -190,13 +190,17 @@ impl Jobs for Postgres {
         work: Work,
         limits: &DueLimits,
     ) -> Result<Vec<DueJob>, Error> {
-        let (now, is_webhook) = (self.clock.or_the_servers(now), work == Work::Webhook);
-        let parameters: Parameters<'_> = &[("now", &now), ("is_webhook", &is_webhook)];
+        let (now, number) = (self.clock.or_the_servers(now), work.number());
+        if work == Work::Publication {
+            let parameters: Parameters<'_> = &[("now", &now), ("limit", &i64::from(limits.total))];
+            let due = self.read(jobs::LIST_DUE_PUBLICATIONS, parameters, jobs::candidate).await?;
+            return Ok(due.into_iter().map(|candidate| candidate.job).collect());
+        }
+        let parameters: Parameters<'_> = &[("now", &now), ("work", &number)];
         let running = self.read(jobs::COUNT_RUNNING, parameters, jobs::running).await?;
         // A lease may be taken by another worker meanwhile.
         let per_connection = i64::from(limits.per_connection.saturating_add(4).min(limits.total));
-        let parameters: Parameters<'_> =
-            &[("now", &now), ("is_webhook", &is_webhook), ("limit", &per_connection)];
+        let parameters: Parameters<'_> = &[("now", &now), ("work", &number), ("limit", &per_connection)];
         let candidates = self.read(jobs::LIST_DUE, parameters, jobs::candidate).await?;
         Ok(order_due(candidates, &running, limits))
     }
@@ -211,7 +215,7 @@ impl Jobs for Postgres {
         let parameters: Parameters<'_> = &[
             ("account_id", &account.as_str()),
             ("job_id", &id.as_str()),
-            ("is_webhook", &(work == Work::Webhook)),
+            ("work", &work.number()),
             ("now", &self.clock.or_the_servers(now)),
         ];
         self.find(jobs::FIND_FENCE, parameters, jobs::fence).await

@@ -8,14 +8,15 @@ use rusqlite::{Connection, named_params};
 use super::jobs::SQL;
 use super::rows::Columns;
 use super::statements;
+use crate::due_class::{ENDED_CLASS, QUEUED_CLASS, STARTED_CLASS};
 use crate::due_order::{Candidate, Running, order_due};
-use crate::job_rows::{ENDED_CLASS, QUEUED_CLASS, STARTED_CLASS};
 use crate::sql::statement;
 use crate::{DueJob, DueLimits, Work};
 
 const FIND_FENCE: &str = statement(SQL, "find_fence_of_due_job");
 const COUNT_RUNNING: &str = statement(SQL, "count_running_jobs");
 const FIND_NEXT_CONNECTION: &str = statement(SQL, "find_next_connection");
+const LIST_DUE_PUBLICATIONS: &str = statement(SQL, "list_due_publications");
 const LIST_DUE_OF_CONNECTION: &str = statement(SQL, "list_due_jobs_of_connection");
 
 /// The due jobs, in fair order. Each connection costs a few seeks in the index, however many of its jobs wait.
@@ -28,6 +29,7 @@ pub(super) fn list(
     let classes: &[i64] = match work {
         Work::Upload => &[STARTED_CLASS, QUEUED_CLASS],
         Work::Webhook => &[ENDED_CLASS],
+        Work::Publication => return list_publications(database, now, limits.total),
     };
     let running = list_running(database, now, work)?;
     let mut candidates = Vec::new();
@@ -63,6 +65,20 @@ pub(super) fn list(
     Ok(order_due(candidates, &running, limits))
 }
 
+/// The videos whose time has come, the earliest first.
+fn list_publications(database: &Connection, now: Timestamp, limit: u32) -> rusqlite::Result<Vec<DueJob>> {
+    let parameters = named_params! { ":now": now.as_micros(), ":limit": limit };
+    statements::list(database, LIST_DUE_PUBLICATIONS, parameters, |row| {
+        let mut columns = Columns::of(row);
+        Ok(DueJob {
+            account_id: AccountId::from_stored(columns.get("account_id")?),
+            connection_id: ConnectionId::from_stored(columns.get("connection_id")?),
+            id: JobId::from_stored(columns.get("job_id")?),
+            fence: columns.get("fence")?,
+        })
+    })
+}
+
 fn next_connection(
     database: &Connection,
     account: &str,
@@ -73,7 +89,7 @@ fn next_connection(
 }
 
 fn list_running(database: &Connection, now: Timestamp, work: Work) -> rusqlite::Result<Vec<Running>> {
-    let parameters = named_params! { ":now": now.as_micros(), ":is_webhook": work == Work::Webhook };
+    let parameters = named_params! { ":now": now.as_micros(), ":work": work.number() };
     statements::list(database, COUNT_RUNNING, parameters, |row| {
         Ok(Running {
             account_id: AccountId::from_stored(row.get("account_id")?),
@@ -94,7 +110,7 @@ pub(super) fn find_fence(
     let parameters = named_params! {
         ":account_id": account.as_str(),
         ":job_id": id.as_str(),
-        ":is_webhook": work == Work::Webhook,
+        ":work": work.number(),
         ":now": now.as_micros(),
     };
     statements::find(database, FIND_FENCE, parameters, |row| row.get("fence"))

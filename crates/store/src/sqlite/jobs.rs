@@ -38,6 +38,10 @@ const WAKE: &str = statement(SQL, "wake_jobs");
 const MARK_OF_CONNECTION: &str = statement(SQL, "mark_jobs_of_deleted_connection");
 const DELETE_OF_ACCOUNT: &str = statement(SQL, "delete_jobs_of_account");
 
+/// The columns that never change, except the key.
+const NEVER_WRITTEN_AGAIN: [&str; 6] =
+    [":connection_id", ":source", ":created_at", ":retry_of", ":replaces", ":request_format"];
+
 pub(super) fn insert(database: &Connection, account: &AccountId, new: &NewJob) -> WriteResult<()> {
     let NewJob { job, row_mac, request, start, event, completion, now } = new;
     // Refusals come before the first row is written: other writes share the transaction.
@@ -172,7 +176,14 @@ pub(super) fn lease(
         return Ok(Ok(None));
     };
     let link = job_secrets::find(database, account, id, Part::Link)?;
-    Ok(Ok(Some(LeasedJob { job, row_mac, fence: terms.expected_fence + 1, request, link })))
+    Ok(Ok(Some(LeasedJob {
+        job,
+        row_mac,
+        fence: terms.expected_fence + 1,
+        leased_at: terms.now,
+        request,
+        link,
+    })))
 }
 
 pub(super) fn renew(
@@ -198,7 +209,7 @@ pub(super) fn renew(
 }
 
 pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpdate) -> WriteResult<Changed> {
-    let JobUpdate { job, row_mac, due_in, event, completion, now, .. } = update;
+    let JobUpdate { job, row_mac, due_in, due_not_before, event, completion, now, .. } = update;
     if let Some(event) = event
         && !api_keys::is_actor_active(database, event)?
     {
@@ -212,12 +223,10 @@ pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpd
     let Some(fence) = fence_after(database, account, update)? else { return Ok(Ok(Changed::No)) };
     let row = JobRow::of(job);
     let columns: [(&str, &dyn ToSql); _] = job_columns!(named_parameters row);
-    let due_at = due_in.map(|due_in| now.plus(due_in).as_micros());
+    let due_at = due_in.map(|due_in| due_not_before.map_or(now.plus(due_in), |at| at.max(now.plus(due_in))));
+    let due_at = due_at.map(Timestamp::as_micros);
     let lease_until = update.kept_lease().map(|lease| now.plus(lease).as_micros());
-    // The columns that never change are the key, and not written.
-    let is_written = |(name, _): &(&str, &dyn ToSql)| {
-        ![":connection_id", ":source", ":created_at", ":retry_of"].contains(name)
-    };
+    let is_written = |(name, _): &(&str, &dyn ToSql)| !NEVER_WRITTEN_AGAIN.contains(name);
     let columns = columns.into_iter().filter(is_written).collect::<Vec<_>>();
     let others: [(&str, &dyn ToSql); 4] =
         [(":row_mac", row_mac), (":due_at", &due_at), (":lease_until", &lease_until), (":fence", &fence)];

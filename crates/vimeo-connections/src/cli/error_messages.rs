@@ -50,6 +50,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         | Error::LastManagingKey
         | Error::ExpiryBeyondCreator
         | Error::JobNotRetryable(_)
+        | Error::JobNotReschedulable(_)
         | Error::WebhookEndpointNotFound
         | Error::WebhookEndpointDisabled
         | Error::WebhookDeliveryNotFound

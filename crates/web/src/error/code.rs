@@ -32,6 +32,7 @@ pub(crate) enum Code {
     UploadOver,
     JobNotFailed,
     JobNotRetryable,
+    JobNotReschedulable,
     JobAlreadyRetried,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -49,7 +50,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    pub(crate) const ALL: [Self; 43] = [
+    pub(crate) const ALL: [Self; 44] = [
         Self::InvalidRequestBody,
         Self::InvalidQuery,
         Self::InvalidPageKey,
@@ -79,6 +80,7 @@ impl Code {
         Self::UploadOver,
         Self::JobNotFailed,
         Self::JobNotRetryable,
+        Self::JobNotReschedulable,
         Self::JobAlreadyRetried,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,

@@ -192,6 +192,12 @@ impl Code {
                 "This upload cannot be retried. Create another upload.",
                 "Its request is no longer kept (`retention.failed_request_days`), or the client sends its bytes. Nothing was started.",
             ),
+            Self::JobNotReschedulable => spec(
+                StatusCode::CONFLICT,
+                "JOB_NOT_RESCHEDULABLE",
+                "The time of publication can no longer be changed.",
+                "`publishAt` can be changed until the video is opened. Cancel the job, or change the video at Vimeo.",
+            ),
             Self::JobAlreadyRetried => spec(
                 StatusCode::CONFLICT,
                 "JOB_ALREADY_RETRIED",

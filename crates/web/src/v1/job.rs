@@ -25,10 +25,10 @@ struct JobDataOut<'a> {
     /// `in-progress`, `completed`, `failed` or `cancelled`.
     #[schema(pattern = "^(in-progress|completed|failed|cancelled)$", example = "in-progress")]
     status: &'static str,
-    /// The current step: `queued`, `creating`, `uploading`, `configuring`, `transcoding`, `publishing`, `cleaning_up` (what the
-    /// upload created at Vimeo is deleted), and at its end `completed`, `failed` or `cancelled`.
+    /// The current step: `queued`, `creating`, `uploading`, `configuring`, `transcoding`, `scheduled` (until
+    /// `publishAt`), `publishing`, `cleaning_up` (what the upload created at Vimeo is deleted), and at its end `completed`, `failed` or `cancelled`.
     #[schema(
-        pattern = "^(queued|creating|uploading|configuring|transcoding|publishing|cleaning_up|completed|failed|cancelled)$",
+        pattern = "^(queued|creating|uploading|configuring|transcoding|scheduled|publishing|cleaning_up|completed|failed|cancelled)$",
         example = "uploading"
     )]
     phase: &'static str,
@@ -62,9 +62,12 @@ struct JobDataOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "https://player.vimeo.com/video/123456789")]
     player_url: Option<&'a str>,
+    /// Whether Vimeo can play the file, perhaps not in every size yet.
+    #[schema(example = false)]
+    playable: bool,
     /// What the job waits for while no worker runs it: `rate-limit`, `vimeo-unavailable`, `source-unavailable`,
-    /// `connection-disabled`, `client` (which sends the bytes), `transcoding`, or `confirmation` (whether Vimeo created the
-    /// video).
+    /// `connection-disabled`, `client` (which sends the bytes), `transcoding`, `publish-time`, or `confirmation` (whether
+    /// Vimeo carried out an earlier request).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^[a-z-]+$", example = "rate-limit")]
     waiting_for: Option<&'static str>,
@@ -87,6 +90,14 @@ struct JobDataOut<'a> {
     /// When the current step started.
     #[schema(format = DateTime, pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", example = "2026-01-31T09:05:03.711Z")]
     updated_date: String,
+    /// When the video is opened to its viewers, if that was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2026-03-01T09:00:00.000Z")]
+    publish_at: Option<String>,
+    /// The video whose file this upload replaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^/videos/[1-9][0-9]*$", example = "/videos/123456789")]
+    replaces: Option<String>,
     /// The failed job that this one repeats.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = "uuid", example = "019c1234-0000-7abc-8def-0123456789ab")]
@@ -121,6 +132,7 @@ impl<'a> From<&'a Job> for JobOut<'a> {
                     .map(|Completed { link, .. }| link.as_str())
                     .filter(|link| !link.is_empty()),
                 player_url: completed.and_then(|Completed { player, .. }| player.as_deref()),
+                playable: job.is_playable || completed.is_some(),
                 waiting_for: job.waiting_for.map(WaitingFor::as_str),
                 warnings: job.all_warnings(),
                 error_code: failure.map(|failure| failure.code.as_str()),
@@ -128,6 +140,8 @@ impl<'a> From<&'a Job> for JobOut<'a> {
                 connection_id: job.connection_id.as_str(),
                 created_date: job.created_at.to_string(),
                 updated_date: job.updated_at.to_string(),
+                publish_at: job.publish_at.map(|at| at.to_string()),
+                replaces: job.replaces.map(|video| video.to_string()),
                 retry_of: job.retry_of.as_ref().map(JobId::as_str),
                 webhook,
             },
@@ -175,8 +189,8 @@ pub fn job_object(job: &Job, webhook_input: Option<&Secret>) -> Vec<u8> {
 pub(crate) mod tests {
     use domain::id::{AccountId, ConnectionId};
     use domain::job::{
-        Configuring, Failure, FailureCode, Fetch, JobId, Publishing, Queued, RetryState, SourceFacts,
-        SourceKind, Transcoding, Uploading, Webhook,
+        Configuring, Failure, FailureCode, Fetch, JobId, Publishing, Queued, RetryState, Scheduled,
+        SourceFacts, SourceKind, Uploading, Webhook,
     };
     use domain::time::Timestamp;
     use domain::video::VideoNumber;
@@ -196,6 +210,10 @@ pub(crate) mod tests {
             version: 1,
             source: SourceKind::Url,
             retry_of: None,
+            replaces: None,
+            request_format: 1,
+            publish_at: None,
+            is_playable: false,
             facts: Some(SourceFacts { length: 200, validator: None, marks: None, fetch: Fetch::Ranged }),
             state,
             bytes_per_second: None,
@@ -210,7 +228,12 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn uploading(sent: u64) -> JobState {
-        JobState::Uploading(Uploading { video: VideoNumber::from_stored(12), size: 200, sent, restarts: 0 })
+        JobState::Uploading(Uploading {
+            target: VideoNumber::from_stored(12).into(),
+            size: 200,
+            sent,
+            restarts: 0,
+        })
     }
 
     fn assert_shown(job: &Job, success: bool, data: &str) {
@@ -227,26 +250,28 @@ pub(crate) mod tests {
         assert_shown(
             &queued,
             true,
-            r#""status":"in-progress","phase":"queued","progress":0,"bytesSent":0,"warnings":[]"#,
+            r#""status":"in-progress","phase":"queued","progress":0,"bytesSent":0,"playable":false,"warnings":[]"#,
         );
         let creating = Queued::default().begin_creating(Timestamp::from_millis(9));
         assert_shown(
             &job(JobState::Creating(creating)),
             true,
-            r#""status":"in-progress","phase":"creating","progress":0,"bytesSent":0,"bytesTotal":200,"warnings":[]"#,
+            r#""status":"in-progress","phase":"creating","progress":0,"bytesSent":0,"bytesTotal":200,"playable":false,"warnings":[]"#,
         );
         assert_shown(
             &Job { bytes_per_second: Some(30), ..job(uploading(100)) },
             true,
-            r#""status":"in-progress","phase":"uploading","progress":45,"bytesSent":100,"bytesTotal":200,"bytesPerSecond":30,"secondsLeft":4,"vimeoUri":"/videos/12","warnings":[]"#,
+            r#""status":"in-progress","phase":"uploading","progress":45,"bytesSent":100,"bytesTotal":200,"bytesPerSecond":30,"secondsLeft":4,"vimeoUri":"/videos/12","playable":false,"warnings":[]"#,
         );
+        let configuring = Configuring::new(video.into(), 200);
         for (state, phase, progress) in [
-            (JobState::Configuring(Configuring { video, size: 200 }), "configuring", 92),
-            (JobState::Transcoding(Transcoding { video, size: 200 }), "transcoding", 95),
+            (JobState::Configuring(configuring), "configuring", 92),
+            (JobState::Transcoding(configuring.configured()), "transcoding", 95),
+            (JobState::Scheduled(Scheduled { video, size: 200 }), "scheduled", 99),
             (JobState::Publishing(Publishing { video, size: 200 }), "publishing", 99),
         ] {
             let data = format!(
-                r#""status":"in-progress","phase":"{phase}","progress":{progress},"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#
+                r#""status":"in-progress","phase":"{phase}","progress":{progress},"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","playable":false,"warnings":[]"#
             );
             assert_shown(&job(state), true, &data);
         }
@@ -263,37 +288,37 @@ pub(crate) mod tests {
         assert_shown(
             &Job { warnings, ..job(JobState::Completed(completed)) },
             true,
-            r#""status":"completed","phase":"completed","progress":100,"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","vimeoUrl":"https://vimeo.com/12/ab","playerUrl":"https://player.vimeo.com/video/12","warnings":["The \"licence\" is not in the plan."]"#,
+            r#""status":"completed","phase":"completed","progress":100,"bytesSent":200,"bytesTotal":200,"vimeoUri":"/videos/12","vimeoUrl":"https://vimeo.com/12/ab","playerUrl":"https://player.vimeo.com/video/12","playable":true,"warnings":["The \"licence\" is not in the plan."]"#,
         );
         let failure = Failure { code: FailureCode::SourceChanged, message: "It changed.".to_owned() };
         let failing = job(uploading(5)).fail(failure).unwrap();
         assert_shown(
             &job(failing.clone()),
             true,
-            r#""status":"in-progress","phase":"cleaning_up","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
+            r#""status":"in-progress","phase":"cleaning_up","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","playable":false,"warnings":[]"#,
         );
         let JobState::CleaningUp(cleaning) = failing else { panic!() };
         assert_shown(
             &job(cleaning.clone().ended(None)),
             false,
-            r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"warnings":[],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
+            r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"playable":false,"warnings":[],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
         );
         assert_shown(
-            &job(cleaning.ended(Some(video))),
+            &job(cleaning.ended(Some(video.into()))),
             false,
-            r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":["/videos/12 is left at Vimeo."],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
+            r#""status":"failed","phase":"failed","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","playable":false,"warnings":["/videos/12 is left at Vimeo."],"error_code":"SOURCE_CHANGED","error_message":"It changed.""#,
         );
         let cancelling = job(uploading(5)).cancel().unwrap();
         assert_shown(
             &job(cancelling.clone()),
             false,
-            r#""status":"cancelled","phase":"cleaning_up","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","warnings":[]"#,
+            r#""status":"cancelled","phase":"cleaning_up","progress":0,"bytesTotal":200,"vimeoUri":"/videos/12","playable":false,"warnings":[]"#,
         );
         let JobState::CleaningUp(cleaning) = cancelling else { panic!() };
         assert_shown(
             &job(cleaning.ended(None)),
             false,
-            r#""status":"cancelled","phase":"cancelled","progress":0,"bytesTotal":200,"warnings":[]"#,
+            r#""status":"cancelled","phase":"cancelled","progress":0,"bytesTotal":200,"playable":false,"warnings":[]"#,
         );
     }
 

@@ -15,10 +15,11 @@ use utoipa::IntoParams;
 
 use super::connections::path_param;
 use super::job::{JobOut, JobsOut};
+use super::job_update::{JobUpdateIn, KEEP_UPDATE, read_job_update};
 use super::upload::AcceptedUploadOut;
 use crate::Shared;
 use crate::auth::Authenticated;
-use crate::body::read_empty;
+use crate::body::{read_empty, read_object};
 use crate::error::{Code, Problem};
 use crate::openapi;
 use crate::page_key::{PageKey, page_key_text};
@@ -41,7 +42,7 @@ pub(crate) struct JobsQuery {
     status: Option<String>,
     /// Only jobs in this phase.
     #[param(
-        pattern = "^(queued|creating|uploading|configuring|transcoding|publishing|cleaning_up|completed|failed|cancelled)$",
+        pattern = "^(queued|creating|uploading|configuring|transcoding|scheduled|publishing|cleaning_up|completed|failed|cancelled)$",
         example = "transcoding",
         nullable = false
     )]
@@ -121,6 +122,30 @@ pub(crate) async fn get_job(
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Problem> {
     let job = shared.app.find_job(&caller, &job_id(id)?).await?;
+    Ok(Json(JobOut::from(&job)).into_response())
+}
+
+/// Change when a video is published
+///
+/// Until the video is opened, its time can be changed, added or, with `null`, removed: then the video is opened as soon as
+/// everything else is done. To keep it closed, cancel the job, which deletes the video.
+#[utoipa::path(
+    patch, path = "/v1/jobs/{jobId}", operation_id = "update_job", tag = "Uploads",
+    security(("apiKey" = ["uploads:write"])),
+    params(openapi::JobIdPath),
+    request_body(content = JobUpdateIn, description = "The new time."),
+    responses((status = 200, description = "The job.", body = JobOut), openapi::UpdateJobErrors),
+)]
+pub(crate) async fn update_job(
+    State(shared): State<Shared>,
+    Authenticated(caller): Authenticated,
+    NoQuery: NoQuery,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let object = read_object(request, KEEP_UPDATE).await?.object;
+    let publish_at = read_job_update(object, &|at| shared.app.check_publish_at(at))?;
+    let job = shared.app.reschedule_upload(&caller, &path_param(id), publish_at).await?;
     Ok(Json(JobOut::from(&job)).into_response())
 }
 

@@ -56,9 +56,43 @@ pub(crate) struct NewUploadIn {
     /// A language tag.
     #[schema(max_length = 35, pattern = "^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", example = "pt-BR")]
     locale: Option<String>,
-    /// The position of the thumbnail, in seconds from the beginning.
+    thumbnail: Option<ThumbnailIn>,
+    /// An older form of `thumbnail.timeSeconds`.
     #[schema(minimum = 0, maximum = 86400, example = 12.5)]
     thumbnail_time: Option<f64>,
+    /// At most 20; a single one may be a string.
+    #[schema(value_type = Option<serde_json::Value>, example = json!(["launch", "2026"]))]
+    tags: Option<Vec<String>>,
+    /// Up to 20 showcases, each by its URI or its name. One with that name is created if there is none; a single one may be a
+    /// string.
+    #[schema(value_type = Option<serde_json::Value>, example = json!(["/me/albums/123", "Product films"]))]
+    showcases: Option<Vec<String>>,
+    /// The URI of an embed preset.
+    #[schema(
+        rename = "embedPreset",
+        pattern = "^(https://api\\.vimeo\\.com)?(/users/[1-9][0-9]*|/me)?/presets/[1-9][0-9]*$",
+        example = "/me/presets/123"
+    )]
+    embed_preset: Option<String>,
+    /// Captions, subtitles and other tracks, each from its own URL. One that cannot be made is a warning, unless it is
+    /// `required`.
+    #[schema(rename = "textTracks", max_items = 50)]
+    text_tracks: Option<Vec<TextTrackIn>>,
+    #[schema(max_items = 200)]
+    chapters: Option<Vec<ChapterIn>>,
+    /// When the video is opened to its viewers: in the future, at most a year ahead. Everything else is done before, and the
+    /// video stays closed until then. It can be changed with `PATCH /v1/jobs/{jobId}`.
+    #[schema(rename = "publishAt", format = "future-time", example = "2026-03-01T09:00:00Z")]
+    publish_at: Option<String>,
+    /// Instead of a new video: the URI of a video of the connection's account whose file is replaced. Its link, settings,
+    /// thumbnail, text tracks and statistics stay, so that no setting can be given beside it. The earlier file plays until the
+    /// new one is transcoded.
+    #[schema(
+        pattern = "^/videos/[1-9][0-9]*(:[A-Za-z0-9]+)?$",
+        format = "replaced-video",
+        example = "/videos/123456789"
+    )]
+    replaces: Option<String>,
     /// Receives the job when it ends, by POST, signed with the account's webhook secret. Never returned.
     #[schema(format = "public-url", max_length = 8192, write_only)]
     webhook: Option<String>,
@@ -81,9 +115,71 @@ pub(crate) struct SourceIn {
         example = "https://media.example.com/film.mp4"
     )]
     url: Option<String>,
+    /// Up to 10 request headers for the origin of `url`, such as `Authorization`. They are not sent to another origin after a
+    /// redirect. `Host`, `Range`, `Content-…`, `If-…` and headers of the connection are refused. Never returned.
+    #[schema(value_type = Option<serde_json::Value>, write_only, format = "source-headers")]
+    headers: Option<String>,
     /// The size in bytes of the file that the client sends itself to the link in the response.
     #[schema(minimum = 1, maximum = 300_000_000_000_i64)]
     size: Option<i64>,
+}
+
+/// The thumbnail: exactly one of the two.
+#[derive(ToSchema)]
+#[schema(as = UploadThumbnail)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct ThumbnailIn {
+    /// A JPEG, PNG or GIF of at most 10 MiB at this public URL. Never returned.
+    #[schema(
+        format = "public-url",
+        max_length = 8192,
+        write_only,
+        example = "https://media.example.com/poster.jpg"
+    )]
+    url: Option<String>,
+    /// The frame at this position, in seconds from the beginning.
+    #[schema(rename = "timeSeconds", minimum = 0, maximum = 86400, example = 12.5)]
+    time_seconds: Option<f64>,
+}
+
+/// A text track. Two of them must differ in type, language or name; of a type and language one can be active.
+#[derive(ToSchema)]
+#[schema(as = UploadTextTrack)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct TextTrackIn {
+    /// A `WebVTT`, `SRT`, `SBV` or `TTML` file in UTF-8 of at most 5 MiB at this public URL. Never returned.
+    #[schema(
+        format = "public-url",
+        max_length = 8192,
+        write_only,
+        example = "https://media.example.com/en.vtt"
+    )]
+    url: String,
+    /// A language tag that Vimeo has for text tracks.
+    #[schema(max_length = 35, pattern = "^[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*$", example = "en")]
+    language: String,
+    /// `captions`, `subtitles`, `chapters`, `descriptions` or `metadata`.
+    #[schema(pattern = "^(captions|subtitles|chapters|descriptions|metadata)$", example = "captions")]
+    r#type: String,
+    /// Its name in players; otherwise its language.
+    #[schema(min_length = 1, max_length = 128, example = "English")]
+    name: Option<String>,
+    /// Whether players offer it. `true` unless said otherwise.
+    active: Option<bool>,
+    /// Whether the upload fails, with the video still closed, if the track cannot be made.
+    required: Option<bool>,
+}
+
+/// A chapter. Two chapters must not have the same timecode.
+#[derive(ToSchema)]
+#[schema(as = UploadChapter)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct ChapterIn {
+    /// Where it begins, in whole seconds.
+    #[schema(minimum = 0, maximum = 86400, example = 95)]
+    timecode: i64,
+    #[schema(min_length = 1, max_length = 128, example = "Questions")]
+    title: String,
 }
 
 /// Who may do what with the video. Anyone may watch it unless `view` says otherwise; other settings keep Vimeo's

@@ -2,15 +2,17 @@
 //! level or in `destination`, but not in both.
 
 use app::{EgressUrl, RequestedSource, UploadRequest, UrlError, WebhookTarget};
+use domain::publication::PublishAtError;
 use domain::secret::Secret;
+use domain::time::Timestamp;
 use domain::upload::{
-    Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Moment,
-    MomentError, Privacy, SettingsError, UploadSettings, VIDEO_MAX_BYTES, VideoDescription, VideoName,
-    VideoPassword, View,
+    Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Privacy,
+    SettingsError, UploadSettings, VIDEO_MAX_BYTES, VideoDescription, VideoName, VideoPassword, View,
 };
 use domain::video::FolderNumber;
 
 use super::upload_fields::{BODY, DESTINATION, PRIVACY, SOURCE, WEBHOOK_INPUT};
+use super::upload_publication::{HasUrl, read_headers, read_publication, read_publish_at, read_replaces};
 use crate::error::Problem;
 use crate::fields::Fields;
 use crate::json::Json;
@@ -26,6 +28,8 @@ const DESTINATION_TYPE: &str = "vimeo";
 pub(crate) struct Rules<'a> {
     /// Validates a URL.
     pub(crate) check_address: &'a dyn Fn(&str) -> Result<EgressUrl, UrlError>,
+    /// Validates the time at which a video is opened.
+    pub(crate) check_publish_at: &'a dyn Fn(Timestamp) -> Result<Timestamp, PublishAtError>,
     /// The connection in the path.
     pub(crate) connection: &'a str,
 }
@@ -39,7 +43,9 @@ pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Res
         read_destination(destination, rules);
     }
     let mut places = Places { top: &mut fields, inside: destination.as_mut() };
-    let settings = read_settings(&mut places);
+    let replaces = read_replaces(&mut places);
+    let publish_at = read_publish_at(places.top, rules);
+    let settings = read_settings(&mut places, rules);
     let webhook = read_webhook(&mut fields, rules);
     if let Some(destination) = destination {
         fields.merge(destination);
@@ -47,7 +53,9 @@ pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Res
     // Unknown fields are errors at every level, so none is ever ignored.
     let (errors, _) = fields.finish();
     match source {
-        Some(source) if errors.is_empty() => Ok(UploadRequest { source, settings, webhook }),
+        Some(source) if errors.is_empty() => {
+            Ok(UploadRequest { source, settings, replaces, publish_at, webhook })
+        }
         _ => Err(Problem::invalid_fields(errors)),
     }
 }
@@ -55,6 +63,7 @@ pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Res
 fn read_source(fields: &mut Fields, rules: &Rules<'_>) -> Option<RequestedSource> {
     let mut source = fields.required_object("source", SOURCE)?;
     let (has_url, has_size) = (source.is_set("url"), source.is_set("size"));
+    let headers = read_headers(&mut source, if has_url { HasUrl::Yes } else { HasUrl::No });
     let url = source.optional_text("url", |text| (rules.check_address)(text).map(Some));
     let rule = format!("must be a whole number from 1 to {VIDEO_MAX_BYTES}");
     let size = source.optional_number("size", &rule, |number| {
@@ -65,7 +74,7 @@ fn read_source(fields: &mut Fields, rules: &Rules<'_>) -> Option<RequestedSource
     }
     fields.merge(source);
     match (url, size) {
-        (Some(url), _) => Some(RequestedSource::Url(url.secret().clone())),
+        (Some(url), _) => Some(RequestedSource::Url { url: url.secret().clone(), headers }),
         (None, size) => size.map(|size| RequestedSource::Client { size }),
     }
 }
@@ -97,14 +106,14 @@ fn read_webhook(fields: &mut Fields, rules: &Rules<'_>) -> Option<WebhookTarget>
 }
 
 /// The two objects that may contain a setting.
-struct Places<'a> {
-    top: &'a mut Fields,
-    inside: Option<&'a mut Fields>,
+pub(super) struct Places<'a> {
+    pub(super) top: &'a mut Fields,
+    pub(super) inside: Option<&'a mut Fields>,
 }
 
 impl Places<'_> {
     /// The object that contains a setting; the top level if neither does. If both do, it is an error of the inner one.
-    fn of(&mut self, name: &str) -> &mut Fields {
+    pub(super) fn of(&mut self, name: &str) -> &mut Fields {
         match &mut self.inside {
             Some(inside) if inside.is_set(name) && self.top.is_set(name) => {
                 inside.reject(name, "is given outside of destination too");
@@ -115,7 +124,7 @@ impl Places<'_> {
         }
     }
 
-    fn is_set(&mut self, name: &str) -> bool {
+    pub(super) fn is_set(&mut self, name: &str) -> bool {
         self.of(name).is_set(name)
     }
 
@@ -124,7 +133,7 @@ impl Places<'_> {
     }
 }
 
-fn read_settings(places: &mut Places<'_>) -> UploadSettings {
+fn read_settings(places: &mut Places<'_>, rules: &Rules<'_>) -> UploadSettings {
     let is_nested = ["password", "embed_domains", "privacy"]
         .map(|name| places.inside.as_ref().is_some_and(|inside| inside.is_set(name)));
     let settings = UploadSettings {
@@ -149,11 +158,7 @@ fn read_settings(places: &mut Places<'_>) -> UploadSettings {
         folder: read_folder(places),
         license: places.of("license").optional_text("license", |text| License::parse(text).map(Some)),
         locale: places.of("locale").optional_text("locale", |text| Locale::parse(text).map(Some)),
-        thumbnail_at: places.of("thumbnail_time").optional_number(
-            "thumbnail_time",
-            &MomentError.to_string(),
-            |number| Moment::from_millis(number.thousandths()?).ok(),
-        ),
+        publication: read_publication(places, rules),
     };
     for error in settings.check() {
         add_contradiction(places, error, is_nested);

@@ -24,13 +24,27 @@ pub(super) const BODY: Known = known(&[
     "embed_domains",
     "license",
     "locale",
+    "thumbnail",
     "thumbnail_time",
+    "tags",
+    "showcases",
+    "embedPreset",
+    "textTracks",
+    "chapters",
+    "publishAt",
+    "replaces",
     "webhook",
     WEBHOOK_INPUT,
     "destination",
 ]);
 /// Its `source`.
-pub(super) const SOURCE: Known = known(&["url", "size"]);
+pub(super) const SOURCE: Known = known(&["url", "size", "headers"]);
+/// Its `thumbnail`.
+pub(super) const THUMBNAIL: Known = known(&["url", "timeSeconds"]);
+/// An entry of its `textTracks`.
+pub(super) const TEXT_TRACK: Known = known(&["url", "language", "type", "name", "active", "required"]);
+/// An entry of its `chapters`.
+pub(super) const CHAPTER: Known = known(&["timecode", "title"]);
 /// Its `privacy`, and that of `destination`.
 pub(super) const PRIVACY: Known = known(&["view", "embed", "comments", "download", "add"]);
 /// Its `destination`: an entry of the documented render request's `destinations`.
@@ -60,6 +74,7 @@ static VOCABULARY: Vocabulary = Vocabulary {
         "source",
         "source.url",
         "source.size",
+        "source.headers",
         "name",
         "description",
         "folder_uri",
@@ -75,7 +90,17 @@ static VOCABULARY: Vocabulary = Vocabulary {
         "embed_domains",
         "license",
         "locale",
+        "thumbnail",
+        "thumbnail.url",
+        "thumbnail.timeSeconds",
         "thumbnail_time",
+        "tags",
+        "showcases",
+        "embedPreset",
+        "textTracks",
+        "chapters",
+        "publishAt",
+        "replaces",
         "webhook",
         WEBHOOK_INPUT,
         "destination",
@@ -157,11 +182,39 @@ static VOCABULARY: Vocabulary = Vocabulary {
         ("licence", "license"),
         ("language", "locale"),
         ("lang", "locale"),
-        ("thumbnail", "thumbnail_time"),
-        ("thumbnailat", "thumbnail_time"),
-        ("thumbnailseconds", "thumbnail_time"),
-        ("thumb", "thumbnail_time"),
-        ("poster", "thumbnail_time"),
+        ("thumbnailat", "thumbnail.timeSeconds"),
+        ("thumbnailseconds", "thumbnail.timeSeconds"),
+        ("thumb", "thumbnail"),
+        ("poster", "thumbnail"),
+        ("thumbnailurl", "thumbnail.url"),
+        ("posterurl", "thumbnail.url"),
+        ("image", "thumbnail"),
+        ("picture", "thumbnail"),
+        ("cover", "thumbnail"),
+        // The publication.
+        ("keywords", "tags"),
+        ("tag", "tags"),
+        ("albums", "showcases"),
+        ("album", "showcases"),
+        ("showcase", "showcases"),
+        ("preset", "embedPreset"),
+        ("embedpreseturi", "embedPreset"),
+        ("captions", "textTracks"),
+        ("subtitles", "textTracks"),
+        ("texttrack", "textTracks"),
+        ("tracks", "textTracks"),
+        ("chapter", "chapters"),
+        ("publishdate", "publishAt"),
+        ("publishtime", "publishAt"),
+        ("publishedat", "publishAt"),
+        ("scheduledat", "publishAt"),
+        ("schedule", "publishAt"),
+        ("scheduledpublishtime", "publishAt"),
+        ("replace", "replaces"),
+        ("replacevideo", "replaces"),
+        ("requestheaders", "source.headers"),
+        ("sourceheaders", "source.headers"),
+        ("httpheaders", "source.headers"),
         // The source.
         ("uri", "source.url"),
         ("link", "source.url"),
@@ -255,14 +308,14 @@ mod tests {
             ("embedDomains", "embed_domains"),
             ("licence", "license"),
             ("language", "locale"),
-            ("thumbnail", "thumbnail_time"),
+            ("thumbnail", "thumbnail"),
             ("destinations", "destination"),
             ("connectionId", "destination.connectionId"),
             ("type", "destination.type"),
         ] {
             assert_eq!(likely("", BODY, name).as_deref(), Some(meant), "{name}");
         }
-        for name in ["tags", "chapters", "publishAt", "colour", "", "?", "---", &"view_".repeat(20)] {
+        for name in ["rotation", "colour", "", "?", "---", &"view_".repeat(20)] {
             assert_eq!(likely("", BODY, name), None, "{name}");
         }
     }
@@ -293,7 +346,7 @@ mod tests {
             assert_eq!(likely(prefix, known, name).as_deref(), Some(meant), "{prefix}{name}");
         }
         assert_eq!(likely("source.", SOURCE, "type"), None);
-        assert_eq!(likely("source.", SOURCE, "headers"), None);
+        assert_eq!(likely("source.", SOURCE, "headers").as_deref(), Some("source.headers"));
     }
 
     #[test]

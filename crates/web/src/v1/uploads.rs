@@ -66,13 +66,21 @@ pub(crate) async fn create_upload(
     reject_query(request.uri())?;
     let ObjectBody { bytes, object } = read_object(request, KEEP).await?;
     let (app, connection) = (&shared.app, path_param(id));
-    let check_address = |text: &str| app.check_address(text);
-    let upload = read_upload(object, &Rules { check_address: &check_address, connection: &connection })?;
+    let upload = {
+        let check_address = |text: &str| app.check_address(text);
+        let check_publish_at = |at| app.check_publish_at(at);
+        let rules = Rules {
+            check_address: &check_address,
+            check_publish_at: &check_publish_at,
+            connection: &connection,
+        };
+        read_upload(object, &rules)?
+    };
     let base_path = &shared.settings.base_path;
     let key = idempotency_key(&headers)?;
     let body = &bytes[..];
     match upload.source {
-        RequestedSource::Url(_) => {
+        RequestedSource::Url { .. } => {
             let answer = |job: &_| ReplayableResponse::upload_accepted(base_path, job);
             let present = |job: &_| answer(job).encode();
             let idempotency = key.map(|key| IdempotentRequest { key, body, present: &present });

@@ -3,7 +3,7 @@
 use domain::job::{CleaningUp, Ending, FailureCode, JobState, ProbeMissed, WaitingFor};
 
 use super::placeholders::{Deleted, placeholder_name};
-use super::{CALL_TIMEOUT, Memory, StepContext};
+use super::{Memory, StepContext};
 use crate::uploads::failures::{delay_until, failure, then_of};
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
 
@@ -14,18 +14,18 @@ pub(super) async fn clean_up(
     memory: &mut Memory,
     cleaning: CleaningUp,
 ) -> StepOutcome {
-    if let Some(video) = cleaning.video.filter(|video| !context.job.undeleted.contains(video)) {
+    if let Some(target) = cleaning.target.filter(|target| !context.job.undeleted.contains(target)) {
         let mut patch = JobPatch::default();
         let deleted = match &cleaning.ending {
-            Ending::Cancelled => context.delete(video, &mut patch).await,
-            Ending::Failed(_) => context.delete_unless_whole(video, &mut patch).await,
+            Ending::Cancelled => context.delete(target, &mut patch).await,
+            Ending::Failed(_) => context.delete_unless_whole(target, &mut patch).await,
         };
         return match deleted {
             Deleted::Yes => {
-                memory.last_deleted = Some(video);
-                StepOutcome::enter(JobState::CleaningUp(CleaningUp { video: None, ..cleaning }))
+                memory.last_deleted = Some(target);
+                StepOutcome::enter(JobState::CleaningUp(CleaningUp { target: None, ..cleaning }))
             }
-            Deleted::Whole => StepOutcome::enter(cleaning.ended(Some(video))),
+            Deleted::Whole => StepOutcome::enter(cleaning.ended(Some(target))),
             Deleted::NotYet(then) => context.stay(then),
         }
         .with(patch);
@@ -51,16 +51,16 @@ pub(super) async fn clean_up(
         Ok(found) => found,
         Err(failed) => return context.stay(then_of(failed, FailureCode::VimeoRefused, context.now())),
     };
-    for video in found {
-        match context.prepared.session.find_video(video, CALL_TIMEOUT).await {
+    for target in found {
+        match context.find_target(target).await {
             // A list may contain a deleted video for a while.
             Ok(None) => {}
-            Ok(Some(_)) if memory.last_deleted == Some(video) => {
+            Ok(Some(_)) if memory.last_deleted == Some(target) => {
                 let message = "Vimeo shows a video that it has deleted.";
                 return context.stay(Then::Retry(failure(FailureCode::VimeoUnavailable, message)));
             }
             Ok(Some(_)) => {
-                let next = CleaningUp { video: Some(video), ..cleaning };
+                let next = CleaningUp { target: Some(target), ..cleaning };
                 return StepOutcome::enter(JobState::CleaningUp(next));
             }
             Err(failed) => return context.stay(then_of(failed, FailureCode::VimeoRefused, context.now())),
@@ -73,7 +73,7 @@ pub(super) async fn clean_up(
         ProbeMissed::Again(creating) => Some(creating),
         ProbeMissed::Absent(_) => None,
     };
-    StepOutcome::enter(JobState::CleaningUp(CleaningUp { unconfirmed, video: None, ..cleaning }))
+    StepOutcome::enter(JobState::CleaningUp(CleaningUp { unconfirmed, target: None, ..cleaning }))
 }
 
 /// The first create that may have left a placeholder that no answer confirmed; `None`: nothing needs to be searched for.
@@ -89,12 +89,12 @@ fn searched_since(context: &StepContext<'_>, cleaning: &CleaningUp) -> Option<do
 /// What it created cannot be deleted: it is left, and named.
 pub(in crate::uploads) fn leave(context: &StepContext<'_>, cleaning: CleaningUp) -> StepOutcome {
     let mut patch = JobPatch::default();
-    if let Some(video) = cleaning.video {
-        patch.undeleted.push(video);
+    if let Some(target) = cleaning.target {
+        patch.undeleted.push(target);
     } else {
         let name = placeholder_name(&context.job.id);
         patch.warnings.push(format!("A video named “{name}” may still be at Vimeo."));
     }
-    let left = cleaning.video.or_else(|| context.job.undeleted.first().copied());
+    let left = cleaning.target.or_else(|| context.job.undeleted.first().copied());
     StepOutcome::enter(cleaning.ended(left)).with(patch)
 }

@@ -4,18 +4,18 @@
 //! closed; other settings that it refuses become warnings. Everything here can be done twice, because a crash may come at any
 //! point.
 
-use domain::job::{Configuring, Failure, FailureCode, JobState};
+use domain::job::{Configuring, Failure, FailureCode, JobState, Target};
 use domain::upload::Folder;
 use domain::video::{FolderNumber, VideoNumber};
 use egress::video_name;
 use vimeo::{PrivacyChange, UploadStatus, VideoChange};
 
-use super::{CALL_TIMEOUT, StepContext};
+use super::parts::{Part, make_chapters, make_text_track, part_after};
+use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::{
     failure, in_words, is_about_setting, missing, setting_refused, then_of_whole, unusable,
 };
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
-use crate::uploads::request::RequestedSource;
 use crate::uploads::sources;
 
 /// The name of a video that has none.
@@ -36,8 +36,29 @@ enum Unset {
     NotYet(Then),
 }
 
-pub(super) async fn configure(context: &StepContext<'_>, configuring: Configuring) -> StepOutcome {
-    let found = match context.prepared.session.find_video(configuring.video, CALL_TIMEOUT).await {
+pub(super) async fn configure(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    configuring: Configuring,
+) -> StepOutcome {
+    let Target::Video(video) = configuring.target else {
+        return super::replace::await_assembly(context, configuring).await;
+    };
+    let publication = &context.prepared.request.settings.publication;
+    match part_after(publication, configuring.parts_done) {
+        Some(Part::Settings) => configure_settings(context, configuring, video).await,
+        Some(Part::TextTrack(track)) => make_text_track(context, memory, configuring, track).await,
+        Some(Part::Chapters(chapters)) => make_chapters(context, memory, configuring, chapters).await,
+        None => StepOutcome::advance(JobState::Transcoding(configuring.configured())),
+    }
+}
+
+async fn configure_settings(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    video: VideoNumber,
+) -> StepOutcome {
+    let found = match context.prepared.session.find_video(video, CALL_TIMEOUT).await {
         Ok(found) => found,
         Err(failed) => return context.stay(then_of_whole(failed, context.now())),
     };
@@ -47,19 +68,34 @@ pub(super) async fn configure(context: &StepContext<'_>, configuring: Configurin
         return context.stay(Then::Fail(failure)).with(patch);
     }
     if state.upload != UploadStatus::Complete {
-        // All bytes were acknowledged; that the video says so may lag behind.
-        let message = "Vimeo did not assemble the upload in time.";
-        return context.stay(Then::Retry(failure(FailureCode::VimeoUnavailable, message))).with(patch);
+        return context.stay(Then::Retry(not_assembled())).with(patch);
     }
-    if let Err(then) = context.remove_duplicates(configuring.video, &mut patch).await {
+    if let Err(then) = context.remove_duplicates(configuring.target, &mut patch).await {
         return context.stay(then).with(patch);
     }
-    let next = match context.make_settings(configuring.video, &mut patch).await {
-        Ok(()) => JobState::Transcoding(configuring.configured()),
-        Err(Unset::Refused(failure)) => JobState::Failed(configuring.kept_closed(failure)),
+    match context.make_settings(video, &mut patch).await {
+        Ok(()) => {}
+        Err(Unset::Refused(failure)) => {
+            return StepOutcome::advance(JobState::Failed(configuring.kept_closed(failure))).with(patch);
+        }
         Err(Unset::NotYet(then)) => return context.stay(then).with(patch),
+    }
+    if let Err(then) = context.make_extras(video, &mut patch).await {
+        return context.stay(then).with(patch);
+    }
+    let done = configuring.part_done();
+    let publication = &context.prepared.request.settings.publication;
+    // Without other parts it needs no write of its own.
+    let next = match part_after(publication, done.parts_done) {
+        Some(_) => JobState::Configuring(done),
+        None => JobState::Transcoding(done.configured()),
     };
     StepOutcome::advance(next).with(patch)
+}
+
+/// All bytes were acknowledged; that Vimeo has assembled them may lag behind.
+pub(super) fn not_assembled() -> Failure {
+    failure(FailureCode::VimeoUnavailable, "Vimeo did not assemble the upload in time.")
 }
 
 impl StepContext<'_> {
@@ -138,8 +174,7 @@ impl StepContext<'_> {
 
     /// A name for a video without one: that of the source's file.
     fn name_of_source(&self) -> String {
-        let RequestedSource::Url(url) = &self.prepared.request.source else { return UNTITLED.to_owned() };
-        let url = sources::read_address(&self.uploads.egress, url).ok();
+        let url = sources::read_source(&self.uploads.egress, &self.prepared.request.source).ok();
         let name = url.and_then(|url| video_name(None, url.shown()));
         name.map_or_else(|| UNTITLED.to_owned(), |name| name.as_str().to_owned())
     }

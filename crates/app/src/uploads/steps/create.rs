@@ -7,21 +7,20 @@
 use std::time::Duration;
 
 use domain::job::{
-    Configuring, Creating, Failure, FailureCode, Fetch, JobState, ProbeMissed, Queued, SourceFacts,
+    Configuring, Creating, Failure, FailureCode, Fetch, JobState, ProbeMissed, Queued, SourceFacts, Target,
     WaitingFor,
 };
 use domain::secret::Secret;
 use domain::time::Timestamp;
 use domain::upload::{VideoName, View};
-use domain::video::VideoNumber;
-use vimeo::{NewPlaceholder, PlaceholderView, VideoState};
+use vimeo::{NewPlaceholder, PlaceholderView};
 
 use super::placeholders::{Deleted, placeholder_name};
+use super::targets::FoundTarget;
 use super::transfer::Transfer;
-use super::{CALL_TIMEOUT, Memory, StepContext};
+use super::{Memory, StepContext};
 use crate::uploads::failures::{delay_until, failure, then_of};
 use crate::uploads::outcome::{Change, JobPatch, StepOutcome, Then};
-use crate::uploads::request::RequestedSource;
 use crate::uploads::sources::{self, TransferMode};
 
 /// Before the create: deletes an orphan, inspects the source, and then stores that Vimeo will be asked.
@@ -37,6 +36,11 @@ pub(super) async fn begin(context: &StepContext<'_>, memory: &mut Memory, queued
             }
             Err(then) => context.stay(then),
         };
+    }
+    if let Some(video) = context.job.replaces
+        && let Err(then) = context.check_replaced(video).await
+    {
+        return context.stay(then);
     }
     begin_create(context, memory, queued)
 }
@@ -72,6 +76,9 @@ pub(in crate::uploads) async fn create(
         return unconfirmed(context, creating);
     };
     let size = context.job.size().unwrap_or(0);
+    if let Some(video) = context.job.replaces {
+        return super::replace::create_version(context, memory, creating, (video, size, left)).await;
+    }
     let view = views(context.prepared.request.settings.privacy.view)
         .get(memory.refused_views)
         .copied()
@@ -99,6 +106,16 @@ pub(in crate::uploads) async fn create(
         }
         Err(failed) => failed,
     };
+    not_created(context, memory, creating, failed)
+}
+
+/// What follows from a request that created nothing, or perhaps something.
+pub(super) fn not_created(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    creating: Creating,
+    failed: vimeo::Failure,
+) -> StepOutcome {
     if let vimeo::Failure::Unknown(error) = failed {
         tracing::info!(job = %context.job.id, %error, "whether Vimeo created a placeholder is unknown");
         return unconfirmed(context, creating);
@@ -166,16 +183,16 @@ async fn probe(context: &StepContext<'_>, memory: &mut Memory, creating: Creatin
     };
     let size = context.job.size().unwrap_or(0);
     // The lowest number that exists: a list may contain a deleted video for a while.
-    for video in found {
-        match context.prepared.session.find_video(video, CALL_TIMEOUT).await {
-            Ok(Some(VideoState { upload_link: Some(link), .. })) => {
-                tracing::info!(job = %context.job.id, %video, "the placeholder of an earlier request was found");
+    for target in found {
+        match context.find_target(target).await {
+            Ok(Some(FoundTarget { link: Some(link), .. })) => {
+                tracing::info!(job = %context.job.id, %target, "the placeholder of an earlier request was found");
                 let patch = JobPatch { link: Some(link), ..patch };
-                return StepOutcome::advance(JobState::Uploading(creating.created(video, size))).with(patch);
+                return StepOutcome::advance(JobState::Uploading(creating.created(target, size))).with(patch);
             }
             // It exists and takes no bytes: another one is needed.
             Ok(Some(_)) => {
-                let Some(queued) = creating.created(video, size).restart() else {
+                let Some(queued) = creating.created(target, size).restart() else {
                     let message = "Vimeo repeatedly gave no upload link.";
                     return context.stay(Then::Fail(failure(FailureCode::UploadLost, message))).with(patch);
                 };
@@ -204,13 +221,13 @@ async fn probe(context: &StepContext<'_>, memory: &mut Memory, creating: Creatin
 }
 
 /// Deletes the placeholder of an earlier attempt, unless its bytes turn out to be there: then the job continues with it.
-async fn delete_orphan(context: &StepContext<'_>, queued: Queued, orphan: VideoNumber) -> StepOutcome {
+async fn delete_orphan(context: &StepContext<'_>, queued: Queued, orphan: Target) -> StepOutcome {
     let mut patch = JobPatch::default();
     match context.delete_unless_whole(orphan, &mut patch).await {
         Deleted::Yes => StepOutcome::enter(JobState::Queued(queued.without_orphan())).with(patch),
         Deleted::Whole => {
             let size = context.job.size().unwrap_or(0);
-            StepOutcome::advance(JobState::Configuring(Configuring { video: orphan, size })).with(patch)
+            StepOutcome::advance(JobState::Configuring(Configuring::new(orphan, size))).with(patch)
         }
         Deleted::NotYet(then) => context.stay(then).with(patch),
     }
@@ -221,11 +238,8 @@ async fn inspect_source(
     context: &StepContext<'_>,
     memory: &mut Memory,
 ) -> Result<(SourceFacts, Option<VideoName>), Then> {
-    let RequestedSource::Url(url) = &context.prepared.request.source else {
-        return Err(Then::Fail(failure(FailureCode::Unreadable, "The job has no source.")));
-    };
     let uploads = context.uploads;
-    let url = sources::read_address(&uploads.egress, url).map_err(Then::Fail)?;
+    let url = sources::read_source(&uploads.egress, &context.prepared.request.source).map_err(Then::Fail)?;
     let inspected = uploads.egress.inspect(&url, uploads.options.source_max_bytes).await;
     let (mut found, first) = inspected.map_err(sources::then_of)?;
     match sources::transfer_mode(first.content, uploads.options.spool.file_max_bytes) {

@@ -4,17 +4,23 @@ pub(super) mod clean_up;
 mod client_transfer;
 pub(super) mod configure;
 pub(super) mod create;
+mod extras;
+mod parts;
 mod placeholders;
 pub(super) mod publish;
+mod replace;
 mod source;
+mod targets;
+mod thumbnail;
 pub(super) mod transfer;
+mod unique;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::job::{Job, JobState};
+use domain::job::{Job, JobState, Target};
+use domain::publication::Chapter;
 use domain::time::Timestamp;
-use domain::video::VideoNumber;
 use egress::{SourceProgress, Spooled};
 use seal::Randomness;
 use tracing::Instrument as _;
@@ -41,6 +47,8 @@ pub(super) struct StepContext<'a> {
     pub(super) link: Option<UploadLink>,
     pub(super) uploads: &'a Uploads,
     pub(super) clock: &'a Clock,
+    /// The time by the database's clock, or a little earlier.
+    pub(super) database_now: Timestamp,
     pub(super) randomness: &'a Randomness,
     pub(super) counter: &'a Arc<TransferCounter>,
 }
@@ -60,8 +68,14 @@ pub(super) struct Memory {
     pub(super) spooled: Option<Spooled>,
     /// What was read of the source.
     pub(super) progress: SourceProgress,
-    /// The video that was deleted last.
-    pub(super) last_deleted: Option<VideoNumber>,
+    /// What was deleted last.
+    pub(super) last_deleted: Option<Target>,
+    /// The file of the text track whose creation this worker has stored and not requested yet.
+    pub(super) part_file: Option<parts::PartFile>,
+    /// The same for chapters.
+    pub(super) chapters_to_create: Option<Vec<Chapter>>,
+    /// The same for the thumbnail.
+    pub(super) thumbnail: Option<thumbnail::ThumbnailToCreate>,
 }
 
 impl StepContext<'_> {
@@ -87,8 +101,9 @@ async fn run_state(context: &StepContext<'_>, memory: &mut Memory) -> Option<Ste
         JobState::Queued(queued) => create::begin(context, memory, queued).await,
         JobState::Creating(creating) => create::create(context, memory, creating).await,
         JobState::Uploading(uploading) => transfer::transfer(context, memory, uploading).await,
-        JobState::Configuring(configuring) => configure::configure(context, configuring).await,
-        JobState::Transcoding(transcoding) => publish::await_transcoding(context, transcoding).await,
+        JobState::Configuring(configuring) => configure::configure(context, memory, configuring).await,
+        JobState::Transcoding(transcoding) => publish::await_transcoding(context, memory, transcoding).await,
+        JobState::Scheduled(scheduled) => publish::await_publish_time(context, scheduled),
         JobState::Publishing(publishing) => publish::publish(context, publishing).await,
         JobState::CleaningUp(cleaning) => clean_up::clean_up(context, memory, cleaning).await,
         JobState::Completed(_) | JobState::Failed(_) | JobState::Cancelled(_) => return None,

@@ -1,11 +1,10 @@
 //! Placeholders of a job that no answer confirmed: found by their name, among the newest videos of the account.
 
-use domain::job::JobId;
+use domain::job::{JobId, Target};
 use domain::time::Timestamp;
-use domain::video::VideoNumber;
 use vimeo::UploadStatus;
 
-use super::{CALL_TIMEOUT, StepContext};
+use super::StepContext;
 use crate::uploads::failures::{then_of, then_of_whole};
 use crate::uploads::outcome::{JobPatch, Then};
 use domain::job::FailureCode;
@@ -33,18 +32,20 @@ impl StepContext<'_> {
     /// `since`: the first create that may have made one.
     pub(super) async fn find_placeholders(
         &self,
-        known: Option<VideoNumber>,
+        known: Option<Target>,
         since: Timestamp,
         not_before: Timestamp,
-    ) -> Result<Vec<VideoNumber>, vimeo::Failure> {
-        let name = placeholder_name(&self.job.id);
-        let newest = self.prepared.shared.listings.newest(self, since, not_before).await?;
-        let mut found: Vec<_> = newest
-            .iter()
-            .filter(|video| video.name == name && Some(video.video) != known)
-            .map(|video| video.video)
-            .filter(|video| !self.job.undeleted.contains(video))
-            .collect();
+    ) -> Result<Vec<Target>, vimeo::Failure> {
+        let mut found = match self.job.replaces {
+            Some(video) => self.find_versions(video).await?,
+            None => {
+                let name = placeholder_name(&self.job.id);
+                let newest = self.prepared.shared.listings.newest(self, since, not_before).await?;
+                let ours = newest.iter().filter(|video| video.name == name);
+                ours.map(|video| Target::Video(video.video)).collect()
+            }
+        };
+        found.retain(|target| Some(*target) != known && !self.job.undeleted.contains(target));
         found.sort_unstable();
         found.dedup();
         Ok(found)
@@ -52,28 +53,28 @@ impl StepContext<'_> {
 
     /// Deletes a placeholder unless all of its bytes are there, as Vimeo says. One that cannot be looked up is left; one that
     /// Vimeo does not find needs no deletion.
-    pub(super) async fn delete_unless_whole(&self, video: VideoNumber, patch: &mut JobPatch) -> Deleted {
-        match self.prepared.session.find_video(video, CALL_TIMEOUT).await {
-            Ok(Some(state)) if state.upload == UploadStatus::Complete => Deleted::Whole,
+    pub(super) async fn delete_unless_whole(&self, target: Target, patch: &mut JobPatch) -> Deleted {
+        match self.find_target(target).await {
+            Ok(Some(found)) if found.upload == UploadStatus::Complete => Deleted::Whole,
             Ok(Some(_)) => {
-                tracing::info!(job = %self.job.id, %video, "a placeholder of an upload is deleted");
-                self.delete(video, patch).await
+                tracing::info!(job = %self.job.id, %target, "a placeholder of an upload is deleted");
+                self.delete(target, patch).await
             }
             Ok(None) => Deleted::Yes,
             Err(vimeo::Failure::LacksScope(_) | vimeo::Failure::Refused(_) | vimeo::Failure::Quota(_)) => {
-                patch.undeleted.push(video);
+                patch.undeleted.push(target);
                 Deleted::Yes
             }
             Err(failed) => Deleted::NotYet(then_of(failed, FailureCode::VimeoRefused, self.now())),
         }
     }
 
-    /// Deletes a video. If Vimeo refuses, it is left, and named.
-    pub(super) async fn delete(&self, video: VideoNumber, patch: &mut JobPatch) -> Deleted {
-        match self.prepared.session.delete_video(video, CALL_TIMEOUT).await {
+    /// Deletes a target. If Vimeo refuses, it is left, and named.
+    pub(super) async fn delete(&self, target: Target, patch: &mut JobPatch) -> Deleted {
+        match self.delete_target(target).await {
             Ok(()) | Err(vimeo::Failure::NotFound) => Deleted::Yes,
             Err(vimeo::Failure::LacksScope(_) | vimeo::Failure::Refused(_) | vimeo::Failure::Quota(_)) => {
-                patch.undeleted.push(video);
+                patch.undeleted.push(target);
                 Deleted::Yes
             }
             Err(failed) => Deleted::NotYet(then_of(failed, FailureCode::VimeoRefused, self.now())),
@@ -82,11 +83,7 @@ impl StepContext<'_> {
 
     /// Deletes other placeholders of this job, which an unconfirmed create may have left. One whose bytes are all there is
     /// kept and named: which of the two is in use cannot be known here. Nothing is asked if every create was confirmed.
-    pub(super) async fn remove_duplicates(
-        &self,
-        ours: VideoNumber,
-        patch: &mut JobPatch,
-    ) -> Result<(), Then> {
+    pub(super) async fn remove_duplicates(&self, ours: Target, patch: &mut JobPatch) -> Result<(), Then> {
         let Some(since) = self.job.unconfirmed_since else { return Ok(()) };
         let found = self.find_placeholders(Some(ours), since, self.job.updated_at).await;
         for duplicate in found.map_err(|failed| then_of_whole(failed, self.now()))? {
@@ -99,11 +96,5 @@ impl StepContext<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Whether the account's list has a video of this job.
-    pub(in crate::uploads) async fn is_listed(&self, video: VideoNumber) -> Result<bool, vimeo::Failure> {
-        let newest = self.prepared.shared.listings.newest(self, self.job.created_at, self.now()).await?;
-        Ok(newest.iter().any(|listed| listed.video == video))
     }
 }

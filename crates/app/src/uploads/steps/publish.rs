@@ -1,21 +1,25 @@
-//! Waits until Vimeo has transcoded the video, and opens it to its viewers: the last steps of an upload.
+//! Waits until Vimeo has transcoded the video and its time has come, and opens it to its viewers: the last steps of an upload.
 
 use std::time::Duration;
 
-use domain::job::{FailureCode, JobState, Publishing, Transcoding, WaitingFor};
+use domain::job::{
+    FailureCode, JobState, Publishing, Scheduled, Target, Transcoding, UniqueRequest, WaitingFor,
+};
 use domain::upload::View;
+use domain::video::VideoNumber;
 use vimeo::{PlaceholderView, PrivacyChange, TranscodeStatus, VideoChange, VideoState};
 
 use super::configure::Changed;
-use super::{CALL_TIMEOUT, StepContext};
+use super::thumbnail::{Made, make_thumbnail};
+use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::{failure, missing, setting_refused, then_of_whole, unusable};
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
 
 /// A video that can be played counts as transcoded after so long, even if Vimeo still works on it.
 const PLAYABLE_AFTER_SECONDS: u64 = 600;
 /// How often the transcoding is polled, at most and at least.
-const POLL_MIN: Duration = Duration::from_secs(2);
-const POLL_MAX: Duration = Duration::from_mins(1);
+pub(super) const POLL_MIN: Duration = Duration::from_secs(2);
+pub(super) const POLL_MAX: Duration = Duration::from_mins(1);
 
 /// Whether the video can be published.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,21 +31,35 @@ enum Readiness {
     Late,
 }
 
-/// Polls the transcoding.
-pub(super) async fn await_transcoding(context: &StepContext<'_>, transcoding: Transcoding) -> StepOutcome {
-    let found = match context.prepared.session.find_video(transcoding.video, CALL_TIMEOUT).await {
+/// Polls the transcoding, and creates the thumbnail once the video can be played.
+pub(super) async fn await_transcoding(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    transcoding: Transcoding,
+) -> StepOutcome {
+    let video = match transcoding.target {
+        Target::Video(video) => video,
+        Target::Version(version) => {
+            return super::replace::await_replacement(context, transcoding, version).await;
+        }
+    };
+    if transcoding.request != UniqueRequest::NotSent {
+        return finish_transcoding(context, memory, (transcoding, video), JobPatch::default()).await;
+    }
+    let found = match context.prepared.session.find_video(video, CALL_TIMEOUT).await {
         Ok(found) => found,
         Err(failed) => return context.stay(then_of_whole(failed, context.now())),
     };
     let Some(state) = found else { return context.stay(missing()) };
-    let found = JobPatch { is_found: true, ..JobPatch::default() };
+    let is_playable = state.is_playable || state.transcode == TranscodeStatus::Complete;
+    let found = JobPatch { is_found: true, is_playable, ..JobPatch::default() };
     if let Some(failure) = unusable(&state) {
         return context.stay(Then::Fail(failure)).with(found);
     }
     let waited = context.now().seconds_after(context.job.retry.last_progress_at);
     let deadline = context.uploads.options.retry_deadline;
     match readiness(&state, waited, deadline) {
-        Readiness::Ready => StepOutcome::advance(JobState::Publishing(transcoding.transcoded())).with(found),
+        Readiness::Ready => finish_transcoding(context, memory, (transcoding, video), found).await,
         Readiness::Late => {
             let message = "Vimeo did not make the video playable in time.";
             let failed = transcoding.kept_closed(failure(FailureCode::VimeoUnavailable, message));
@@ -67,26 +85,46 @@ fn readiness(state: &VideoState, waited_seconds: u64, deadline: Duration) -> Rea
     Readiness::Poll(pause.clamp(POLL_MIN, POLL_MAX))
 }
 
-/// Creates the thumbnail and opens the video to its viewers, last of all.
+/// Creates the thumbnail, and then only the view is missing.
+async fn finish_transcoding(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    (transcoding, video): (Transcoding, VideoNumber),
+    patch: JobPatch,
+) -> StepOutcome {
+    let made = match make_thumbnail(context, memory, transcoding).await {
+        Made::Done(made) => made,
+        Made::NotYet(outcome) => {
+            let is_playable = outcome.patch.is_playable || patch.is_playable;
+            let patch = JobPatch { is_playable, is_found: patch.is_found, ..JobPatch::default() };
+            return outcome.with(patch);
+        }
+    };
+    // Whether its time has come is a question for the database's clock.
+    let next = match context.job.publish_at {
+        Some(_) => JobState::Scheduled(transcoding.scheduled(video)),
+        None => JobState::Publishing(transcoding.transcoded(video)),
+    };
+    StepOutcome::advance(next).with(JobPatch { warnings: made.warnings, ..patch })
+}
+
+/// Waits for the time at which the video is opened. Waiting costs nothing.
+pub(super) fn await_publish_time(context: &StepContext<'_>, scheduled: Scheduled) -> StepOutcome {
+    match context.job.publish_at {
+        Some(at) if !context.job.is_publication_due(context.database_now) => {
+            context.stay(Then::SleepUntil(at, WaitingFor::PublishTime))
+        }
+        _ => StepOutcome::advance(JobState::Publishing(scheduled.due())),
+    }
+}
+
+/// Opens the video to its viewers, last of all.
 pub(super) async fn publish(context: &StepContext<'_>, publishing: Publishing) -> StepOutcome {
     let mut patch = JobPatch::default();
-    if let Err(then) = context.remove_duplicates(publishing.video, &mut patch).await {
+    if let Err(then) = context.remove_duplicates(publishing.video.into(), &mut patch).await {
         return context.stay(then).with(patch);
     }
-    // Each request creates another thumbnail: none is made when what follows is tried again.
-    let is_first_attempt = context.job.retry.count == 0;
     let settings = &context.prepared.request.settings;
-    let session = &context.prepared.session;
-    if let Some(moment) = settings.thumbnail_at.filter(|_| is_first_attempt) {
-        let moment = Duration::from_millis(moment.as_millis());
-        match context.judge(session.set_thumbnail(publishing.video, moment, CALL_TIMEOUT).await) {
-            Changed::Yes => {}
-            Changed::Refused(said) => {
-                patch.warnings.push(format!("The thumbnail could not be created: {said}"));
-            }
-            Changed::NotYet(then) => return context.stay(then).with(patch),
-        }
-    }
     let view = settings.privacy.view.unwrap_or(View::Anybody);
     let privacy = PrivacyChange { view: Some(view.as_str().to_owned()), ..PrivacyChange::default() };
     let password = settings.password.as_ref().map(|password| password.as_secret().clone());

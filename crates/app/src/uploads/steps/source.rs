@@ -11,7 +11,6 @@ use super::{Memory, StepContext};
 use crate::uploads::chunks::ChunkReader;
 use crate::uploads::failures::failure;
 use crate::uploads::outcome::Then;
-use crate::uploads::request::RequestedSource;
 use crate::uploads::retry::{LeaseRetry, lease_backoff};
 use crate::uploads::sources::{self, EndAnswers, EndVerdict};
 
@@ -102,15 +101,13 @@ impl StepContext<'_> {
         uploading: Uploading,
         offset: u64,
     ) -> Result<OpenedSource, Unopened> {
-        let (RequestedSource::Url(url), Some(facts)) =
-            (&self.prepared.request.source, self.job.facts.clone())
-        else {
+        let Some(facts) = self.job.facts.clone() else {
             let failure = failure(FailureCode::Unreadable, "The job's source is not known.");
             return Err(Unopened::Later(Then::Fail(failure)));
         };
         let egress = &self.uploads.egress;
-        let url =
-            sources::read_address(egress, url).map_err(|failure| Unopened::Later(Then::Fail(failure)))?;
+        let url = sources::read_source(egress, &self.prepared.request.source)
+            .map_err(|failure| Unopened::Later(Then::Fail(failure)))?;
         let known = sources::to_metadata(&facts);
         let opened = match (facts.fetch, offset) {
             (Fetch::Spooled, _) => self.open_spooled(memory, &url, &known, offset).await,
@@ -173,11 +170,9 @@ impl StepContext<'_> {
     /// Whether the source is still the file that was read: `Some` if it certainly is not. A source that does not answer
     /// proves nothing (its link may have expired), and does not fail a good upload.
     pub(super) async fn confirm_source(&self, memory: &Memory) -> Option<Failure> {
-        let (RequestedSource::Url(url), Some(facts)) = (&self.prepared.request.source, &self.job.facts)
-        else {
-            return None;
-        };
-        let url = sources::read_address(&self.uploads.egress, url).ok()?;
+        let facts = self.job.facts.as_ref()?;
+        // A client's bytes are compared with nothing.
+        let url = sources::read_source(&self.uploads.egress, &self.prepared.request.source).ok()?;
         let known = sources::to_metadata(facts);
         let verdict = timeout(CONFIRM_TIMEOUT, self.compare_at_end(&url, &known)).await;
         let verdict = match verdict.unwrap_or(EndVerdict::Unknown) {

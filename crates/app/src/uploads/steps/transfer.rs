@@ -265,8 +265,8 @@ pub(super) async fn link_failed(
     uploading: Uploading,
 ) -> StepOutcome {
     if may_be_whole(context.job.source, uploading)
-        && let Ok(Some(video)) = context.prepared.session.find_video(uploading.video, CALL_TIMEOUT).await
-        && video.upload == UploadStatus::Complete
+        && let Ok(Some(found)) = context.find_target(uploading.target).await
+        && found.upload == UploadStatus::Complete
     {
         return all_sent(context, memory, uploading).await;
     }
@@ -294,8 +294,8 @@ pub(super) async fn link_is_gone(
     uploading: Uploading,
 ) -> StepOutcome {
     let may_be_whole = may_be_whole(context.job.source, uploading);
-    match context.prepared.session.find_video(uploading.video, CALL_TIMEOUT).await {
-        Ok(Some(video)) if video.upload == UploadStatus::Complete => {
+    match context.find_target(uploading.target).await {
+        Ok(Some(found)) if found.upload == UploadStatus::Complete => {
             all_sent(context, memory, uploading).await
         }
         Ok(Some(_)) if may_be_whole => {
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn what_a_client_has_sent_may_be_whole_whatever_is_recorded() {
         let video = domain::video::VideoNumber::from_stored(1);
-        let sent = |sent| Uploading { video, size: 9, sent, restarts: 0 };
+        let sent = |sent| Uploading { target: video.into(), size: 9, sent, restarts: 0 };
         for bytes in 0..=9 {
             assert!(may_be_whole(SourceKind::Client, sent(bytes)), "{bytes}");
             assert_eq!(may_be_whole(SourceKind::Url, sent(bytes)), bytes == 9, "{bytes}");

@@ -3,11 +3,13 @@
 
 -- name: find_job
 SELECT
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture
 FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id;
@@ -22,12 +24,14 @@ WHERE account_id = :account_id
 -- name: find_stored_job
 -- One statement, so that the job, its MAC and its request are of one moment.
 SELECT
-    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.updated_at, j.version, j.state,
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.replaces,
+    j.request_format, j.updated_at, j.version, j.state,
     j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
     j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
     j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
     j.retry_count, j.last_progress_at, j.refused_since, j.missing_since, j.webhook, j.webhook_attempts,
-    j.waiting_for, j.is_connection_deleted, j.due_class, j.row_mac, s.wrapped_key, s.envelope
+    j.waiting_for, j.is_connection_deleted, j.due_class, j.publish_at, j.is_playable, j.parts_done,
+    j.unique_request, j.newest_picture, j.row_mac, s.wrapped_key, s.envelope
 FROM jobs AS j
 LEFT JOIN job_secrets AS s
     ON s.account_id = :account_id
@@ -52,11 +56,13 @@ WHERE account_id = :account_id
 -- name: list_jobs
 -- By keyset: a search in the index and a scan from there, at any depth.
 SELECT
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture
 FROM jobs
 WHERE account_id = :account_id
     AND job_id < :before
@@ -73,11 +79,13 @@ LIMIT :limit;
 
 -- name: list_jobs_of_connection
 SELECT
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture
 FROM jobs
 WHERE account_id = :account_id
     AND connection_id = :connection_id
@@ -116,7 +124,7 @@ GROUP BY 1;
 SELECT account_id, connection_id, count(*) AS count
 FROM jobs
 WHERE lease_until > coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint)
-    AND (due_class = 2) = :is_webhook
+    AND due_class / 2 = :work
 GROUP BY account_id, connection_id;
 
 -- name: list_due_jobs
@@ -128,6 +136,7 @@ WITH RECURSIVE clock AS (
     (SELECT account_id, connection_id
     FROM jobs
     WHERE due_at IS NOT NULL
+        AND due_class < 4
     ORDER BY account_id, connection_id
     LIMIT 1)
     UNION ALL
@@ -137,6 +146,7 @@ WITH RECURSIVE clock AS (
         SELECT j.account_id, j.connection_id
         FROM jobs AS j
         WHERE j.due_at IS NOT NULL
+            AND j.due_class < 4
             AND (j.account_id, j.connection_id) > (connections.account_id, connections.connection_id)
         ORDER BY j.account_id, j.connection_id
         LIMIT 1) AS next
@@ -144,17 +154,32 @@ WITH RECURSIVE clock AS (
 SELECT due.account_id, due.job_id, due.connection_id, due.fence, due.due_class = 1 AS is_queued, due.due_at
 FROM clock
 CROSS JOIN connections
-CROSS JOIN unnest(CASE WHEN :is_webhook::boolean THEN ARRAY[2] ELSE ARRAY[0, 1] END) AS class (number)
+CROSS JOIN unnest(CASE WHEN :work::bigint = 1 THEN ARRAY[2] ELSE ARRAY[0, 1] END) AS class (number)
 CROSS JOIN LATERAL (
     SELECT j.account_id, j.job_id, j.connection_id, j.fence, j.due_class, j.due_at
     FROM jobs AS j
     WHERE j.account_id = connections.account_id
         AND j.connection_id = connections.connection_id
         AND j.due_class = class.number
+        AND j.due_class < 4
         AND j.due_at <= clock.now
         AND (j.lease_until IS NULL OR j.lease_until <= clock.now)
     ORDER BY j.due_at, j.job_id
     LIMIT :limit) AS due;
+
+-- name: list_due_publications
+-- Of all accounts, the earliest first. Videos that wait for their time cost nothing.
+WITH clock AS (
+    SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
+)
+SELECT j.account_id, j.job_id, j.connection_id, j.fence, false AS is_queued, j.due_at
+FROM jobs AS j
+CROSS JOIN clock
+WHERE j.due_class = 4
+    AND j.due_at <= clock.now
+    AND (j.lease_until IS NULL OR j.lease_until <= clock.now)
+ORDER BY j.due_at, j.account_id, j.job_id
+LIMIT :limit;
 
 -- name: find_fence_of_due_job
 WITH clock AS (
@@ -165,7 +190,7 @@ FROM jobs AS j
 CROSS JOIN clock
 WHERE j.account_id = :account_id
     AND j.job_id = :job_id
-    AND (j.due_class = 2) = :is_webhook
+    AND j.due_class / 2 = :work
     AND j.due_at <= clock.now
     AND (j.lease_until IS NULL OR j.lease_until <= clock.now);
 
@@ -210,21 +235,24 @@ WITH clock AS (
 ), inserted AS (
     -- A job is retried once.
     INSERT INTO jobs (
-        account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+        account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
         validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
         deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
         warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-        webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, row_mac, due_at,
+        webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture, row_mac, due_at,
         lease_until, fence)
     SELECT
         input.account_id, input.job_id, input.connection_id, input.source, input.created_at,
-        input.retry_of, input.updated_at, input.version, input.state, input.total_bytes, input.validator,
+        input.retry_of, input.replaces, input.request_format, input.updated_at, input.version, input.state, input.total_bytes, input.validator,
         input.source_marks, input.fetching, input.sent_bytes, input.bytes_per_second, input.video_number,
         input.orphan_number, input.deadline_at, input.probes, input.restarts, input.ending, input.kept,
         input.vimeo_link, input.player_link, input.failure_code, input.failure_message, input.warnings,
         input.undeleted, input.unconfirmed_since, input.retry_count, input.last_progress_at,
         input.refused_since, input.missing_since, input.webhook, input.webhook_attempts, input.waiting_for,
-        input.is_connection_deleted, input.due_class, :row_mac::bytea, checks.now, checks.now +
+        input.is_connection_deleted, input.due_class, input.publish_at, coalesce(input.is_playable, false),
+        coalesce(input.parts_done, 0), input.unique_request, input.newest_picture, :row_mac::bytea, checks.now, checks.now +
         :lease_micros::bigint, :fence::bigint
     FROM checks
     CROSS JOIN connection
@@ -338,8 +366,13 @@ WITH clock AS (
         waiting_for = input.waiting_for,
         is_connection_deleted = input.is_connection_deleted,
         due_class = input.due_class,
+        publish_at = input.publish_at,
+        is_playable = coalesce(input.is_playable, false),
+        parts_done = coalesce(input.parts_done, 0),
+        unique_request = input.unique_request,
+        newest_picture = input.newest_picture,
         row_mac = :row_mac,
-        due_at = checks.now + :due_in_micros::bigint,
+        due_at = greatest(checks.now + :due_in_micros::bigint, :due_not_before::bigint),
         lease_until = checks.now + :lease_micros::bigint,
         fence = CASE WHEN :fence::bigint IS NULL THEN j.fence + 1 ELSE j.fence END
     FROM checks
@@ -467,12 +500,12 @@ FOR NO KEY UPDATE;
 WITH clock AS (
     SELECT coalesce(:now::bigint, (extract(epoch FROM now()) * 1000000)::bigint) AS now
 ), running AS (
-    SELECT r.connection_id, r.due_class = 2 AS has_ended, count(*) AS count
+    SELECT r.connection_id, r.due_class / 2 AS work, count(*) AS count
     FROM jobs AS r
     CROSS JOIN clock
     WHERE r.account_id = :account_id
         AND r.lease_until > clock.now
-    GROUP BY r.connection_id, r.due_class = 2
+    GROUP BY r.connection_id, r.due_class / 2
 )
 UPDATE jobs AS j SET
     fence = j.fence + 1,
@@ -486,19 +519,21 @@ WHERE j.account_id = :account_id
     AND (
         SELECT coalesce(sum(count), 0)
         FROM running
-        WHERE running.has_ended = (j.due_class = 2)) < :per_account::bigint
+        WHERE running.work = j.due_class / 2) < :per_account::bigint
     AND (
         SELECT coalesce(sum(count), 0)
         FROM running
-        WHERE running.has_ended = (j.due_class = 2)
+        WHERE running.work = j.due_class / 2
             AND running.connection_id = j.connection_id) < :per_connection::bigint
 RETURNING
-    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.updated_at, j.version, j.state,
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.replaces,
+    j.request_format, j.updated_at, j.version, j.state,
     j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
     j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
     j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
     j.retry_count, j.last_progress_at, j.refused_since, j.missing_since, j.webhook, j.webhook_attempts,
-    j.waiting_for, j.is_connection_deleted, j.due_class, j.row_mac;
+    j.waiting_for, j.is_connection_deleted, j.due_class, j.publish_at, j.is_playable, j.parts_done,
+    j.unique_request, j.newest_picture, j.row_mac, clock.now AS leased_at;
 
 -- name: renew_leases
 -- Each parameter is an array with one element for each lease, except for :accounts, which has each account once. The progress
@@ -595,8 +630,7 @@ WITH clock AS (
         CROSS JOIN clock
         WHERE j.account_id = :account_id
             AND j.connection_id = :connection_id
-            AND j.due_at IS NOT NULL
-            AND j.due_class < 2
+            AND (j.due_at IS NOT NULL AND j.due_class < 2 OR j.due_class = 4)
             AND j.waiting_for = :waiting_for
         ORDER BY j.job_id
         FOR UPDATE OF j) AS ordered
@@ -622,8 +656,7 @@ WITH input AS (
         FROM jobs AS j
         JOIN input USING (account_id, connection_id)
         WHERE j.account_id = ANY (:accounts::text[])
-            AND j.due_at IS NOT NULL
-            AND j.due_class < 2
+            AND (j.due_at IS NOT NULL AND j.due_class < 2 OR j.due_class = 4)
         ORDER BY j.account_id, j.job_id
         FOR UPDATE OF j) AS ordered
 ), wiped AS (

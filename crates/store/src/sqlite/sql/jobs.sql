@@ -1,10 +1,12 @@
 -- name: find_job
 SELECT
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture
 FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id;
@@ -19,12 +21,14 @@ WHERE account_id = :account_id
 -- name: find_stored_job
 -- One statement, so that the job, its MAC and its request are of one moment. A missing sealing key is read as a wiped one.
 SELECT
-    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.updated_at, j.version, j.state,
+    j.account_id, j.job_id, j.connection_id, j.source, j.created_at, j.retry_of, j.replaces,
+    j.request_format, j.updated_at, j.version, j.state,
     j.total_bytes, j.validator, j.source_marks, j.fetching, j.sent_bytes, j.bytes_per_second,
     j.video_number, j.orphan_number, j.deadline_at, j.probes, j.restarts, j.ending, j.kept, j.vimeo_link,
     j.player_link, j.failure_code, j.failure_message, j.warnings, j.undeleted, j.unconfirmed_since,
     j.retry_count, j.last_progress_at, j.refused_since, j.missing_since, j.webhook, j.webhook_attempts,
-    j.waiting_for, j.is_connection_deleted, j.due_class, j.row_mac, s.envelope, coalesce(k.wrapped_key,
+    j.waiting_for, j.is_connection_deleted, j.due_class, j.publish_at, j.is_playable, j.parts_done,
+    j.unique_request, j.newest_picture, j.row_mac, s.envelope, coalesce(k.wrapped_key,
     zeroblob(60)) AS wrapped_key
 FROM jobs AS j
 LEFT JOIN job_secrets AS s
@@ -43,11 +47,13 @@ WHERE account_id = :account_id
 
 -- name: list_jobs
 SELECT
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture
 FROM jobs
 WHERE account_id = :account_id
     AND job_id < :before
@@ -64,11 +70,13 @@ LIMIT :limit;
 
 -- name: list_jobs_of_connection
 SELECT
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture
 FROM jobs
 WHERE account_id = :account_id
     AND connection_id = :connection_id
@@ -108,7 +116,7 @@ GROUP BY 1;
 SELECT account_id, connection_id, count(*) AS count
 FROM jobs INDEXED BY jobs_by_lease
 WHERE lease_until > :now
-    AND (due_class = 2) = :is_webhook
+    AND due_class / 2 = :work
 GROUP BY account_id, connection_id;
 
 -- name: find_next_connection
@@ -121,6 +129,7 @@ FROM (
         SELECT account_id, connection_id
         FROM jobs
         WHERE due_at IS NOT NULL
+            AND due_class < 4
             AND account_id = :account_id
             AND connection_id > :connection_id
         ORDER BY connection_id
@@ -131,6 +140,7 @@ FROM (
         SELECT account_id, connection_id
         FROM jobs
         WHERE due_at IS NOT NULL
+            AND due_class < 4
             AND account_id > :account_id
         ORDER BY account_id, connection_id
         LIMIT 1))
@@ -144,9 +154,20 @@ FROM jobs
 WHERE account_id = :account_id
     AND connection_id = :connection_id
     AND due_class = :due_class
+    AND due_class < 4
     AND due_at <= :now
     AND (lease_until IS NULL OR lease_until <= :now)
 ORDER BY due_at, job_id
+LIMIT :limit;
+
+-- name: list_due_publications
+-- Of all accounts, the earliest first. Videos that wait for their time cost nothing.
+SELECT account_id, connection_id, job_id, fence
+FROM jobs
+WHERE due_class = 4
+    AND due_at <= :now
+    AND (lease_until IS NULL OR lease_until <= :now)
+ORDER BY due_at, account_id, job_id
 LIMIT :limit;
 
 -- name: find_fence_of_due_job
@@ -154,26 +175,28 @@ SELECT fence
 FROM jobs
 WHERE account_id = :account_id
     AND job_id = :job_id
-    AND (due_class = 2) = :is_webhook
+    AND due_class / 2 = :work
     AND due_at <= :now
     AND (lease_until IS NULL OR lease_until <= :now);
 
 -- name: insert_job
 INSERT INTO jobs (
-    account_id, job_id, connection_id, source, created_at, retry_of, updated_at, version, state, total_bytes,
+    account_id, job_id, connection_id, source, created_at, retry_of, replaces, request_format, updated_at,
+    version, state, total_bytes,
     validator, source_marks, fetching, sent_bytes, bytes_per_second, video_number, orphan_number,
     deadline_at, probes, restarts, ending, kept, vimeo_link, player_link, failure_code, failure_message,
     warnings, undeleted, unconfirmed_since, retry_count, last_progress_at, refused_since, missing_since,
-    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, row_mac, due_at, lease_until,
+    webhook, webhook_attempts, waiting_for, is_connection_deleted, due_class, publish_at, is_playable,
+    parts_done, unique_request, newest_picture, row_mac, due_at, lease_until,
     fence)
 VALUES (
-    :account_id, :job_id, :connection_id, :source, :created_at, :retry_of, :updated_at, :version, :state,
-    :total_bytes,
+    :account_id, :job_id, :connection_id, :source, :created_at, :retry_of, :replaces, :request_format,
+    :updated_at, :version, :state, :total_bytes,
     :validator, :source_marks, :fetching, :sent_bytes, :bytes_per_second, :video_number, :orphan_number,
     :deadline_at, :probes, :restarts, :ending, :kept, :vimeo_link, :player_link, :failure_code,
     :failure_message, :warnings, :undeleted, :unconfirmed_since, :retry_count, :last_progress_at,
     :refused_since, :missing_since, :webhook, :webhook_attempts, :waiting_for, :is_connection_deleted,
-    :due_class, :row_mac, :due_at, :lease_until, :fence);
+    :due_class, :publish_at, :is_playable, :parts_done, :unique_request, :newest_picture, :row_mac, :due_at, :lease_until, :fence);
 
 -- name: update_job
 UPDATE jobs SET
@@ -209,6 +232,11 @@ UPDATE jobs SET
     waiting_for = :waiting_for,
     is_connection_deleted = :is_connection_deleted,
     due_class = :due_class,
+    publish_at = :publish_at,
+    is_playable = :is_playable,
+    parts_done = :parts_done,
+    unique_request = :unique_request,
+    newest_picture = :newest_picture,
     row_mac = :row_mac,
     due_at = :due_at,
     lease_until = :lease_until,
@@ -231,13 +259,13 @@ WHERE account_id = :account_id
         FROM jobs AS r
         WHERE r.account_id = :account_id
             AND r.lease_until > :now
-            AND (r.due_class = 2) = (jobs.due_class = 2)) < :per_account
+            AND r.due_class / 2 = jobs.due_class / 2) < :per_account
     AND (
         SELECT count(*)
         FROM jobs AS r
         WHERE r.account_id = :account_id
             AND r.lease_until > :now
-            AND (r.due_class = 2) = (jobs.due_class = 2)
+            AND r.due_class / 2 = jobs.due_class / 2
             AND r.connection_id = jobs.connection_id) < :per_connection;
 
 -- name: renew_lease
@@ -272,6 +300,7 @@ WHERE rowid IN (
     WHERE account_id = :account_id
         AND connection_id = :connection_id
         AND due_class BETWEEN :least_class AND 1
+        AND due_class < 4
         AND due_at <= :now
         AND (lease_until IS NULL OR lease_until <= :now)
     LIMIT :limit);
@@ -281,11 +310,22 @@ WHERE rowid IN (
 UPDATE jobs SET
     due_at = :now,
     waiting_for = NULL
-WHERE account_id = :account_id
-    AND connection_id = :connection_id
-    AND due_at IS NOT NULL
-    AND due_class < 2
-    AND waiting_for = :waiting_for;
+WHERE rowid IN (
+    SELECT rowid
+    FROM jobs
+    WHERE account_id = :account_id
+        AND connection_id = :connection_id
+        AND due_at IS NOT NULL
+        AND due_class < 4
+        AND due_class <> 2
+        AND waiting_for = :waiting_for
+    UNION ALL
+    SELECT rowid
+    FROM jobs
+    WHERE account_id = :account_id
+        AND connection_id = :connection_id
+        AND due_class = 4
+        AND waiting_for = :waiting_for);
 
 -- name: mark_jobs_of_deleted_connection
 UPDATE jobs SET
@@ -294,10 +334,20 @@ UPDATE jobs SET
     fence = fence + 1,
     lease_until = NULL,
     due_at = :now
-WHERE account_id = :account_id
-    AND connection_id = :connection_id
-    AND due_at IS NOT NULL
-    AND due_class < 2;
+WHERE rowid IN (
+    SELECT rowid
+    FROM jobs
+    WHERE account_id = :account_id
+        AND connection_id = :connection_id
+        AND due_at IS NOT NULL
+        AND due_class < 4
+        AND due_class <> 2
+    UNION ALL
+    SELECT rowid
+    FROM jobs
+    WHERE account_id = :account_id
+        AND connection_id = :connection_id
+        AND due_class = 4);
 
 -- name: delete_jobs_of_account
 DELETE FROM jobs
@@ -348,29 +398,49 @@ UPDATE sealing_keys SET
     wrapped_key = zeroblob(60)
 WHERE sealing_key_id IN (
     SELECT s.sealing_key_id
-    FROM jobs AS j
+    FROM (
+        SELECT account_id, job_id, webhook
+        FROM jobs
+        WHERE account_id = :account_id
+            AND connection_id = :connection_id
+            AND due_at IS NOT NULL
+            AND due_class < 4
+            AND due_class <> 2
+        UNION ALL
+        SELECT account_id, job_id, webhook
+        FROM jobs
+        WHERE account_id = :account_id
+            AND connection_id = :connection_id
+            AND due_class = 4) AS j
     CROSS JOIN job_secrets AS s
         ON s.account_id = j.account_id
         AND s.job_id = j.job_id
-    WHERE j.account_id = :account_id
-        AND j.connection_id = :connection_id
-        AND j.due_at IS NOT NULL
-        AND j.due_class < 2
-        AND (s.part <> 'request' OR j.webhook <> 'waiting'));
+    WHERE s.part <> 'request'
+        OR j.webhook <> 'waiting');
 
 -- name: delete_secrets_of_connection
 DELETE FROM job_secrets
 WHERE rowid IN (
     SELECT s.rowid
-    FROM jobs AS j
+    FROM (
+        SELECT account_id, job_id, webhook
+        FROM jobs
+        WHERE account_id = :account_id
+            AND connection_id = :connection_id
+            AND due_at IS NOT NULL
+            AND due_class < 4
+            AND due_class <> 2
+        UNION ALL
+        SELECT account_id, job_id, webhook
+        FROM jobs
+        WHERE account_id = :account_id
+            AND connection_id = :connection_id
+            AND due_class = 4) AS j
     CROSS JOIN job_secrets AS s
         ON s.account_id = j.account_id
         AND s.job_id = j.job_id
-    WHERE j.account_id = :account_id
-        AND j.connection_id = :connection_id
-        AND j.due_at IS NOT NULL
-        AND j.due_class < 2
-        AND (s.part <> 'request' OR j.webhook <> 'waiting'));
+    WHERE s.part <> 'request'
+        OR j.webhook <> 'waiting');
 
 -- In the next two: the requests that the failed jobs of a deleted connection kept for a retry.
 

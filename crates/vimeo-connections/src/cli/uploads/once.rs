@@ -7,11 +7,12 @@ use std::time::Duration;
 use app::{ClientUpload, Error, IdempotentRequest, Outcome, RequestedSource, UploadRequest};
 use domain::idempotency::{IdempotencyKey, RESERVATION_SECONDS, StoredResponse};
 use domain::job::{Job, JobId, JobState};
+use domain::publication::Thumbnail;
 use domain::upload::{Folder, Privacy, UploadSettings};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
-use super::{Again, Stopped, UploadContext, file::FileToSend, to_message};
+use super::{Again, Stopped, UploadContext, file::FileToSend, to_message, wire};
 use crate::cli::BoxError;
 
 /// How many times the same upload can be started again while stored responses are kept.
@@ -78,7 +79,7 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
         folder,
         license,
         locale,
-        thumbnail_at,
+        publication,
     } = settings;
     let Privacy { view, embed, comments, is_downloadable, is_addable } = privacy;
     let mut fields = vec![("connection", connection.to_owned()), ("source", source.to_owned())];
@@ -99,7 +100,13 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
     }));
     fields.extend(license.map(|license| ("license", license.as_str().to_owned())));
     fields.extend(locale.as_ref().map(|locale| ("locale", locale.as_str().to_owned())));
-    fields.extend(thumbnail_at.map(|moment| ("thumbnail_millis", moment.as_millis().to_string())));
+    if let Some(Thumbnail::At(moment)) = &publication.thumbnail {
+        fields.push(("thumbnail_millis", moment.as_millis().to_string()));
+    }
+    if publication.is_newer_than_first_format() {
+        // Its URLs may contain secrets.
+        fields.push(("publication", digest(&wire::publication(publication).to_string())));
+    }
     let mut encoded = format!("{ENCODING}\n");
     for (field, value) in fields {
         // Length-prefixed, so that no value can imitate two.
@@ -131,8 +138,7 @@ pub(super) async fn begin_file(
         let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];
         StoredResponse(lines.join("\n").into_bytes())
     };
-    let request =
-        UploadRequest { source: RequestedSource::Client { size: file.size() }, settings, webhook: None };
+    let request = UploadRequest::new(RequestedSource::Client { size: file.size() }, settings);
     let ask = async |key| {
         let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
         let made = context.app.create_upload_link(
@@ -165,8 +171,7 @@ pub(super) async fn begin_url(
     let source = format!("{} {}", url.shown(), digest(url.secret().expose()));
     let wanted = Wanted::new(context.connection.as_str(), &source, &settings);
     let present = |id: &JobId| StoredResponse(id.as_str().as_bytes().to_vec());
-    let request =
-        UploadRequest { source: RequestedSource::Url(url.secret().clone()), settings, webhook: None };
+    let request = UploadRequest::new(RequestedSource::of_url(url), settings);
     let ask = async |key| {
         let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
         context
@@ -261,6 +266,8 @@ mod tests {
         VideoName, VideoPassword, View,
     };
 
+    use domain::publication::Publication;
+
     use super::*;
 
     #[test]
@@ -309,7 +316,10 @@ mod tests {
             folder: FolderName::parse("Holidays").ok().map(Folder::Named),
             license: License::parse("by-nc").ok(),
             locale: Locale::parse("en").ok(),
-            thumbnail_at: Moment::from_millis(500).ok(),
+            publication: Publication {
+                thumbnail: Moment::from_millis(500).ok().map(Thumbnail::At),
+                ..Publication::default()
+            },
         };
         let expected = "\
 view 8 unlisted

@@ -107,6 +107,7 @@ impl Progress {
     fn show_phase(&self, phase: JobPhase, bytes: Option<(u64, u64)>, is_waiting_for_vimeo: bool) {
         match (phase, bytes) {
             (JobPhase::Queued, _) => self.phase("waiting for its turn"),
+            (JobPhase::Scheduled, _) => self.phase("scheduled: the video opens at its time"),
             (JobPhase::Creating, _) => self.phase("creating the video at Vimeo"),
             (JobPhase::Uploading, _) if self.said().is_limited => self.phase(LIMITED),
             // The job is updated later than this command's own numbers.

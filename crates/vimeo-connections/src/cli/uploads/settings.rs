@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use domain::publication::{Publication, Thumbnail};
 use domain::upload::{
     Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Moment,
     MomentError, Privacy, SettingsError, TextError, UploadSettings, VIDEO_PASSWORD_MAX_CHARS,
@@ -98,7 +99,10 @@ impl SettingsArguments {
             folder: self.folder,
             license: self.license,
             locale: self.locale,
-            thumbnail_at: self.thumbnail_at,
+            publication: Publication {
+                thumbnail: self.thumbnail_at.map(Thumbnail::At),
+                ..Publication::default()
+            },
         };
         let faults: Vec<_> = settings.check().into_iter().map(in_words).collect();
         if faults.is_empty() { Ok(settings) } else { Err(faults.join("; ").into()) }

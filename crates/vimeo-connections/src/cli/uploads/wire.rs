@@ -1,5 +1,6 @@
 //! The settings of a video as the API takes them.
 
+use domain::publication::{Chapter, Publication, Requirement, Showcase, TextTrack, TextTrackName, Thumbnail};
 use domain::upload::{Domain, Folder, Privacy, UploadSettings};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +16,7 @@ pub(super) fn body(source: Value, settings: &UploadSettings) -> Value {
         folder,
         license,
         locale,
-        thumbnail_at,
+        publication,
     } = settings;
     let mut body = Map::new();
     body.insert("source".to_owned(), source);
@@ -36,8 +37,49 @@ pub(super) fn body(source: Value, settings: &UploadSettings) -> Value {
     add("embed_domains", texts(embed_domains.iter().map(Domain::as_str).collect()));
     add("license", license.map(|license| json!(license.as_str())));
     add("locale", locale.as_ref().map(|locale| json!(locale.as_str())));
-    add("thumbnail_time", thumbnail_at.map(|moment| seconds(moment.as_millis())));
+    body.extend(publication_fields(publication));
     Value::Object(body)
+}
+
+/// What a video is published with beside its settings.
+pub(super) fn publication(publication: &Publication) -> Value {
+    Value::Object(publication_fields(publication))
+}
+
+fn publication_fields(publication: &Publication) -> Map<String, Value> {
+    let Publication { thumbnail, text_tracks, tags, showcases, preset, chapters } = publication;
+    let mut fields = Map::new();
+    let mut add = |field: &str, value: Option<Value>| {
+        fields.extend(value.map(|value| (field.to_owned(), value)));
+    };
+    let listed = |values: Vec<Value>| (!values.is_empty()).then_some(Value::Array(values));
+    match thumbnail {
+        // As earlier versions of the service take it.
+        Some(Thumbnail::At(moment)) => add("thumbnail_time", Some(seconds(moment.as_millis()))),
+        Some(Thumbnail::Image(url)) => add("thumbnail", Some(json!({ "url": url.expose() }))),
+        None => {}
+    }
+    add("tags", listed(tags.iter().map(|tag| json!(tag.as_str())).collect()));
+    let showcase = |showcase: &Showcase| match showcase {
+        Showcase::Number(number) => json!(number.to_string()),
+        Showcase::Named(name) => json!(name.as_str()),
+    };
+    add("showcases", listed(showcases.iter().map(showcase).collect()));
+    add("embedPreset", preset.map(|preset| json!(preset.to_string())));
+    let track = |track: &TextTrack| {
+        json!({
+            "url": track.url.expose(),
+            "type": track.kind.as_str(),
+            "language": track.language.as_str(),
+            "name": track.name.as_ref().map(TextTrackName::as_str),
+            "active": track.is_active,
+            "required": track.requirement == Requirement::Required,
+        })
+    };
+    add("textTracks", listed(text_tracks.iter().map(track).collect()));
+    let chapter = |chapter: &Chapter| json!({ "timecode": chapter.starts_at.as_millis() / 1_000, "title": chapter.title.as_str() });
+    add("chapters", listed(chapters.iter().map(chapter).collect()));
+    fields
 }
 
 fn privacy_object(privacy: Privacy) -> Option<Value> {

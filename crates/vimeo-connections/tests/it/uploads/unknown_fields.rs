@@ -91,9 +91,10 @@ async fn a_misspelt_setting_is_rejected_with_a_suggestion() {
     }
     // Names without a similar field are rejected too, at each level, and without `strict_fields`.
     for (more, shown) in [
-        (json!({ "tags": ["canary"] }), "tags"),
+        (json!({ "rotation": ["canary"] }), "rotation"),
         (json!({ "canary colour": 1 }), "?"),
-        (json!({ "source": { "url": SOURCE, "headers": {} } }), "source.headers"),
+        (json!({ "source": { "url": SOURCE, "cookies": {} } }), "source.cookies"),
+        (json!({ "thumbnail": { "timeSeconds": 1, "colour": 1 } }), "thumbnail.colour"),
         (json!({ "privacy": { "colour": 1 } }), "privacy.colour"),
         (json!({ "destination": { "colour": 1 } }), "destination.colour"),
     ] {
@@ -121,6 +122,7 @@ async fn unknown_query_parameters_are_rejected_outside_part_1() {
         (Method::GET, &job, ""),
         (Method::GET, &format!("{job}/events"), ""),
         (Method::DELETE, &job, ""),
+        (Method::PATCH, &job, r#"{"publishAt":null}"#),
         (Method::POST, "/pictoryapis/v1/webhook-secret", ""),
         (Method::GET, "/pictoryapis/v1/whoami", ""),
     ] {

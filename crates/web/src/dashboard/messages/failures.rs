@@ -29,6 +29,11 @@ pub(crate) const CURE_VIMEO_REFUSED: &str =
     "Read what Vimeo says above, and change the settings or the Vimeo account accordingly.";
 pub(crate) const CURE_SETTING_REFUSED: &str =
     "Choose settings that the plan of the Vimeo account includes, and start a new upload.";
+pub(crate) const CURE_TEXT_TRACK_FAILED: &str = "The video is at Vimeo, closed. Add the text track and open the video there, or correct the file and upload again.";
+pub(crate) const CURE_VIDEO_NOT_FOUND: &str =
+    "Check the video's URI. A deleted video cannot get another file.";
+pub(crate) const CURE_VIDEO_NOT_OWNED: &str =
+    "Upload through a connection to the Vimeo account that owns the video.";
 pub(crate) const CURE_UPLOAD_LOST: &str = "Retry. If it fails again, look at the status page of Vimeo.";
 pub(crate) const CURE_FILE_UNUSABLE: &str =
     "Check that the file plays, convert it to MP4 with H.264, and start a new upload.";

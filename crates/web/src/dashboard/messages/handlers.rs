@@ -151,6 +151,7 @@ pub(crate) const PHASE_CREATING: &str = "Creating";
 pub(crate) const PHASE_UPLOADING: &str = "Uploading";
 pub(crate) const PHASE_CONFIGURING: &str = "Configuring";
 pub(crate) const PHASE_TRANSCODING: &str = "Transcoding";
+pub(crate) const PHASE_SCHEDULED: &str = "Scheduled";
 pub(crate) const PHASE_PUBLISHING: &str = "Publishing";
 pub(crate) const PHASE_CLEANING_UP: &str = "Cleaning up";
 pub(crate) const PHASE_COMPLETED: &str = "Completed";
@@ -166,6 +167,7 @@ pub(crate) const WAITING_HEALTH: &str =
     "Waiting: the connection is unhealthy. Fix its credentials to continue.";
 pub(crate) const WAITING_CLIENT: &str = "Waiting: the client has not sent all bytes yet.";
 pub(crate) const WAITING_TRANSCODING: &str = "Waiting: Vimeo is transcoding the video.";
+pub(crate) const WAITING_PUBLISH_TIME: &str = "Everything is done. The video opens at its time.";
 pub(crate) const WAITING_CONFIRMATION: &str =
     "Waiting: Vimeo has not confirmed yet whether it created the video.";
 pub(crate) const CHECK_CLIENT_CREDENTIALS: &str = "Client identifier and secret";

@@ -33,6 +33,7 @@ pub(crate) const fn event_hint(event: EventType) -> &'static str {
         EventType::UploadCompleted => "An upload has completed",
         EventType::UploadFailed => "An upload has failed",
         EventType::UploadCancelled => "An upload was cancelled",
+        EventType::UploadPlayable => "An uploaded video can be played",
         EventType::ConnectionCreated => "A connection was created",
         EventType::ConnectionUpdated => "A connection was changed",
         EventType::ConnectionDeleted => "A connection was deleted",

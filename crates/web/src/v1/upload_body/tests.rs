@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 use app::{AllowHttp, Egress, EgressOptions, EgressPolicy, EgressTimeouts, OwnAddresses, PortPolicy};
 use serde_json::{Value, json};
 
+use domain::publication::Thumbnail;
+
 use super::super::upload_fields::KEEP;
 use super::*;
 
@@ -37,7 +39,10 @@ fn check(text: &str) -> Result<EgressUrl, UrlError> {
 fn read_text(body: &str) -> Result<UploadRequest, Problem> {
     let parsed = crate::json::parse_keeping(body.as_bytes(), KEEP).unwrap();
     let Json::Object(object) = parsed else { panic!("an object") };
-    read_upload(object, &Rules { check_address: &check, connection: CONNECTION })
+    let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+    let check_publish_at = |at| domain::publication::check_publish_at(at, now);
+    let rules = Rules { check_address: &check, check_publish_at: &check_publish_at, connection: CONNECTION };
+    read_upload(object, &rules)
 }
 
 fn read(body: &Value) -> UploadRequest {
@@ -101,7 +106,8 @@ fn assert_all_settings(settings: &UploadSettings) {
     assert_eq!(domains, ["example.com", "*.example.org"]);
     assert_eq!(settings.license, Some(License::ByNc));
     assert_eq!(settings.locale.as_ref().unwrap().as_str(), "pt-BR");
-    assert_eq!(settings.thumbnail_at.unwrap().as_millis(), 12_346);
+    let thumbnail = settings.publication.thumbnail.clone();
+    assert!(matches!(thumbnail, Some(Thumbnail::At(at)) if at.as_millis() == 12_346));
 }
 
 #[test]
@@ -113,7 +119,7 @@ fn a_complete_body_is_parsed() {
     let input = "{ \"a\" : [1.50, null] }";
     let text = format!("{},\"webhookInput\":{input}}}", text.strip_suffix('}').unwrap());
     let request = read_text(&text).unwrap();
-    let RequestedSource::Url(url) = &request.source else { panic!() };
+    let RequestedSource::Url { url, .. } = &request.source else { panic!() };
     assert!(url.is_same(&Secret::new("https://media.example.com/a.mp4?token=x".to_owned())));
     assert_all_settings(&request.settings);
     let webhook = request.webhook.unwrap();

@@ -1,6 +1,7 @@
 //! What the page of an upload says about its source and its settings.
 
 use domain::job::{Job, SourceKind};
+use domain::publication::{Showcase, Tag, Thumbnail};
 use domain::upload::{Domain, Folder, UploadSettings, View};
 
 use super::super::super::messages as m;
@@ -16,6 +17,8 @@ pub(super) fn facts(job: &Job, settings: Option<&UploadSettings>) -> Vec<(String
     let mut facts = vec![(m::SOURCE, Some(source.to_owned()))];
     facts.push((m::SIZE, job.bytes_total().map(|size| format!("{} ({} B)", bytes(size), number(size)))));
     facts.push((m::VIDEO_URI, job.video().map(|video| video.to_string())));
+    facts.push((m::REPLACES, job.replaces.map(|video| video.to_string())));
+    facts.push((m::PUBLISH_AT, job.publish_at.map(|at| at.to_string())));
     if let Some(settings) = settings {
         facts.extend(setting_facts(settings));
     }
@@ -30,10 +33,20 @@ fn setting_facts(settings: &UploadSettings) -> Vec<(&'static str, Option<String>
         Folder::Number(number) => number.to_string(),
         Folder::Named(name) => name.as_str().to_owned(),
     });
-    let thumbnail = settings.thumbnail_at.map(|moment| {
-        let millis = moment.as_millis();
-        m::at_second(&format!("{}.{:03}", millis / 1_000, millis % 1_000))
+    let publication = &settings.publication;
+    let thumbnail = publication.thumbnail.as_ref().map(|thumbnail| match thumbnail {
+        Thumbnail::At(moment) => {
+            let millis = moment.as_millis();
+            m::at_second(&format!("{}.{:03}", millis / 1_000, millis % 1_000))
+        }
+        Thumbnail::Image(_) => m::THUMBNAIL_IMAGE.to_owned(),
     });
+    let tracks: Vec<_> = publication.text_tracks.iter().map(ToString::to_string).collect();
+    let showcase = |showcase: &Showcase| match showcase {
+        Showcase::Number(number) => number.to_string(),
+        Showcase::Named(name) => name.as_str().to_owned(),
+    };
+    let showcases: Vec<_> = publication.showcases.iter().map(showcase).collect();
     vec![
         (m::VIDEO_NAME, settings.name.as_ref().map(|name| name.as_str().to_owned())),
         (m::DESCRIPTION, settings.description.as_ref().map(|text| text.as_str().to_owned())),
@@ -49,6 +62,14 @@ fn setting_facts(settings: &UploadSettings) -> Vec<(&'static str, Option<String>
         (m::LICENSE, settings.license.map(|license| license.as_str().to_owned())),
         (m::LANGUAGE, settings.locale.as_ref().map(|locale| locale.as_str().to_owned())),
         (m::THUMBNAIL, thumbnail),
+        (m::TEXT_TRACKS, listed(tracks.iter().map(String::as_str).collect())),
+        (m::TAGS, listed(publication.tags.iter().map(Tag::as_str).collect())),
+        (m::SHOWCASES, listed(showcases.iter().map(String::as_str).collect())),
+        (m::EMBED_PRESET, publication.preset.map(|preset| preset.to_string())),
+        (
+            m::CHAPTERS,
+            Some(publication.chapters.len()).filter(|count| *count > 0).map(|count| count.to_string()),
+        ),
     ]
 }
 

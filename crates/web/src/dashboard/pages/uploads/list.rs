@@ -100,6 +100,7 @@ pub(super) async fn find_settings(
         | JobPhase::Uploading
         | JobPhase::Configuring
         | JobPhase::Transcoding
+        | JobPhase::Scheduled
         | JobPhase::Publishing
         | JobPhase::CleaningUp
         | JobPhase::Failed => shared.app.find_upload_settings(caller, job).await,

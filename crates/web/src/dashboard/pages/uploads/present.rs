@@ -12,12 +12,13 @@ use super::super::super::views::uploads::UploadRow;
 use super::super::super::visit::Visit;
 
 /// The phases of an upload that completes, in their order.
-const PATH: [JobPhase; 7] = [
+const PATH: [JobPhase; 8] = [
     JobPhase::Queued,
     JobPhase::Creating,
     JobPhase::Uploading,
     JobPhase::Configuring,
     JobPhase::Transcoding,
+    JobPhase::Scheduled,
     JobPhase::Publishing,
     JobPhase::Completed,
 ];
@@ -70,6 +71,7 @@ pub(super) const fn phase_text(phase: JobPhase) -> &'static str {
         JobPhase::Uploading => m::PHASE_UPLOADING,
         JobPhase::Configuring => m::PHASE_CONFIGURING,
         JobPhase::Transcoding => m::PHASE_TRANSCODING,
+        JobPhase::Scheduled => m::PHASE_SCHEDULED,
         JobPhase::Publishing => m::PHASE_PUBLISHING,
         JobPhase::CleaningUp => m::PHASE_CLEANING_UP,
         JobPhase::Completed => m::PHASE_COMPLETED,
@@ -103,6 +105,7 @@ const fn waiting_text(reason: WaitingFor) -> &'static str {
         WaitingFor::Client => m::WAITING_CLIENT,
         WaitingFor::Transcoding => m::WAITING_TRANSCODING,
         WaitingFor::Confirmation => m::WAITING_CONFIRMATION,
+        WaitingFor::PublishTime => m::WAITING_PUBLISH_TIME,
     }
 }
 
@@ -115,7 +118,7 @@ const fn is_held_up(reason: WaitingFor) -> bool {
         | WaitingFor::Connection
         | WaitingFor::Health
         | WaitingFor::Confirmation => true,
-        WaitingFor::Client | WaitingFor::Transcoding => false,
+        WaitingFor::Client | WaitingFor::Transcoding | WaitingFor::PublishTime => false,
     }
 }
 
@@ -129,6 +132,7 @@ fn tone(job: &Job) -> Tone {
         | JobPhase::Uploading
         | JobPhase::Configuring
         | JobPhase::Transcoding
+        | JobPhase::Scheduled
         | JobPhase::Publishing
         | JobPhase::CleaningUp => {
             if waiting_for(job).is_some_and(is_held_up) {
@@ -277,6 +281,9 @@ const fn cure(code: FailureCode) -> &'static str {
         FailureCode::PrivacyNotAllowed => m::CURE_PRIVACY_NOT_ALLOWED,
         FailureCode::VimeoRefused => m::CURE_VIMEO_REFUSED,
         FailureCode::SettingRefused => m::CURE_SETTING_REFUSED,
+        FailureCode::TextTrackFailed => m::CURE_TEXT_TRACK_FAILED,
+        FailureCode::VideoNotFound => m::CURE_VIDEO_NOT_FOUND,
+        FailureCode::VideoNotOwned => m::CURE_VIDEO_NOT_OWNED,
         FailureCode::UploadLost => m::CURE_UPLOAD_LOST,
         FailureCode::FileUnusable => m::CURE_FILE_UNUSABLE,
         FailureCode::VideoDeleted => m::CURE_VIDEO_DELETED,
@@ -305,6 +312,9 @@ const fn concerns_connection(code: FailureCode) -> bool {
         | FailureCode::SourceTooSlow
         | FailureCode::VimeoRefused
         | FailureCode::SettingRefused
+        | FailureCode::TextTrackFailed
+        | FailureCode::VideoNotFound
+        | FailureCode::VideoNotOwned
         | FailureCode::UploadLost
         | FailureCode::FileUnusable
         | FailureCode::VideoDeleted
@@ -331,8 +341,9 @@ fn steps(job: &Job) -> Vec<Step> {
         note: attempts(job),
         is_current: true,
     };
-    let Some(at) = PATH.iter().position(|phase| *phase == current) else { return vec![start, now] };
-    let others = PATH.iter().enumerate().map(|(place, phase)| match (place, place.cmp(&at)) {
+    let path = path(job);
+    let Some(at) = path.iter().position(|phase| *phase == current) else { return vec![start, now] };
+    let others = path.iter().enumerate().map(|(place, phase)| match (place, place.cmp(&at)) {
         (_, std::cmp::Ordering::Equal) => now.clone(),
         (0, _) => start.clone(),
         (_, order) => {
@@ -342,6 +353,17 @@ fn steps(job: &Job) -> Vec<Step> {
         }
     });
     others.collect()
+}
+
+/// The phases of an upload that completes.
+fn path(job: &Job) -> Vec<JobPhase> {
+    let is_left_out = |phase: JobPhase| match phase {
+        JobPhase::Scheduled => job.publish_at.is_none(),
+        // The video that gets another file is as open as it was.
+        JobPhase::Publishing => job.replaces.is_some(),
+        _ => false,
+    };
+    PATH.into_iter().filter(|phase| !is_left_out(*phase)).collect()
 }
 
 /// Failed attempts of the current phase, and restarts.

@@ -17,7 +17,7 @@ fn completed(link: &str, player: Option<&str>) -> Job {
 
 fn failed(code: FailureCode) -> Job {
     let failure = Failure { code, message: "It <failed>.".to_owned() };
-    job(JobState::Failed(Failed { failure, video: None, kept: None, size: None }))
+    job(JobState::Failed(Failed { failure, target: None, kept: None, size: None }))
 }
 
 fn names(job: &Job) -> Vec<(String, bool, bool)> {
@@ -93,8 +93,8 @@ fn every_failure_has_its_own_cure() {
     assert!(shown(FailureCode::SourceEmpty).link.is_none());
     assert!(view(&job(uploading(1)), &connection()).error.is_none());
     let failure = Failure { code: FailureCode::VimeoRefused, message: "No.".to_owned() };
-    let video = Some(VideoNumber::from_stored(12));
-    let kept = JobState::Failed(Failed { failure, video, kept: Some(Kept::Closed), size: None });
+    let video = Some(VideoNumber::from_stored(12).into());
+    let kept = JobState::Failed(Failed { failure, target: video, kept: Some(Kept::Closed), size: None });
     assert!(view(&job(kept), &connection()).error.unwrap().text.contains("/videos/12"));
 }
 
@@ -116,7 +116,7 @@ fn only_who_may_cancels_only_what_can_be_cancelled() {
     let can = |job: &Job, access| row(job, String::new(), &connection(), access).can_cancel;
     assert!(can(&job(uploading(5)), Access::Write) && !can(&job(uploading(5)), Access::Read));
     let failing = Ending::Failed(Failure { code: FailureCode::SourceEmpty, message: String::new() });
-    let cleaning = |ending| CleaningUp { ending, unconfirmed: None, video: None, size: None };
+    let cleaning = |ending| CleaningUp { ending, unconfirmed: None, target: None, size: None };
     assert!(can(&job(JobState::CleaningUp(cleaning(failing))), Access::Write));
     for ended in [
         job(JobState::CleaningUp(cleaning(Ending::Cancelled))),

@@ -1,0 +1,357 @@
+//! The parts of a publication that are created once all settings are applied: text tracks, one after the other, and chapters.
+//!
+//! A part that cannot be made becomes a warning, unless it is a required text track: that fails the job with the video closed.
+
+use bytes::Bytes;
+use domain::job::{Configuring, FailureCode, JobState, UniqueRequest};
+use domain::publication::{Chapter, Publication, Requirement, TEXT_TRACK_MAX_BYTES, TextTrack};
+use domain::secret::Secret;
+use domain::video::VideoNumber;
+use egress::{SourceError, text_track_format};
+use vimeo::{CreatedFile, FileLink, NewTextTrack, TextTrackSummary};
+
+use super::configure::Changed;
+use super::unique::{Next, Ours};
+use super::{CALL_TIMEOUT, Memory, StepContext};
+use crate::uploads::failures::{failure, then_of_whole};
+use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
+use crate::uploads::sources;
+
+/// A file that a part needs, and its media type.
+#[derive(Debug, Clone)]
+pub(in crate::uploads) struct PartFile {
+    pub(super) bytes: Bytes,
+    pub(super) media_type: &'static str,
+}
+
+/// A part of a publication.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part<'a> {
+    /// The settings, and everything else that can be requested twice.
+    Settings,
+    /// A text track.
+    TextTrack(&'a TextTrack),
+    /// All chapters.
+    Chapters(&'a [Chapter]),
+}
+
+/// The part after so many; `None`: all are done.
+pub(super) fn part_after(publication: &Publication, parts_done: u32) -> Option<Part<'_>> {
+    let tracks = &publication.text_tracks;
+    let place = usize::try_from(parts_done).unwrap_or(usize::MAX);
+    match place.checked_sub(1) {
+        None => Some(Part::Settings),
+        Some(track) if track < tracks.len() => tracks.get(track).map(Part::TextTrack),
+        Some(place) if place == tracks.len() && !publication.chapters.is_empty() => {
+            Some(Part::Chapters(&publication.chapters))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Why a file cannot be used.
+pub(super) enum Unfetched {
+    /// For this reason, which is for people.
+    Unusable(String),
+    /// It may be there later.
+    Later(Then),
+}
+
+/// Creates a text track and sends its file.
+pub(super) async fn make_text_track(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    configuring: Configuring,
+    track: &TextTrack,
+) -> StepOutcome {
+    let next = context.next_of(configuring.request, Ours::of(memory.part_file.as_ref()));
+    if let Next::Wait(lookup_at) = next {
+        let request = UniqueRequest::Unconfirmed { lookup_at };
+        return stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at));
+    }
+    let file = match memory.part_file.take() {
+        Some(file) => file,
+        None => match fetch_text_track(context, track).await {
+            Ok(file) => file,
+            Err(Unfetched::Later(then)) => return stay(configuring, then),
+            Err(Unfetched::Unusable(reason)) => return give_up(configuring, track, &reason),
+        },
+    };
+    match next {
+        Next::Prepare | Next::Wait(_) => {
+            memory.part_file = Some(file);
+            StepOutcome::enter(JobState::Configuring(Configuring {
+                request: UniqueRequest::Sent,
+                ..configuring
+            }))
+        }
+        Next::Send => create_text_track(context, configuring, track, file).await,
+        Next::LookUp => find_text_track(context, configuring, track, file).await,
+    }
+}
+
+async fn create_text_track(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    track: &TextTrack,
+    file: PartFile,
+) -> StepOutcome {
+    let video = configuring.target.video();
+    let new = NewTextTrack {
+        kind: track.kind.as_str(),
+        language: track.language.as_str(),
+        name: track.stored_name(),
+        active: track.is_active,
+    };
+    let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
+    match context.prepared.session.create_text_track(video, &new, CALL_TIMEOUT).await {
+        Ok(CreatedFile { number, link }) => {
+            send_text_track(context, configuring, track, (file, Some(link), number)).await
+        }
+        Err(vimeo::Failure::Unknown(error)) => {
+            tracing::info!(job = %context.job.id, %error, "whether Vimeo created a text track is unknown");
+            let request = context.unconfirmed();
+            let UniqueRequest::Unconfirmed { lookup_at } = request else { return context.stay(then_retry()) };
+            stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at))
+        }
+        Err(failed) => match context.judge(Err(failed)) {
+            Changed::Refused(said) => give_up(not_sent, track, &format!("Vimeo refused it: {said}")),
+            Changed::NotYet(then) => stay(not_sent, then),
+            Changed::Yes => done(not_sent),
+        },
+    }
+}
+
+fn then_retry() -> Then {
+    Then::Retry(failure(FailureCode::VimeoUnavailable, "Vimeo did not confirm a text track."))
+}
+
+/// Looks for the track of an earlier request, and continues with it.
+async fn find_text_track(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    track: &TextTrack,
+    file: PartFile,
+) -> StepOutcome {
+    let session = &context.prepared.session;
+    let listed = match session.list_text_tracks(configuring.target.video(), CALL_TIMEOUT).await {
+        Ok(listed) => listed,
+        Err(failed) => return stay(configuring, then_of_whole(failed, context.now())),
+    };
+    let mut found: Vec<TextTrackSummary> =
+        listed.into_iter().filter(|listed| is_the_same(listed, track)).collect();
+    found.sort_by_key(|found| found.number);
+    let mut found = found.into_iter();
+    let Some(first) = found.next() else {
+        let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
+        if track.requirement == Requirement::Optional && context.is_part_exhausted() {
+            return give_up(not_sent, track, "Vimeo repeatedly did not confirm it.");
+        }
+        return stay(not_sent, context.retry_part("a text track"));
+    };
+    for other in found {
+        if let Err(failed) = session.delete_text_track(other.number, CALL_TIMEOUT).await {
+            return stay(configuring, then_of_whole(failed, context.now()));
+        }
+    }
+    send_text_track(context, configuring, track, (file, first.link, first.number)).await
+}
+
+/// Sends the file of a track that exists. Doing so twice changes nothing.
+async fn send_text_track(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    track: &TextTrack,
+    (file, link, number): (PartFile, Option<FileLink>, domain::video::TextTrackNumber),
+) -> StepOutcome {
+    let now_unconfirmed = UniqueRequest::Unconfirmed { lookup_at: context.now() };
+    let looked_up = Configuring { request: now_unconfirmed, ..configuring };
+    let session = &context.prepared.session;
+    let sent = match &link {
+        Some(link) => context.uploads.client.put_file(link, file.media_type, file.bytes, CALL_TIMEOUT).await,
+        // Its link was shown once: only another track has one.
+        None => Err(vimeo::Failure::NotFound),
+    };
+    let reason = match sent {
+        Ok(()) => return done(configuring),
+        Err(vimeo::Failure::Refused(said)) => format!("Vimeo refused its file ({said})."),
+        Err(vimeo::Failure::NotFound) => String::new(),
+        Err(failed) => return stay(looked_up, then_of_whole(failed, context.now())),
+    };
+    match session.delete_text_track(number, CALL_TIMEOUT).await {
+        Ok(()) => {}
+        Err(failed) => match context.judge(Err(failed)) {
+            Changed::NotYet(then) => return stay(looked_up, then),
+            // It is left there, without a file.
+            Changed::Refused(_) | Changed::Yes => {
+                return give_up(configuring, track, "Vimeo did not accept its file.");
+            }
+        },
+    }
+    let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
+    if !reason.is_empty() {
+        return give_up(not_sent, track, &reason);
+    }
+    if track.requirement == Requirement::Optional && context.is_part_exhausted() {
+        return give_up(not_sent, track, "Vimeo repeatedly did not accept its file.");
+    }
+    stay(not_sent, context.retry_part("the file of a text track"))
+}
+
+/// Whether a listed track is this one.
+fn is_the_same(listed: &TextTrackSummary, track: &TextTrack) -> bool {
+    listed.kind == track.kind.as_str()
+        && listed.language == track.language.as_str()
+        && listed.name == track.stored_name()
+}
+
+async fn fetch_text_track(context: &StepContext<'_>, track: &TextTrack) -> Result<PartFile, Unfetched> {
+    let bytes = fetch(context, &track.url, TEXT_TRACK_MAX_BYTES, track.requirement).await?;
+    let format = text_track_format(&bytes)
+        .map_err(|error| Unfetched::Unusable(format!("its file is not a text track: {error}.")))?;
+    Ok(PartFile { bytes, media_type: format.media_type() })
+}
+
+/// Fetches the file of a part.
+pub(super) async fn fetch(
+    context: &StepContext<'_>,
+    url: &Secret,
+    max_bytes: usize,
+    requirement: Requirement,
+) -> Result<Bytes, Unfetched> {
+    let egress = &context.uploads.egress;
+    let unusable = |reason: String| Unfetched::Unusable(reason);
+    let url = sources::read_address(egress, url).map_err(|failure| unusable(failure.message))?;
+    let error = match egress.fetch(&url, max_bytes, CALL_TIMEOUT).await {
+        Ok(fetched) => return Ok(fetched.bytes),
+        Err(error) => error,
+    };
+    if error == SourceError::TooLarge {
+        return Err(unusable(format!("its file is larger than {} MiB.", max_bytes / (1024 * 1024))));
+    }
+    match sources::then_of(error) {
+        Then::Retry(failure) if requirement == Requirement::Optional && context.is_part_exhausted() => {
+            Err(unusable(failure.message))
+        }
+        Then::Fail(failure) => Err(unusable(failure.message)),
+        then => Err(Unfetched::Later(then)),
+    }
+}
+
+/// A text track that is not made: a warning, or the end of the job.
+fn give_up(configuring: Configuring, track: &TextTrack, reason: &str) -> StepOutcome {
+    let message = format!("The text track {track} could not be made: {reason}");
+    match track.requirement {
+        Requirement::Optional => {
+            let patch = JobPatch { warnings: vec![message], ..JobPatch::default() };
+            done(configuring).with(patch)
+        }
+        Requirement::Required => {
+            let failed = configuring.kept_closed(failure(FailureCode::TextTrackFailed, message));
+            StepOutcome::advance(JobState::Failed(failed))
+        }
+    }
+}
+
+fn done(configuring: Configuring) -> StepOutcome {
+    StepOutcome::advance(JobState::Configuring(configuring.part_done()))
+}
+
+fn stay(configuring: Configuring, then: Then) -> StepOutcome {
+    StepOutcome::stay(JobState::Configuring(configuring), then)
+}
+
+/// Creates the chapters.
+pub(super) async fn make_chapters(
+    context: &StepContext<'_>,
+    memory: &mut Memory,
+    configuring: Configuring,
+    chapters: &[Chapter],
+) -> StepOutcome {
+    let video = configuring.target.video();
+    let is_ours = Ours::of(memory.chapters_to_create.as_ref());
+    let to_create = match context.next_of(configuring.request, is_ours) {
+        Next::Wait(lookup_at) => {
+            let request = UniqueRequest::Unconfirmed { lookup_at };
+            return stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at));
+        }
+        Next::Prepare => {
+            memory.chapters_to_create = Some(chapters.to_vec());
+            let request = UniqueRequest::Sent;
+            return StepOutcome::enter(JobState::Configuring(Configuring { request, ..configuring }));
+        }
+        Next::Send => memory.chapters_to_create.take().unwrap_or_default(),
+        Next::LookUp => match missing_chapters(context, video, chapters).await {
+            Ok(missing) if missing.is_empty() => return done(configuring),
+            Ok(missing) => {
+                if context.is_part_exhausted() {
+                    return done(configuring)
+                        .with(chapter_warning(missing.len(), "Vimeo did not confirm them."));
+                }
+                // Stored again before they are sent.
+                memory.chapters_to_create = Some(missing);
+                let sent = Configuring { request: UniqueRequest::Sent, ..configuring };
+                return StepOutcome::enter(JobState::Configuring(sent));
+            }
+            Err(then) => return stay(configuring, then),
+        },
+    };
+    create_chapters(context, configuring, &to_create).await
+}
+
+async fn create_chapters(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    chapters: &[Chapter],
+) -> StepOutcome {
+    let video = configuring.target.video();
+    let mut refused = Vec::new();
+    for chapter in chapters {
+        let seconds = chapter.starts_at.as_millis() / 1_000;
+        let session = &context.prepared.session;
+        match session.create_chapter(video, chapter.title.as_str(), seconds, CALL_TIMEOUT).await {
+            Ok(()) => {}
+            Err(failed @ (vimeo::Failure::Unknown(_) | vimeo::Failure::RetryLater { .. })) => {
+                let then = match failed {
+                    vimeo::Failure::Unknown(_) => context.retry_part("a chapter"),
+                    failed => then_of_whole(failed, context.now()),
+                };
+                // Some of them may exist.
+                return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
+            }
+            Err(failed) => match context.judge(Err(failed)) {
+                Changed::Yes => {}
+                Changed::Refused(said) => refused.push(said),
+                Changed::NotYet(then) => {
+                    return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
+                }
+            },
+        }
+    }
+    match refused.first() {
+        None => done(configuring),
+        Some(said) => {
+            done(configuring).with(chapter_warning(refused.len(), &format!("Vimeo refused: {said}")))
+        }
+    }
+}
+
+/// The chapters that Vimeo does not have.
+async fn missing_chapters(
+    context: &StepContext<'_>,
+    video: VideoNumber,
+    chapters: &[Chapter],
+) -> Result<Vec<Chapter>, Then> {
+    let listed = context.prepared.session.list_chapters(video, CALL_TIMEOUT).await;
+    let listed = listed.map_err(|failed| then_of_whole(failed, context.now()))?;
+    let is_there = |chapter: &Chapter| {
+        let seconds = chapter.starts_at.as_millis() / 1_000;
+        listed.iter().any(|listed| listed.timecode == seconds && listed.title == chapter.title.as_str())
+    };
+    Ok(chapters.iter().filter(|chapter| !is_there(chapter)).cloned().collect())
+}
+
+fn chapter_warning(count: usize, reason: &str) -> JobPatch {
+    let message = format!("{count} of the chapters could not be made: {reason}");
+    JobPatch { warnings: vec![message], ..JobPatch::default() }
+}

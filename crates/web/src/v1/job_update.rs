@@ -1,0 +1,75 @@
+//! The body of a change of a job.
+
+use domain::publication::PublishAtError;
+use domain::time::Timestamp;
+use utoipa::ToSchema;
+
+use crate::UnknownFields;
+use crate::error::Problem;
+use crate::fields::{Fields, Known};
+use crate::json::{Json, Keep};
+
+const NAMES: &[&str] = &["publishAt"];
+/// Which parts of the body are kept.
+pub(crate) const KEEP_UPDATE: Keep<'_> = Keep { raw: &[], known: Some(NAMES) };
+
+/// A change of a job.
+#[derive(ToSchema)]
+#[schema(as = JobUpdate)]
+#[expect(dead_code, reason = "for its schema")]
+pub(crate) struct JobUpdateIn {
+    /// When the video is opened to its viewers: in the future, at most a year ahead. `null`: as soon as possible.
+    #[schema(
+        rename = "publishAt",
+        required = true,
+        format = "future-time",
+        example = "2026-03-01T09:00:00Z"
+    )]
+    publish_at: Option<String>,
+}
+
+/// The new time of publication; `None`: as soon as possible.
+pub(crate) fn read_job_update(
+    object: Vec<(String, Json)>,
+    check: &dyn Fn(Timestamp) -> Result<Timestamp, PublishAtError>,
+) -> Result<Option<Timestamp>, Problem> {
+    let mut fields = Fields::new(object, Known::new(NAMES, UnknownFields::Reject));
+    if !fields.is_present("publishAt") {
+        fields.error::<()>("publishAt", "is required");
+    }
+    let publish_at = fields.optional_text("publishAt", |text| {
+        let at = Timestamp::parse(text).map_err(|error| error.to_string())?;
+        check(at).map(Some).map_err(|error| error.to_string())
+    });
+    let (errors, _) = fields.finish();
+    if errors.is_empty() { Ok(publish_at) } else { Err(Problem::invalid_fields(errors)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &str) -> Result<Option<Timestamp>, String> {
+        let Ok(Json::Object(object)) = crate::json::parse_keeping(body.as_bytes(), KEEP_UPDATE) else {
+            panic!("an object")
+        };
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        read_job_update(object, &|at| domain::publication::check_publish_at(at, now))
+            .map_err(|problem| problem.fields.iter().map(|field| field.errors.clone()).collect())
+    }
+
+    #[test]
+    fn a_time_is_required_and_may_be_null() {
+        let at = Timestamp::parse("2026-01-02T00:00:00Z").unwrap();
+        assert_eq!(read(r#"{"publishAt":"2026-01-02T01:00:00+01:00"}"#), Ok(Some(at)));
+        assert_eq!(read(r#"{"publishAt":null}"#), Ok(None));
+        assert_eq!(read("{}"), Err("is required".to_owned()));
+        assert_eq!(read(r#"{"publishAt":"2025-01-01T00:00:00Z"}"#), Err("must be in the future".to_owned()));
+        assert_eq!(
+            read(r#"{"publishAt":"2028-01-01T00:00:00Z"}"#),
+            Err("must be at most a year ahead".to_owned())
+        );
+        assert!(read(r#"{"publishAt":7}"#).is_err() && read(r#"{"publishAt":"tomorrow"}"#).is_err());
+        assert!(read(r#"{"publishAt":null,"name":"x"}"#).is_err(), "an unknown field");
+    }
+}
