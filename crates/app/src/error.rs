@@ -3,6 +3,7 @@
 use domain::health::HealthProblem;
 use domain::job::{Failure, JobId, NotReschedulable, NotRetryable};
 use domain::limits::Limit;
+use domain::publication::PublishAtError;
 use domain::scope::Scope;
 use store::BoxError;
 use thiserror::Error;
@@ -37,6 +38,9 @@ pub enum Error {
     /// Request an earlier expiry.
     #[error("the key would be valid for longer than the key that creates it")]
     ExpiryBeyondCreator,
+    /// Choose another instant for the publication of the video.
+    #[error("the time of publication {0}")]
+    InvalidPublishAt(PublishAtError),
     /// Retry later: too many requests with invalid keys came from this address.
     #[error("there were too many requests with invalid keys")]
     TooManyFailedKeys(RateReport),
@@ -187,6 +191,7 @@ impl Error {
             Self::LimitReached { .. } => Some("LIMIT_REACHED"),
             Self::Unauthorized
             | Self::ExpiryBeyondCreator
+            | Self::InvalidPublishAt(_)
             | Self::TooManyFailedKeys(_)
             | Self::CheckedRecently { .. }
             | Self::VimeoUnavailable { .. }

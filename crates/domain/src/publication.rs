@@ -282,13 +282,13 @@ pub enum PublishAtError {
 }
 
 /// Checks the instant at which a video is to be opened.
-pub fn check_publish_at(at: Timestamp, now: Timestamp) -> Result<Timestamp, PublishAtError> {
+pub fn check_publish_at(at: Timestamp, now: Timestamp) -> Result<(), PublishAtError> {
     if at <= now {
         Err(PublishAtError::Past)
     } else if at.seconds_after(now) > SCHEDULE_MAX_SECONDS {
         Err(PublishAtError::TooFar)
     } else {
-        Ok(at)
+        Ok(())
     }
 }
 

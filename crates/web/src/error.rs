@@ -201,6 +201,10 @@ impl From<Error> for Problem {
                 name: "expiresInDays".to_owned(),
                 errors: "must not exceed the expiry of the key that creates it".to_owned(),
             }]),
+            Error::InvalidPublishAt(error) => Self::invalid_fields(vec![FieldError {
+                name: "publishAt".to_owned(),
+                errors: error.to_string(),
+            }]),
             Error::TooManyFailedKeys(report) => {
                 Self::rate_limited(report.retry_after_seconds.unwrap_or(OVERLOADED_RETRY_SECONDS))
             }

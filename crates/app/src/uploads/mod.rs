@@ -104,6 +104,7 @@ impl App {
         let account = &caller.account_id;
         let claim = idempotency.as_ref().map(|request| (&request.key, content_of(connection, request.body)));
         self.idempotent(caller, Creation::upload(connection), claim, async |guard| {
+            self.check_publish_at(request.publish_at)?;
             let connection = self.usable_connection(caller, connection).await?;
             let uploads = self.uploads()?;
             self.require_webhook_secret(caller, &request).await?;
@@ -134,6 +135,7 @@ impl App {
         let account = &caller.account_id;
         let claim = idempotency.as_ref().map(|request| (&request.key, content_of(connection, request.body)));
         self.idempotent(caller, Creation::upload(connection), claim, async |guard| {
+            self.check_publish_at(request.publish_at)?;
             let connection = self.usable_connection(caller, connection).await?;
             let uploads = self.uploads()?;
             self.require_webhook_secret(caller, &request).await?;

@@ -16,9 +16,11 @@ use crate::{App, Caller, Error};
 const ATTEMPTS: u32 = 20;
 
 impl App {
-    /// Checks the instant at which a video is to be opened.
-    pub fn check_publish_at(&self, at: Timestamp) -> Result<Timestamp, domain::publication::PublishAtError> {
-        check_publish_at(at, self.clock.now())
+    /// Whether this is an instant at which a video can be opened.
+    pub(super) fn check_publish_at(&self, publish_at: Option<Timestamp>) -> Result<(), Error> {
+        publish_at
+            .map_or(Ok(()), |at| check_publish_at(at, self.clock.now()))
+            .map_err(Error::InvalidPublishAt)
     }
 
     /// Changes when the video of a job is opened; `None`: as soon as everything else is done. A transfer that is running
@@ -31,7 +33,10 @@ impl App {
     ) -> Result<Job, Error> {
         let id =
             self.well_formed(caller, Action::RescheduleUpload, JobId::parse(id), Error::JobNotFound).await?;
-        let changed = self.try_reschedule(caller, &id, publish_at).await;
+        let changed = match self.check_publish_at(publish_at) {
+            Ok(()) => self.try_reschedule(caller, &id, publish_at).await,
+            Err(error) => Err(error),
+        };
         self.audited(caller, Action::RescheduleUpload, Some(id.to_string()), changed).await
     }
 

@@ -49,6 +49,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         | Error::Forbidden { .. }
         | Error::LastManagingKey
         | Error::ExpiryBeyondCreator
+        | Error::InvalidPublishAt(_)
         | Error::JobNotRetryable(_)
         | Error::JobNotReschedulable(_)
         | Error::WebhookEndpointNotFound

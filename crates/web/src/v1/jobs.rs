@@ -144,7 +144,7 @@ pub(crate) async fn update_job(
     request: Request,
 ) -> Result<Response, Problem> {
     let object = read_object(request, KEEP_UPDATE).await?.object;
-    let publish_at = read_job_update(object, &|at| shared.app.check_publish_at(at))?;
+    let publish_at = read_job_update(object)?;
     let job = shared.app.reschedule_upload(&caller, &path_param(id), publish_at).await?;
     Ok(Json(JobOut::from(&job)).into_response())
 }

@@ -2,9 +2,7 @@
 //! level or in `destination`, but not in both.
 
 use app::{EgressUrl, RequestedSource, UploadRequest, UrlError, WebhookTarget};
-use domain::publication::PublishAtError;
 use domain::secret::Secret;
-use domain::time::Timestamp;
 use domain::upload::{
     Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Privacy,
     SettingsError, UploadSettings, VIDEO_MAX_BYTES, VideoDescription, VideoName, VideoPassword, View,
@@ -28,8 +26,6 @@ const DESTINATION_TYPE: &str = "vimeo";
 pub(crate) struct Rules<'a> {
     /// Validates a URL.
     pub(crate) check_address: &'a dyn Fn(&str) -> Result<EgressUrl, UrlError>,
-    /// Validates the time at which a video is opened.
-    pub(crate) check_publish_at: &'a dyn Fn(Timestamp) -> Result<Timestamp, PublishAtError>,
     /// The connection in the path.
     pub(crate) connection: &'a str,
 }
@@ -44,7 +40,7 @@ pub(crate) fn read_upload(object: Vec<(String, Json)>, rules: &Rules<'_>) -> Res
     }
     let mut places = Places { top: &mut fields, inside: destination.as_mut() };
     let replaces = read_replaces(&mut places);
-    let publish_at = read_publish_at(places.top, rules);
+    let publish_at = read_publish_at(places.top);
     let settings = read_settings(&mut places, rules);
     let webhook = read_webhook(&mut fields, rules);
     if let Some(destination) = destination {

@@ -69,12 +69,10 @@ pub(super) fn read_replaces(places: &mut Places<'_>) -> Option<VideoNumber> {
     })
 }
 
-/// When the video is opened.
-pub(super) fn read_publish_at(top: &mut Fields, rules: &Rules<'_>) -> Option<Timestamp> {
-    top.optional_text("publishAt", |text| {
-        let at = Timestamp::parse(text).map_err(|error| error.to_string())?;
-        (rules.check_publish_at)(at).map(Some).map_err(|error| error.to_string())
-    })
+/// When the video is opened. Whether that is in the future is decided once it is known that the request is not a repeated
+/// one.
+pub(super) fn read_publish_at(top: &mut Fields) -> Option<Timestamp> {
+    top.optional_text("publishAt", |text| Timestamp::parse(text).map(Some))
 }
 
 pub(super) fn read_publication(places: &mut Places<'_>, rules: &Rules<'_>) -> Publication {

@@ -68,13 +68,7 @@ pub(crate) async fn create_upload(
     let (app, connection) = (&shared.app, path_param(id));
     let upload = {
         let check_address = |text: &str| app.check_address(text);
-        let check_publish_at = |at| app.check_publish_at(at);
-        let rules = Rules {
-            check_address: &check_address,
-            check_publish_at: &check_publish_at,
-            connection: &connection,
-        };
-        read_upload(object, &rules)?
+        read_upload(object, &Rules { check_address: &check_address, connection: &connection })?
     };
     let base_path = &shared.settings.base_path;
     let key = idempotency_key(&headers)?;

@@ -39,10 +39,7 @@ fn check(text: &str) -> Result<EgressUrl, UrlError> {
 fn read_text(body: &str) -> Result<UploadRequest, Problem> {
     let parsed = crate::json::parse_keeping(body.as_bytes(), KEEP).unwrap();
     let Json::Object(object) = parsed else { panic!("an object") };
-    let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
-    let check_publish_at = |at| domain::publication::check_publish_at(at, now);
-    let rules = Rules { check_address: &check, check_publish_at: &check_publish_at, connection: CONNECTION };
-    read_upload(object, &rules)
+    read_upload(object, &Rules { check_address: &check, connection: CONNECTION })
 }
 
 fn read(body: &Value) -> UploadRequest {

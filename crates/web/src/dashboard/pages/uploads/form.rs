@@ -90,9 +90,7 @@ pub(super) fn read(shared: &Shared, form: &Form, origin: Origin) -> Result<Resul
     };
     let body = body(form, source);
     let check_address = |text: &str| shared.app.check_address(text);
-    let check_publish_at = |at| shared.app.check_publish_at(at);
-    let rules =
-        Rules { check_address: &check_address, check_publish_at: &check_publish_at, connection: &connection };
+    let rules = Rules { check_address: &check_address, connection: &connection };
     let request = match json::parse_keeping(&body, KEEP) {
         Ok(Json::Object(object)) => read_upload(object, &rules),
         // Only a text that is not a valid one, such as a lone surrogate, is no JSON.
