@@ -27,6 +27,7 @@ mod page_key;
 mod query;
 mod rate_headers;
 mod replay;
+pub mod upload_json;
 mod v1;
 
 use std::net::SocketAddr;

@@ -192,6 +192,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "vimeo-connections upload film.mp4 --account acme --connection films --view unlisted",
             "vimeo-connections upload film.mp4 --profile production --connection films",
             "vimeo-connections upload https://media.example.com/film.mp4 --account acme --connection films",
+            "vimeo-connections upload --from films.csv --profile production --connection films",
+            "vimeo-connections upload --from films.jsonl --profile production --retry-failed",
         ],
     ),
     (

@@ -1,6 +1,7 @@
 //! `upload`: uploads a file or URL through a connection. This command runs the job of a file until its bytes are sent; a
 //! URL is fetched by whichever process runs the job, possibly this command. If interrupted, rerunning it resumes the upload.
 
+mod bulk;
 mod file;
 mod interrupts;
 mod once;
@@ -31,6 +32,7 @@ use super::jobs::JobView;
 use super::{BoxError, Format, error_messages, output};
 use crate::config::Config;
 use crate::wiring;
+use bulk::BulkArguments;
 use file::{FileToSend, ReadFault, SendingFile};
 use once::{Started, begin_file, begin_url};
 use settings::SettingsArguments;
@@ -48,19 +50,22 @@ const RERUN: &str = "Run the same command again to resume";
 pub(super) struct Arguments {
     /// A file, or an https:// URL, which the service fetches. Other users of this machine can see arguments, including
     /// secrets in a URL's query
-    #[arg(value_name = "FILE|URL")]
-    source: OsString,
+    #[arg(value_name = "FILE|URL", required_unless_present = "from")]
+    source: Option<OsString>,
     #[command(flatten)]
     of: AccountArg,
-    /// The connection's ID or name
-    #[arg(long, value_name = "ID|NAME")]
-    connection: String,
+    /// The connection's ID or name; with --from, of lines that name none
+    #[arg(long, value_name = "ID|NAME", required_unless_present = "from")]
+    connection: Option<String>,
     #[command(flatten)]
     settings: SettingsArguments,
-    /// Upload again even if this command uploaded the same within the last day
+    #[command(flatten)]
+    bulk: BulkArguments,
+    /// Upload again even if this command uploaded the same within the last day; with --from, whatever the report says
     #[arg(long)]
     again: bool,
-    /// For a URL: print the job's ID immediately, and leave the work to the service
+    /// For a URL: print the job's ID immediately, and leave the work to the service; with --from, once all lines are
+    /// accepted and all files are sent
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
@@ -105,7 +110,10 @@ struct UploadContext<'a> {
 }
 
 pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCode, BoxError> {
-    let source = Source::read(&arguments.source)?;
+    if arguments.bulk.is_given() {
+        return Box::pin(bulk::run(config, arguments)).await;
+    }
+    let source = Source::read(&arguments.source.unwrap_or_default())?;
     if let (Source::File(_), true) = (&source, arguments.no_wait) {
         return Err("--no-wait is for an address: a file's bytes go to Vimeo from here".into());
     }
@@ -119,7 +127,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     let result = async {
         let backend = arguments.of.open(Place::Database(&app)).await?;
         let Backend::Database { caller, .. } = &backend else { return Err(UsageError::NeedsDatabase.into()) };
-        let connection = backend.find_connection(&arguments.connection).await?;
+        let connection = backend.find_connection(&arguments.connection.unwrap_or_default()).await?;
         let context = UploadContext {
             app: &app,
             caller,

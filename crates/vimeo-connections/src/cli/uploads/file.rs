@@ -132,6 +132,11 @@ impl SendingFile {
         Self { file, tasks, progress, fault: Arc::default() }
     }
 
+    /// The size of the file in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.file.size()
+    }
+
     /// Whether reading has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).is_some()

@@ -134,13 +134,9 @@ pub(super) async fn begin_file(
     again: Again,
 ) -> Result<Started<JobId>, BoxError> {
     let wanted = Wanted::new(context.connection.as_str(), &file.identity(), &settings);
-    let present = |upload: &ClientUpload| {
-        let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];
-        StoredResponse(lines.join("\n").into_bytes())
-    };
     let request = UploadRequest::new(RequestedSource::Client { size: file.size() }, settings);
     let ask = async |key| {
-        let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
+        let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &link_answer };
         let made = context.app.create_upload_link(
             context.caller,
             context.connection.as_str(),
@@ -158,6 +154,12 @@ pub(super) async fn begin_file(
         Some((job_id.clone(), job_id))
     };
     begin(context, &wanted, again, (ask, read)).await
+}
+
+/// The response that is stored for a request with a file: the job, the video and the link, a line each.
+pub(super) fn link_answer(upload: &ClientUpload) -> StoredResponse {
+    let lines = [upload.job_id.as_str(), &upload.video.to_string(), upload.link.expose()];
+    StoredResponse(lines.join("\n").into_bytes())
 }
 
 /// Requests that the service fetch a URL, or finds the job of an earlier run.

@@ -53,6 +53,15 @@ impl Progress {
         if is_bar {
             bar.enable_steady_tick(TICK);
         }
+        Self::with(bar, is_bar)
+    }
+
+    /// Shows nothing: one of many, of which the sum is shown.
+    pub(in crate::cli) fn silent() -> Self {
+        Self::with(ProgressBar::hidden(), true)
+    }
+
+    fn with(bar: ProgressBar, is_bar: bool) -> Self {
         let said = Said {
             phase: "",
             is_sending: false,
@@ -132,6 +141,11 @@ impl Progress {
             (JobPhase::CleaningUp, _) => self.phase("deleting what is at Vimeo"),
             (JobPhase::Completed | JobPhase::Failed | JobPhase::Cancelled, _) => self.end(),
         }
+    }
+
+    /// The bytes that have been sent, and all; zero before the first one is sent.
+    pub(in crate::cli) fn bytes(&self) -> (u64, u64) {
+        (self.0.bar.position(), self.0.bar.length().unwrap_or_default())
     }
 
     /// Stops the display.

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::file::{FileToSend, ReadFault, SendingFile};
 use super::once::{HELD_FOR, HELD_PAUSE, TIMES, Wanted, digest, started_too_often};
 use super::sending::{Sent, send_file};
-use super::{Again, Arguments, Ended, Interrupts, Progress, RERUN, Source, Stay, Stopped, wire};
+use super::{Again, Arguments, Ended, Interrupts, Progress, RERUN, Source, Stay, Stopped, bulk, wire};
 use crate::cli::backend::Backend;
 use crate::cli::connections::COLLECTION;
 use crate::cli::jobs::{JobView, watch};
@@ -81,8 +81,11 @@ enum Started {
 }
 
 pub(in crate::cli) async fn run(client: &ApiClient, arguments: Arguments) -> Result<ExitCode, BoxError> {
+    if arguments.bulk.is_given() {
+        return Box::pin(bulk::run_remotely(client, arguments)).await;
+    }
     arguments.of.reject()?;
-    let source = Source::read(&arguments.source)?;
+    let source = Source::read(&arguments.source.unwrap_or_default())?;
     if let (Source::File(_), true) = (&source, arguments.no_wait) {
         return Err("--no-wait is for an address: a file's bytes go to Vimeo from here".into());
     }
@@ -92,7 +95,8 @@ pub(in crate::cli) async fn run(client: &ApiClient, arguments: Arguments) -> Res
     let (interrupts, progress) = (Interrupts::listen()?, Progress::new());
     let backend = Backend::Service(client);
     let uploading = async {
-        let connection = backend.find_connection(&arguments.connection).await?.id().to_owned();
+        let connection =
+            backend.find_connection(&arguments.connection.unwrap_or_default()).await?.id().to_owned();
         let (stopping, progress) = (&interrupts.stopping, &progress);
         let upload = RemoteUpload { client, backend: &backend, connection, stopping, progress };
         match source {

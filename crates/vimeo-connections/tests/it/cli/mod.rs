@@ -2,6 +2,8 @@
 
 pub(crate) mod admin;
 pub(crate) mod backup;
+pub(crate) mod bulk_upload;
+pub(crate) mod bulk_upload_remote;
 pub(crate) mod byte_order_mark;
 pub(crate) mod config_check;
 pub(crate) mod config_check_property;
