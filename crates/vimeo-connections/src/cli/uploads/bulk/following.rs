@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use domain::job::JobId;
+use domain::job::{JobId, JobStatus};
 use tokio::time::{Instant, sleep};
 
 use super::Bulk;
@@ -26,7 +26,6 @@ const SINGLE_MAX: usize = 24;
 impl Bulk<'_> {
     /// Shows the progress until `is_done`, and records the ends of jobs.
     pub(super) async fn follow(&self, is_done: impl Fn() -> bool) -> Result<(), BoxError> {
-        // Jobs that are not listed as in progress have ended; they are read in the order of their places.
         loop {
             let started_at = Instant::now();
             self.read_jobs().await?;
@@ -42,26 +41,14 @@ impl Bulk<'_> {
     }
 
     async fn read_jobs(&self) -> Result<(), BoxError> {
-        let jobs = self.board.jobs();
-        let mut listed = HashMap::new();
-        if jobs.len() > SINGLE_MAX
-            && let Some(oldest) = jobs.iter().map(|(_, id)| id).min()
-        {
-            match self.repeat(|| self.service.list_in_progress(oldest)).await? {
-                Ok(found) => listed.extend(found.into_iter().map(|job| (job.id().to_owned(), job))),
-                Err(failed) => return Err(failed.error),
+        let mut jobs = self.board.jobs();
+        // Jobs that are not listed as in progress have ended.
+        for status in [Some(JobStatus::InProgress), None] {
+            if jobs.len() > SINGLE_MAX {
+                jobs = self.update_listed(status, jobs).await?;
             }
         }
-        let mut singles = 0;
-        for (place, id) in jobs {
-            if let Some(job) = listed.remove(id.as_str()) {
-                self.update(place, &id, &job).await?;
-                continue;
-            }
-            singles += 1;
-            if singles > SINGLE_MAX {
-                continue;
-            }
+        for (place, id) in jobs.into_iter().take(SINGLE_MAX) {
             match self.repeat(|| self.service.find(&id)).await? {
                 Ok(Some(job)) => self.update(place, &id, &job).await?,
                 Ok(None) => self.lose(place, &id).await?,
@@ -69,6 +56,28 @@ impl Bulk<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads jobs as pages; those that were not among them.
+    async fn update_listed(
+        &self,
+        status: Option<JobStatus>,
+        jobs: Vec<(usize, JobId)>,
+    ) -> Result<Vec<(usize, JobId)>, BoxError> {
+        let Some(oldest) = jobs.iter().map(|(_, id)| id).min() else { return Ok(jobs) };
+        let listed = match self.repeat(|| self.service.list(status, oldest)).await? {
+            Ok(listed) => listed,
+            Err(failed) => return Err(failed.error),
+        };
+        let listed: HashMap<_, _> = listed.into_iter().map(|job| (job.id().to_owned(), job)).collect();
+        let mut others = Vec::new();
+        for (place, id) in jobs {
+            match listed.get(id.as_str()) {
+                Some(job) => self.update(place, &id, job).await?,
+                None => others.push((place, id)),
+            }
+        }
+        Ok(others)
     }
 
     async fn update(&self, place: usize, id: &JobId, job: &JobView) -> Result<(), BoxError> {

@@ -204,14 +204,14 @@ mod tests {
 
     #[test]
     fn a_table_has_a_row_for_each_upload() {
-        let text = "\u{feff}source,name,privacy.view\r\nhttps://a.example/1,\"One\r\nmore, \"\"two\"\"\",\r\n\r\n2.mp4,,nobody\r\n";
+        let text = "\u{feff}source,name,privacy.view\r\nhttps://a.example/1,\"One\r\nmore, \"\"two\"\"\",\r\n\r\n2.mp4,,disable\r\n";
         let input = table(text);
         assert_eq!(errors(&input), [] as [String; 0]);
         assert_eq!(
             fields(&input),
             [
                 (2, json!({"source": "https://a.example/1", "name": "One\r\nmore, \"two\""})),
-                (5, json!({"source": "2.mp4", "privacy": {"view": "nobody"}})),
+                (5, json!({"source": "2.mp4", "privacy": {"view": "disable"}})),
             ]
         );
     }

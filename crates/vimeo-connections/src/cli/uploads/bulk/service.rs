@@ -30,7 +30,7 @@ use crate::wiring::USER_AGENT;
 const JOBS: [&str; 2] = ["v1", "jobs"];
 /// The largest page of jobs.
 const PAGE: usize = 1_000;
-/// How many jobs in progress are listed at most. Jobs beyond are read one by one.
+/// How many jobs are listed at most. Jobs beyond are read one by one.
 const LISTED_MAX: usize = 20_000;
 
 /// Where the uploads run.
@@ -120,16 +120,17 @@ impl Service<'_> {
         }
     }
 
-    /// The jobs of the account that are in progress, created at the time of this one or later.
-    pub(super) async fn list_in_progress(&self, oldest: &JobId) -> Result<Vec<JobView>, Failed> {
+    /// The jobs of the account with this status, created at the time of this one or later.
+    pub(super) async fn list(
+        &self,
+        status: Option<JobStatus>,
+        oldest: &JobId,
+    ) -> Result<Vec<JobView>, Failed> {
         let mut all = Vec::new();
         match self {
             Self::Database { app, caller } => {
-                let mut filter = JobFilter {
-                    status: Some(JobStatus::InProgress),
-                    created_from: created_at(oldest),
-                    ..JobFilter::default()
-                };
+                let mut filter =
+                    JobFilter { status, created_from: created_at(oldest), ..JobFilter::default() };
                 while all.len() < LISTED_MAX {
                     let limit =
                         PageLimit::parse(&PAGE.to_string()).map_err(|error| Failed::other(error.into()))?;
@@ -145,7 +146,7 @@ impl Service<'_> {
             }
             Self::Remote(client) => {
                 let call = Call::get(&JOBS)
-                    .query("status", Some(JobStatus::InProgress.as_str().to_owned()))
+                    .query("status", status.map(|status| status.as_str().to_owned()))
                     .query("createdAfter", created_at(oldest).map(|at| at.to_string()));
                 for item in client.list(&call, Some(LISTED_MAX)).await? {
                     all.push(JobView::parse(item)?);
