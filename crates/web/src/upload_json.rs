@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(read("canary"), [error("", "is not valid JSON (line 1, column 1)")]);
         assert_eq!(read("[]"), [error("", "must be a JSON object")]);
         let twice = read(r#"{"source":{"size":5},"name":"canary","name":"canary"}"#);
-        assert_eq!(twice, [error("", "is not valid JSON: a key is given twice (line 1, column 46)")]);
+        assert_eq!(twice, [error("", "is not valid JSON: a key is given twice (line 1, column 43)")]);
         let errors =
             read(r#"{"source":{"url":"https://canary"},"privacy":{"view":"canary"},"titel":"canary"}"#);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -192,7 +192,7 @@ async fn failed_lines_are_uploaded_again_only_on_request_and_a_damaged_report_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_is_used_by_one_command_at_once_and_a_killed_command_can_be_repeated() {
+async fn a_report_is_used_by_one_command_at_once_and_an_interrupted_command_can_be_repeated() {
     let mut env = with_service().await;
     env.service.kill();
     fs::write(env.path().join("films.jsonl"), "{\"source\":{\"file\":\"film.mp4\"}}\n").unwrap();
@@ -202,10 +202,16 @@ async fn a_report_is_used_by_one_command_at_once_and_a_killed_command_can_be_rep
     let start = || {
         let mut command = binary(env.path());
         command.args(arguments("films.jsonl", &[]));
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let mut child = start();
-    until("some bytes have arrived", async || super::upload::received(&env).await > 500_000).await;
+    until("some bytes have arrived", async || super::upload::received(&env).await > 200_000).await;
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let before = super::upload::received(&env).await;
+    let mut child = start();
+    until("more bytes have arrived", async || super::upload::received(&env).await > before + 200_000).await;
     let second = upload(&env, "films.jsonl", &[]);
     assert_eq!(second.status.code(), Some(1), "{}", printed(&second));
     assert!(printed(&second).contains("another command uses the report"), "{}", printed(&second));

@@ -48,6 +48,8 @@ pub(super) enum WaitReason {
     VimeoUnavailable,
     Overloaded,
     Unreachable,
+    /// A request that was interrupted may still hold the key.
+    EarlierRequest,
 }
 
 impl WaitReason {
@@ -59,6 +61,7 @@ impl WaitReason {
             Self::VimeoUnavailable => "Vimeo is unavailable",
             Self::Overloaded => "the service is overloaded or unavailable",
             Self::Unreachable => "the service cannot be reached",
+            Self::EarlierRequest => "for the end of an interrupted request",
         }
     }
 }

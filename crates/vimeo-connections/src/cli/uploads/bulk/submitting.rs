@@ -9,7 +9,7 @@ use super::super::Stopped;
 use super::super::once::{HELD_FOR, TIMES, started_too_often};
 use super::Bulk;
 use super::board::{Stage, State, ended};
-use super::decision::{Fault, Next, next};
+use super::decision::{Fault, Next, WaitReason, next};
 use super::entries::Entry;
 use super::report_file::{Record, Status};
 use super::service::{Accepted, Failed, Submission};
@@ -187,6 +187,7 @@ impl Bulk<'_> {
                 Next::WaitLine(_) | Next::FailLine => return Ok(Err(failed)),
                 Next::Stop => return Err(failed.error),
             };
+            self.board.set_reason(Some(WaitReason::EarlierRequest));
             if self.ending.run_until_cancelled(sleep(pause)).await.is_none() {
                 return Err(Stopped.into());
             }
