@@ -358,10 +358,12 @@ const UNCONFIRMED: &str = "unconfirmed";
 const FAILED: &str = "failed";
 const CANCELLED: &str = "cancelled";
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(value: &i64) -> bool {
     *value == 0
 }
