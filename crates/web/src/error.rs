@@ -125,6 +125,10 @@ impl Problem {
         Self::with_fields(Code::InvalidRequestBody, fields)
     }
 
+    fn invalid_field(name: &str, errors: &str) -> Self {
+        Self::invalid_fields(vec![FieldError { name: name.to_owned(), errors: errors.to_owned() }])
+    }
+
     /// The query has invalid parameters.
     pub(crate) fn invalid_query(fields: Vec<FieldError>) -> Self {
         Self::with_fields(Code::InvalidQuery, fields)
@@ -138,8 +142,7 @@ impl Problem {
 
     /// The page key was not issued to this account.
     pub(crate) fn invalid_page_key(name: &str, errors: &str) -> Self {
-        let fields = vec![FieldError { name: name.to_owned(), errors: errors.to_owned() }];
-        Self { fields, ..Code::InvalidPageKey.into() }
+        Self { fields: Self::invalid_field(name, errors).fields, ..Code::InvalidPageKey.into() }
     }
 
     /// The message of the table, extended by the first error.
@@ -197,14 +200,10 @@ impl From<Error> for Problem {
             Error::LastManagingKey => Code::LastManagingKey.into(),
             // Only the dashboard has sessions.
             Error::SessionNotFound => Code::NotFound.into(),
-            Error::ExpiryBeyondCreator => Self::invalid_fields(vec![FieldError {
-                name: "expiresInDays".to_owned(),
-                errors: "must not exceed the expiry of the key that creates it".to_owned(),
-            }]),
-            Error::InvalidPublishAt(error) => Self::invalid_fields(vec![FieldError {
-                name: "publishAt".to_owned(),
-                errors: error.to_string(),
-            }]),
+            Error::ExpiryBeyondCreator => {
+                Self::invalid_field("expiresInDays", "must not exceed the expiry of the key that creates it")
+            }
+            Error::InvalidPublishAt(error) => Self::invalid_field("publishAt", &error.to_string()),
             Error::TooManyFailedKeys(report) => {
                 Self::rate_limited(report.retry_after_seconds.unwrap_or(OVERLOADED_RETRY_SECONDS))
             }

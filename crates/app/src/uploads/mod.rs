@@ -161,7 +161,7 @@ impl App {
                 Ok(completion.map(|completion| LinkCompletion { completion, answer }))
             };
             let waits = self.waiting.begin(caller);
-            let created = create_link(&self.context, &uploads, leased, complete).await;
+            let created = Box::pin(create_link(&self.context, &uploads, leased, complete)).await;
             drop(waits);
             match created? {
                 LinkResult::Created(upload) => Ok(upload),

@@ -11,7 +11,7 @@ use egress::{SourceError, text_track_format};
 use vimeo::{CreatedFile, FileLink, NewTextTrack, TextTrackSummary};
 
 use super::configure::Changed;
-use super::unique::{Next, Ours};
+use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::{failure, then_of_whole};
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
@@ -147,7 +147,7 @@ async fn find_text_track(
         if track.requirement == Requirement::Optional && context.is_part_exhausted() {
             return give_up(not_sent, track, "Vimeo repeatedly did not confirm it.");
         }
-        return stay(not_sent, context.retry_part("a text track"));
+        return stay(not_sent, retry_part("a text track"));
     };
     for other in found {
         if let Err(failed) = session.delete_text_track(other.number, CALL_TIMEOUT).await {
@@ -195,7 +195,7 @@ async fn send_text_track(
     if track.requirement == Requirement::Optional && context.is_part_exhausted() {
         return give_up(not_sent, track, "Vimeo repeatedly did not accept its file.");
     }
-    stay(not_sent, context.retry_part("the file of a text track"))
+    stay(not_sent, retry_part("the file of a text track"))
 }
 
 /// Whether a listed track is this one.
@@ -313,7 +313,7 @@ async fn create_chapters(
             Ok(()) => {}
             Err(failed @ (vimeo::Failure::Unknown(_) | vimeo::Failure::RetryLater { .. })) => {
                 let then = match failed {
-                    vimeo::Failure::Unknown(_) => context.retry_part("a chapter"),
+                    vimeo::Failure::Unknown(_) => retry_part("a chapter"),
                     failed => then_of_whole(failed, context.now()),
                 };
                 // Some of them may exist.

@@ -36,14 +36,13 @@ impl StepContext<'_> {
         since: Timestamp,
         not_before: Timestamp,
     ) -> Result<Vec<Target>, vimeo::Failure> {
-        let mut found = match self.job.replaces {
-            Some(video) => self.find_versions(video).await?,
-            None => {
-                let name = placeholder_name(&self.job.id);
-                let newest = self.prepared.shared.listings.newest(self, since, not_before).await?;
-                let ours = newest.iter().filter(|video| video.name == name);
-                ours.map(|video| Target::Video(video.video)).collect()
-            }
+        let mut found: Vec<_> = if let Some(video) = self.job.replaces {
+            self.find_versions(video).await?
+        } else {
+            let name = placeholder_name(&self.job.id);
+            let newest = self.prepared.shared.listings.newest(self, since, not_before).await?;
+            let ours = newest.iter().filter(|video| video.name == name);
+            ours.map(|video| Target::Video(video.video)).collect()
         };
         found.retain(|target| Some(*target) != known && !self.job.undeleted.contains(target));
         found.sort_unstable();

@@ -14,7 +14,7 @@ use vimeo::{CreatedFile, PictureSummary};
 
 use super::configure::Changed;
 use super::parts::{PartFile, Unfetched, fetch};
-use super::unique::{Next, Ours};
+use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::then_of_whole;
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
@@ -53,7 +53,7 @@ pub(super) async fn make_thumbnail(
         Next::Send => match memory.thumbnail.take() {
             Some(ThumbnailToCreate::At(moment)) => create_frame(context, transcoding, moment).await,
             Some(ThumbnailToCreate::Image(file)) => create_image(context, transcoding, file).await,
-            None => Made::NotYet(stay(transcoding, context.retry_part("a thumbnail"))),
+            None => Made::NotYet(stay(transcoding, retry_part("a thumbnail"))),
         },
         Next::LookUp => look_up(context, transcoding, (video, thumbnail)).await,
     }
@@ -111,7 +111,7 @@ async fn create_image(context: &StepContext<'_>, transcoding: Transcoding, file:
         Err(failed) => {
             let then = match failed {
                 vimeo::Failure::RetryLater { .. } => then_of_whole(failed, context.now()),
-                _ => context.retry_part("the image of a thumbnail"),
+                _ => retry_part("the image of a thumbnail"),
             };
             let request = UniqueRequest::Unconfirmed { lookup_at: context.now() };
             return Made::NotYet(stay(Transcoding { request, ..transcoding }, then));
@@ -160,7 +160,7 @@ async fn look_up(
         Some(picture) if picture.is_active => Made::Done(JobPatch::default()),
         Some(picture) => activate(context, transcoding, picture.number).await,
         None if context.is_part_exhausted() => left_out("Vimeo repeatedly did not confirm it."),
-        None => Made::NotYet(stay(not_sent, context.retry_part("a thumbnail"))),
+        None => Made::NotYet(stay(not_sent, retry_part("a thumbnail"))),
     }
 }
 

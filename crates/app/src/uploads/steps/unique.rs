@@ -73,11 +73,11 @@ impl StepContext<'_> {
     pub(super) fn is_part_exhausted(&self) -> bool {
         self.job.retry.count >= PART_ATTEMPTS
     }
+}
 
-    /// Another attempt of a part that Vimeo did not confirm.
-    pub(super) fn retry_part(&self, what: &str) -> Then {
-        Then::Retry(not_confirmed(what))
-    }
+/// Another attempt of a part that Vimeo did not confirm.
+pub(super) fn retry_part(what: &str) -> Then {
+    Then::Retry(not_confirmed(what))
 }
 
 fn not_confirmed(what: &str) -> Failure {
