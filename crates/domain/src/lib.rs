@@ -14,6 +14,7 @@ pub mod idempotency;
 pub mod job;
 mod key_strength;
 pub mod limits;
+pub mod moment;
 pub mod network;
 pub mod page;
 pub mod publication;

@@ -18,8 +18,6 @@ pub const VIDEO_PASSWORD_MAX_CHARS: usize = 32;
 pub const EMBED_DOMAINS_MAX: usize = 50;
 /// Vimeo's limit for a file: 300 GB.
 pub const VIDEO_MAX_BYTES: u64 = 300_000_000_000;
-/// The latest time of a thumbnail: a day.
-const THUMBNAIL_AT_MAX_MILLIS: u64 = 24 * 60 * 60 * 1_000;
 
 macro_rules! wire_enum {
     ($(#[$doc:meta])* $name:ident, $error:ident, $message:literal: $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)*) => {
@@ -281,27 +279,6 @@ pub enum Folder {
     Number(FolderNumber),
     /// The folder of this name, which is created if it does not exist.
     Named(FolderName),
-}
-
-/// A time in a video, in milliseconds from its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment(u64);
-
-/// The number is not a valid [`Moment`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("must be a number of seconds from 0 to 86400")]
-pub struct MomentError;
-
-impl Moment {
-    /// `millis` milliseconds from the start.
-    pub fn from_millis(millis: u64) -> Result<Self, MomentError> {
-        (millis <= THUMBNAIL_AT_MAX_MILLIS).then_some(Self(millis)).ok_or(MomentError)
-    }
-
-    /// Milliseconds from the start.
-    pub fn as_millis(self) -> u64 {
-        self.0
-    }
 }
 
 /// The privacy of a video. `None` keeps Vimeo's default.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt as _};
 
-use super::lease::TransferCounter;
+use super::transfer_counter::TransferCounter;
 use egress::SourceError;
 
 /// A source that is open.

@@ -188,17 +188,8 @@ impl Executor<'_> {
 
     pub(super) async fn step(&mut self, link: Option<UploadLink>) -> Option<StepOutcome> {
         let Self { context, uploads, lease, prepared, memory } = self;
-        let step_context = StepContext {
-            job: &lease.job,
-            prepared,
-            link,
-            uploads,
-            clock: &context.clock,
-            database_now: lease.database_now(),
-            randomness: &context.randomness,
-            counter: &lease.counter,
-        };
-        steps::run(&step_context, memory).await
+        let step_context = StepContext::new(context, uploads, prepared, (lease, &lease.job));
+        steps::run(&StepContext { link, ..step_context }, memory).await
     }
 
     /// Carries out what follows from a step.
@@ -361,16 +352,7 @@ impl Executor<'_> {
     }
 
     fn step_context<'a>(&'a self, job: &'a Job) -> StepContext<'a> {
-        StepContext {
-            job,
-            prepared: &self.prepared,
-            link: None,
-            uploads: self.uploads,
-            clock: &self.context.clock,
-            database_now: self.lease.database_now(),
-            randomness: &self.context.randomness,
-            counter: &self.lease.counter,
-        }
+        StepContext::new(self.context, self.uploads, &self.prepared, (&self.lease, job))
     }
 
     /// Vimeo has answered 404 for long enough: the account's list decides.

@@ -1,6 +1,5 @@
 //! The lease of a job: its heartbeat, and the only place that writes a job.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::job_metrics::report_end;
+use super::transfer_counter::{Rate, TransferCounter};
 use crate::context::Context;
 
 /// How long a lease lasts unless it is renewed.
@@ -41,8 +41,6 @@ const _: () = assert!(
     PUBLICATION_RENEWAL.as_millis() * 3 + PUBLICATION_MARGIN.as_millis() < PUBLICATION_LEASE.as_millis()
 );
 const _: () = assert!(COMMAND_LEASE.as_secs() < LEASE.as_secs());
-/// The weight of the last interval in the transfer rate, in percent.
-const RATE_WEIGHT: u64 = 30;
 /// How long a job is left alone whose row does not verify.
 const TAMPERED_DELAY: Duration = Duration::from_hours(1);
 
@@ -78,39 +76,6 @@ impl LeaseTiming {
     const COMMAND: Self = Self { duration: COMMAND_LEASE, ..Self::UPLOAD };
     const PUBLICATION: Self =
         Self { duration: PUBLICATION_LEASE, renewal: PUBLICATION_RENEWAL, margin: PUBLICATION_MARGIN };
-}
-
-/// Counts the bytes of a transfer while they are sent.
-#[derive(Debug, Default)]
-pub(super) struct TransferCounter {
-    sent: AtomicU64,
-    /// The recent rate in bytes per second.
-    rate: AtomicU64,
-    is_running: AtomicBool,
-}
-
-impl TransferCounter {
-    /// Bytes are sent from this offset on.
-    pub(super) fn start(&self, offset: u64) {
-        self.sent.store(offset, Ordering::Relaxed);
-        self.is_running.store(true, Ordering::Relaxed);
-    }
-
-    /// More bytes were sent.
-    pub(super) fn add(&self, bytes: u64) {
-        self.sent.fetch_add(bytes, Ordering::Relaxed);
-        metrics::record_relayed_bytes(bytes);
-    }
-
-    /// The transfer has stopped.
-    pub(super) fn stop(&self) {
-        self.is_running.store(false, Ordering::Relaxed);
-    }
-
-    /// The offset, while bytes are sent.
-    pub(super) fn running(&self) -> Option<u64> {
-        self.is_running.load(Ordering::Relaxed).then(|| self.sent.load(Ordering::Relaxed))
-    }
 }
 
 /// Why work on a job stops before its step is done.
@@ -233,7 +198,7 @@ impl JobLease {
             job.updated_at = now;
         }
         job.bytes_per_second = match (&job.state, self.counter.running()) {
-            (JobState::Uploading(_), Some(_)) => Some(self.counter.rate.load(Ordering::Relaxed)),
+            (JobState::Uploading(_), Some(_)) => Some(self.counter.rate()),
             // The rate of a client is measured by the step that polls it.
             (JobState::Uploading(_), None) => job.bytes_per_second,
             _ => None,
@@ -336,7 +301,7 @@ impl JobLease {
                 let asked_at = Instant::now();
                 let sent = counter.running().and_then(|sent| {
                     let rate = rate.measure(sent, asked_at);
-                    counter.rate.store(rate, Ordering::Relaxed);
+                    counter.set_rate(rate);
                     let job = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
                     progress(&context, job, sent, rate)
                 });
@@ -378,51 +343,12 @@ fn is_visible_change(before: &JobState, after: &JobState) -> bool {
     }
 }
 
-/// Bytes per second, smoothed.
-#[derive(Default)]
-struct Rate {
-    last: Option<(u64, Instant)>,
-    rate: Option<u64>,
-}
-
-impl Rate {
-    fn measure(&mut self, sent: u64, at: Instant) -> u64 {
-        if let Some((before, then)) = self.last {
-            let millis = u64::try_from(at.duration_since(then).as_millis()).unwrap_or(u64::MAX).max(1);
-            let bytes = u128::from(sent.saturating_sub(before)) * 1_000 / u128::from(millis);
-            let latest = u64::try_from(bytes).unwrap_or(u64::MAX);
-            self.rate = Some(match self.rate {
-                None => latest,
-                Some(rate) => {
-                    let mixed = u128::from(rate) * u128::from(100 - RATE_WEIGHT)
-                        + u128::from(latest) * u128::from(RATE_WEIGHT);
-                    u64::try_from(mixed / 100).unwrap_or(u64::MAX)
-                }
-            });
-        }
-        self.last = Some((sent, at));
-        self.rate.unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use domain::job::Queued;
     use domain::video::VideoNumber;
 
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn the_rate_follows_the_transfer() {
-        let mut rate = Rate::default();
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(rate.measure(1_000, at(0)), 0);
-        assert_eq!(rate.measure(3_000, at(2)), 1_000);
-        assert_eq!(rate.measure(7_000, at(4)), 1_300);
-        assert_eq!(rate.measure(7_000, at(6)), 910);
-        assert_eq!(rate.measure(0, at(8)), 637, "an offset that goes back counts as nothing sent");
-    }
 
     #[test]
     fn a_change_is_visible_if_the_state_or_the_bytes_changed() {

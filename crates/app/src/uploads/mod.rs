@@ -26,6 +26,7 @@ mod slots;
 mod sources;
 mod steps;
 mod stored_responses;
+mod transfer_counter;
 mod webhook_handover;
 mod worker;
 

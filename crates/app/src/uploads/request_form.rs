@@ -1,13 +1,14 @@
 //! The form in which the request of an upload is sealed: the source, the settings, and the webhook.
 
+use domain::moment::Moment;
 use domain::publication::{
     Chapter, ChapterTitle, Publication, Requirement, Showcase, ShowcaseName, Tag, TextTrack, TextTrackName,
     TextTrackType, Thumbnail,
 };
 use domain::secret::Secret;
 use domain::upload::{
-    Comments, ContentRating, Domain, Embed, Folder, FolderName, License, Locale, Moment, Privacy,
-    UploadSettings, VideoDescription, VideoName, VideoPassword, View,
+    Comments, ContentRating, Domain, Embed, Folder, FolderName, License, Locale, Privacy, UploadSettings,
+    VideoDescription, VideoName, VideoPassword, View,
 };
 use domain::video::{FolderNumber, PresetNumber, ShowcaseNumber};
 use egress::RequestHeaders;

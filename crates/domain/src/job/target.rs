@@ -24,7 +24,7 @@ impl Target {
         }
     }
 
-    /// The number that tells it from what other attempts of the same upload created.
+    /// The number that distinguishes it from what other attempts of the same upload created.
     pub fn number(self) -> i64 {
         match self {
             Self::Video(video) => video.as_i64(),

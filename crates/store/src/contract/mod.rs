@@ -22,6 +22,7 @@ mod engine_migration_samples;
 mod export_cases;
 mod health_cases;
 mod idempotency_cases;
+mod job_answer_cases;
 mod job_cases;
 mod job_count_cases;
 mod job_filter_cases;
@@ -168,6 +169,8 @@ contract_suite! {
         deleting_an_account_deletes_its_jobs_and_secrets,
         a_replaced_webhook_secret_is_listed_until_its_overlap_ends,
         kept_sealed_parts_survive_updates,
+    }
+    job_answer_cases {
         a_stored_response_is_wiped_with_its_link,
         a_stored_response_is_deleted_with_its_connection_or_account,
     }

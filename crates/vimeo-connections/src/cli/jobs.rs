@@ -17,7 +17,7 @@ use super::{BoxError, Format, output};
 use operations::Only;
 
 pub(super) use view::JobView;
-pub(super) use watch::watch;
+pub(super) use watch::{Until, watch};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -48,6 +48,16 @@ pub(super) enum Command {
     Retry {
         #[command(flatten)]
         job: JobArg,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Change when the video of a job is opened to its viewers
+    Reschedule {
+        #[command(flatten)]
+        job: JobArg,
+        /// The new time, such as 2026-01-31T09:05:00Z, or now: as soon as everything else is done
+        #[arg(long = "to", value_name = "TIME", value_parser = read_time)]
+        publish_at: PublishAt,
         #[command(flatten)]
         format: Format,
     },
@@ -93,6 +103,20 @@ pub(super) struct Filter {
     limit: u32,
 }
 
+/// When a video is opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PublishAt {
+    Time(Timestamp),
+    Now,
+}
+
+fn read_time(text: &str) -> Result<PublishAt, String> {
+    if text == "now" {
+        return Ok(PublishAt::Now);
+    }
+    Timestamp::parse(text).map(PublishAt::Time).map_err(|error| format!("{error}, or now"))
+}
+
 fn read_id(text: &str) -> Result<JobId, &'static str> {
     JobId::parse(text).ok_or("must be the ID of a job, such as 019c1234-5678-7abc-8def-0123456789ab")
 }
@@ -110,7 +134,7 @@ pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, 
         Command::Watch { job, format } => {
             let backend = job.account.open(place).await?;
             let (interrupts, progress) = (Interrupts::listen()?, Progress::new());
-            let watched = watch(&backend, &job.id, &progress, &interrupts.stopping).await;
+            let watched = watch(&backend, (&job.id, Until::Ended), &progress, &interrupts.stopping).await;
             progress.end();
             match watched {
                 Ok(ended) => report::tell(&ended, Uploaded::Now, &format),
@@ -124,6 +148,20 @@ pub(super) async fn run(place: Place<'_>, command: Command) -> Result<ExitCode, 
         Command::Retry { job, format } => {
             let retry = job.account.open(place).await?.retry_job(&job.id).await?;
             report::tell_taken(&retry, &format)
+        }
+        Command::Reschedule { job, publish_at, format } => {
+            let publish_at = match publish_at {
+                PublishAt::Time(at) => Some(at),
+                PublishAt::Now => None,
+            };
+            let changed = job.account.open(place).await?.reschedule_job(&job.id, publish_at).await?;
+            if format.json {
+                return output::print_json(&changed.json);
+            }
+            output::print(&match publish_at {
+                Some(at) => format!("The video of the job {} is opened at {at}.", changed.id()),
+                None => format!("The video of the job {} is opened as soon as possible.", changed.id()),
+            })
         }
         Command::Cancel { job, format } => {
             let backend = job.account.open(place).await?;

@@ -107,8 +107,8 @@ enum AccountCommand {
     #[command(subcommand)]
     Connections(connections::Command),
     /// Upload a file or URL through a connection; rerun to resume
-    Upload(uploads::Arguments),
-    /// List, watch, cancel and retry uploads as jobs
+    Upload(Box<uploads::Arguments>),
+    /// List, watch, reschedule, cancel and retry uploads as jobs
     #[command(subcommand)]
     Jobs(jobs::Command),
     /// Show whether the service works, and what is in it
@@ -249,7 +249,7 @@ async fn run_on_account(config: &Config, command: AccountCommand) -> Result<Exit
             administer(config, async |app| connections::run(Place::Database(app), options, command).await)
                 .await
         }
-        AccountCommand::Upload(arguments) => Box::pin(uploads::run(config, arguments)).await,
+        AccountCommand::Upload(arguments) => Box::pin(uploads::run(config, *arguments)).await,
         AccountCommand::Jobs(command) => {
             administer(config, async |app| jobs::run(Place::Database(app), command).await).await
         }
@@ -268,7 +268,7 @@ async fn run_on_service(client: &ApiClient, command: AccountCommand) -> Result<E
         AccountCommand::Connections(command) => {
             connections::run(place, connections::Options::REMOTE, command).await
         }
-        AccountCommand::Upload(arguments) => Box::pin(uploads::run_remotely(client, arguments)).await,
+        AccountCommand::Upload(arguments) => Box::pin(uploads::run_remotely(client, *arguments)).await,
         AccountCommand::Jobs(command) => jobs::run(place, command).await,
         AccountCommand::Status(arguments) => status::of_service(client, &arguments).await,
     }

@@ -1,11 +1,13 @@
 //! `upload`: uploads a file or URL through a connection. This command runs the job of a file until its bytes are sent; a
 //! URL is fetched by whichever process runs the job, possibly this command. If interrupted, rerunning it resumes the upload.
 
+mod addresses;
 mod bulk;
 mod file;
 mod interrupts;
 mod once;
 mod progress;
+mod publication;
 mod remote;
 pub(super) mod report;
 mod sending;
@@ -22,7 +24,6 @@ use app::{App, Caller, Error};
 use clap::Args;
 use domain::id::ConnectionId;
 use domain::job::JobId;
-use domain::upload::UploadSettings;
 use thiserror::Error as ThisError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +36,7 @@ use crate::wiring;
 use bulk::BulkArguments;
 use file::{FileToSend, ReadFault, SendingFile};
 use once::{Started, begin_file, begin_url};
+use publication::{PublicationArguments, VideoOptions};
 use settings::SettingsArguments;
 use watching::watch;
 
@@ -59,6 +61,8 @@ pub(super) struct Arguments {
     connection: Option<String>,
     #[command(flatten)]
     settings: SettingsArguments,
+    #[command(flatten)]
+    publication: PublicationArguments,
     #[command(flatten)]
     bulk: BulkArguments,
     /// Upload again even if this command uploaded the same within the last day; with --from, whatever the report says
@@ -119,7 +123,7 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
     }
     let again = if arguments.again { Again::Yes } else { Again::No };
     let stay = if arguments.no_wait { Stay::UntilItIsTaken } else { Stay::ToTheEnd };
-    let settings = arguments.settings.read()?;
+    let options = arguments.publication.read(arguments.settings.read()?)?;
     let interrupts = Interrupts::listen()?;
     let tasks = TaskTracker::new();
     let app = wiring::open_for_uploading(config, tasks.clone()).await?;
@@ -138,8 +142,8 @@ pub(super) async fn run(config: &Config, arguments: Arguments) -> Result<ExitCod
             progress: &progress,
         };
         match source {
-            Source::File(file) => Box::pin(upload_file(&context, file, settings, again)).await,
-            Source::Url(url) => Box::pin(upload_url(&context, &url, (settings, again, stay))).await,
+            Source::File(file) => Box::pin(upload_file(&context, file, options, again)).await,
+            Source::Url(url) => Box::pin(upload_url(&context, &url, (options, again, stay))).await,
         }
     };
     let result = Box::pin(result).await;
@@ -205,13 +209,12 @@ fn is_http(scheme: &str) -> bool {
 async fn upload_file(
     context: &UploadContext<'_>,
     file: FileToSend,
-    settings: UploadSettings,
+    options: VideoOptions,
     again: Again,
 ) -> Result<Ended, BoxError> {
     context.progress.phase("creating the video at Vimeo");
-    let name = settings.name.clone().or_else(|| file.video_name());
-    let settings = UploadSettings { name, ..settings };
-    let id = match Box::pin(begin_file(context, &file, settings, again)).await? {
+    let options = options.named(&file);
+    let id = match Box::pin(begin_file(context, &file, options, again)).await? {
         Started::Completed(job) => return Ok(Ended::Before(Box::new(JobView::of(&job)?))),
         Started::InProgress(id) => id,
     };
@@ -244,10 +247,10 @@ async fn cancel_changed(context: &UploadContext<'_>, id: &JobId) -> BoxError {
 async fn upload_url(
     context: &UploadContext<'_>,
     url: &str,
-    (settings, again, stay): (UploadSettings, Again, Stay),
+    (options, again, stay): (VideoOptions, Again, Stay),
 ) -> Result<Ended, BoxError> {
     let url = context.app.check_address(url).map_err(|fault| format!("the address {fault}"))?;
-    match begin_url(context, &url, settings, again).await? {
+    match begin_url(context, &url, options, again).await? {
         Started::Completed(job) => Ok(Ended::Before(Box::new(JobView::of(&job)?))),
         Started::InProgress(id) if stay == Stay::UntilItIsTaken => Ok(Ended::Taken(id)),
         Started::InProgress(id) => {

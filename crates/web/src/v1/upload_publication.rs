@@ -1,13 +1,14 @@
 //! Parses what a video is published with beside its settings, when it is opened, and which video it replaces.
 
 use app::RequestHeaders;
+use domain::moment::{Moment, MomentError};
 use domain::publication::{
-    CHAPTERS_MAX, Chapter, ChapterTitle, Publication, Requirement, SHOWCASES_MAX, Showcase, ShowcaseName,
-    TAGS_MAX, TEXT_TRACKS_MAX, Tag, TextTrack, TextTrackName, TextTrackType, Thumbnail,
+    CHAPTERS_MAX, Chapter, ChapterTitle, Publication, Requirement, SHOWCASES_MAX, Showcase, TAGS_MAX,
+    TEXT_TRACKS_MAX, Tag, TextTrack, TextTrackName, TextTrackType, Thumbnail,
 };
 use domain::time::Timestamp;
-use domain::upload::{Locale, Moment, MomentError};
-use domain::video::{PresetNumber, ShowcaseNumber, VideoNumber};
+use domain::upload::Locale;
+use domain::video::{PresetNumber, VideoNumber};
 
 use super::upload_body::{Places, Rules};
 use super::upload_fields::{BODY, CHAPTER, TEXT_TRACK, THUMBNAIL};
@@ -83,7 +84,7 @@ pub(super) fn read_publication(places: &mut Places<'_>, rules: &Rules<'_>) -> Pu
         thumbnail,
         text_tracks: read_text_tracks(top, rules),
         tags: top.optional_texts("tags", TAGS_MAX, Tag::parse),
-        showcases: top.optional_texts("showcases", SHOWCASES_MAX, parse_showcase),
+        showcases: top.optional_texts("showcases", SHOWCASES_MAX, Showcase::parse),
         preset: top.optional_text("embedPreset", |text| PresetNumber::parse_uri(text).map(Some)),
         chapters: read_chapters(top),
     };
@@ -115,15 +116,6 @@ fn read_thumbnail(top: &mut Fields, frame: Option<Moment>, rules: &Rules<'_>) ->
     }
     top.merge(thumbnail);
     url.map(|url| Thumbnail::Image(url.secret().clone())).or(time.map(Thumbnail::At))
-}
-
-/// A URI, or else a name.
-fn parse_showcase(text: &str) -> Result<Showcase, String> {
-    if text.starts_with('/') || text.starts_with("https://") {
-        ShowcaseNumber::parse_uri(text).map(Showcase::Number).map_err(|error| error.to_string())
-    } else {
-        ShowcaseName::parse(text).map(Showcase::Named).map_err(|errors| errors.to_string())
-    }
 }
 
 fn read_text_tracks(top: &mut Fields, rules: &Rules<'_>) -> Vec<TextTrack> {

@@ -26,12 +26,14 @@ use seal::Randomness;
 use tracing::Instrument as _;
 use vimeo::UploadLink;
 
-use super::lease::TransferCounter;
+use super::lease::JobLease;
 use super::local_file::LocalFile;
 use super::outcome::StepOutcome;
 use super::prepare::Prepared;
 use super::setup::Uploads;
+use super::transfer_counter::TransferCounter;
 use crate::Clock;
+use crate::context::Context;
 
 pub(super) use placeholders::placeholder_name;
 
@@ -78,7 +80,26 @@ pub(super) struct Memory {
     pub(super) thumbnail: Option<thumbnail::ThumbnailToCreate>,
 }
 
-impl StepContext<'_> {
+impl<'a> StepContext<'a> {
+    /// Without an upload link.
+    pub(super) fn new(
+        context: &'a Context,
+        uploads: &'a Uploads,
+        prepared: &'a Prepared,
+        (lease, job): (&'a JobLease, &'a Job),
+    ) -> Self {
+        Self {
+            job,
+            prepared,
+            link: None,
+            uploads,
+            clock: &context.clock,
+            database_now: lease.database_now(),
+            randomness: &context.randomness,
+            counter: &lease.counter,
+        }
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }

@@ -35,7 +35,7 @@ pub(super) enum Part<'a> {
     Chapters(&'a [Chapter]),
 }
 
-/// The part after so many; `None`: all are done.
+/// The part after this many; `None`: all are done.
 pub(super) fn part_after(publication: &Publication, parts_done: u32) -> Option<Part<'_>> {
     let tracks = &publication.text_tracks;
     let place = usize::try_from(parts_done).unwrap_or(usize::MAX);

@@ -27,7 +27,7 @@ enum Replacement {
     Late,
 }
 
-/// Asks Vimeo for a version, whose file name tells it from others.
+/// Asks Vimeo for a version, whose file name distinguishes it from others.
 pub(super) async fn create_version(
     context: &StepContext<'_>,
     memory: &mut Memory,

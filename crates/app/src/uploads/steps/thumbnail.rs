@@ -4,9 +4,9 @@
 //! before the request is stored with it.
 
 use domain::job::{JobState, Transcoding, UniqueRequest};
+use domain::moment::Moment;
 use domain::publication::{Requirement, THUMBNAIL_MAX_BYTES, Thumbnail};
 use domain::secret::Secret;
-use domain::upload::Moment;
 use domain::video::{PictureNumber, VideoNumber};
 use egress::image_format;
 use std::time::Duration;

@@ -7,6 +7,7 @@ use domain::page::PageLimit;
 use domain::time::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::view::JobView;
 use crate::cli::BoxError;
@@ -101,6 +102,26 @@ impl Backend<'_> {
                 let path = [&COLLECTION[..], &[id.as_str(), "retry"]].concat();
                 let RetriedIn { data } = client.send(Call::new(Method::POST, &path)).await?.json()?;
                 JobId::parse(&data.job_id).ok_or_else(|| "the service returned no valid job ID".into())
+            }
+        }
+    }
+
+    /// Changes when the video of a job is opened; `None`: as soon as possible.
+    pub(in crate::cli) async fn reschedule_job(
+        &self,
+        id: &JobId,
+        publish_at: Option<Timestamp>,
+    ) -> Result<JobView, BoxError> {
+        match self {
+            Self::Database { app, caller, .. } => {
+                let changed = app.reschedule_upload(caller, id.as_str(), publish_at).await;
+                Ok(JobView::of(&changed.map_err(to_message)?)?)
+            }
+            Self::Service(client) => {
+                let path = [&COLLECTION[..], &[id.as_str()]].concat();
+                let body = json!({ "publishAt": publish_at.map(|at| at.to_string()) });
+                let call = Call::new(Method::PATCH, &path).body(serde_json::to_vec(&body)?.into());
+                Ok(JobView::parse(client.send(call).await?.json()?)?)
             }
         }
     }

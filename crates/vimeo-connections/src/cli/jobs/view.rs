@@ -32,6 +32,7 @@ struct Data {
     vimeo_uri: Option<String>,
     vimeo_url: Option<String>,
     waiting_for: Option<String>,
+    publish_at: Option<String>,
     #[serde(default)]
     warnings: Vec<String>,
     #[serde(rename = "error_code")]
@@ -75,6 +76,16 @@ impl JobView {
     /// Whether it will never change again.
     pub(in crate::cli) fn has_ended(&self) -> bool {
         matches!(self.phase(), Some(JobPhase::Completed | JobPhase::Failed | JobPhase::Cancelled))
+    }
+
+    /// Whether it waits only for its time of publication.
+    pub(in crate::cli) fn is_scheduled(&self) -> bool {
+        self.phase() == Some(JobPhase::Scheduled)
+    }
+
+    /// When its video is opened to its viewers.
+    pub(in crate::cli) fn publish_at(&self) -> String {
+        on_one_line(self.data.publish_at.as_deref().unwrap_or_default())
     }
 
     /// Bytes that Vimeo has acknowledged, and all, once known.
@@ -127,6 +138,7 @@ impl JobView {
             lines.push(("bytes sent", format!("{sent} of {total}")));
         }
         lines.extend(data.waiting_for.iter().map(|reason| ("waiting for", reason.clone())));
+        lines.extend(data.publish_at.iter().map(|at| ("publish at", at.clone())));
         lines.extend(data.vimeo_uri.iter().map(|uri| ("video", uri.clone())));
         lines.extend(data.vimeo_url.iter().map(|url| ("page", url.clone())));
         lines.extend(data.warnings.iter().map(|warning| ("warning", warning.clone())));

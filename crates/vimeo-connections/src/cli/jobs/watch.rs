@@ -21,31 +21,45 @@ const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 /// How many consecutive attempts may fail: more than a minute, for a restart of the service.
 const FAILURES_MAX: u32 = 40;
 
-/// The job once it has ended. [`Stopped`] if `stopping` is cancelled first.
+/// How long a job is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::cli) enum Until {
+    Ended,
+    /// Until it waits only for its time of publication, too.
+    Scheduled,
+}
+
+impl Until {
+    fn is_reached(self, job: &JobView) -> bool {
+        job.has_ended() || (self == Self::Scheduled && job.is_scheduled())
+    }
+}
+
+/// The job once that is reached. [`Stopped`] if `stopping` is cancelled first.
 pub(in crate::cli) async fn watch(
     backend: &Backend<'_>,
-    id: &JobId,
+    (id, until): (&JobId, Until),
     progress: &Progress,
     stopping: &CancellationToken,
 ) -> Result<JobView, BoxError> {
     let watching = async {
         match backend {
-            Backend::Database { .. } => read_until_ended(backend, id, progress).await,
-            Backend::Service(client) => follow(backend, client, id, progress).await,
+            Backend::Database { .. } => read_until(backend, (id, until), progress).await,
+            Backend::Service(client) => follow(backend, client, (id, until), progress).await,
         }
     };
     stopping.run_until_cancelled(watching).await.unwrap_or_else(|| Err(Stopped.into()))
 }
 
-async fn read_until_ended(
+async fn read_until(
     backend: &Backend<'_>,
-    id: &JobId,
+    (id, until): (&JobId, Until),
     progress: &Progress,
 ) -> Result<JobView, BoxError> {
     loop {
         let job = backend.find_job(id).await?;
         progress.show(&job);
-        if job.has_ended() {
+        if until.is_reached(&job) {
             return Ok(job);
         }
         sleep(LOOK_PAUSE).await;
@@ -63,7 +77,7 @@ enum StreamEnd {
 async fn follow(
     backend: &Backend<'_>,
     client: &ApiClient,
-    id: &JobId,
+    (id, until): (&JobId, Until),
     progress: &Progress,
 ) -> Result<JobView, BoxError> {
     let (mut failures, mut last_id) = (0, None);
@@ -72,7 +86,7 @@ async fn follow(
         match opened {
             // It has ended, with an event that this command has seen.
             Ok(None) => return backend.find_job(id).await,
-            Ok(Some(response)) => match read(response, &mut last_id, progress).await? {
+            Ok(Some(response)) => match read(response, &mut last_id, (progress, until)).await? {
                 StreamEnd::Ended(job) => return Ok(*job),
                 StreamEnd::Lost(0) => failures += 1,
                 StreamEnd::Lost(_) => failures = 0,
@@ -91,7 +105,7 @@ async fn follow(
 async fn read(
     mut response: Response,
     last_id: &mut Option<String>,
-    progress: &Progress,
+    (progress, until): (&Progress, Until),
 ) -> Result<StreamEnd, BoxError> {
     let (mut reader, mut count) = (EventReader::default(), 0);
     while let Ok(Ok(Some(bytes))) = timeout(STREAM_TIMEOUT, response.chunk()).await {
@@ -101,7 +115,7 @@ async fn read(
             count += 1;
             *last_id = event.id;
             progress.show(&job);
-            if job.has_ended() {
+            if until.is_reached(&job) {
                 return Ok(StreamEnd::Ended(Box::new(job)));
             }
         }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use app::{ClientUpload, Error, IdempotentRequest, Outcome, RequestedSource, UploadRequest};
+use app::{ClientUpload, Error, IdempotentRequest, Outcome, RequestedSource};
 use domain::idempotency::{IdempotencyKey, RESERVATION_SECONDS, StoredResponse};
 use domain::job::{Job, JobId, JobState};
 use domain::publication::Thumbnail;
@@ -12,6 +12,7 @@ use domain::upload::{Folder, Privacy, UploadSettings};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
+use super::publication::VideoOptions;
 use super::{Again, Stopped, UploadContext, file::FileToSend, to_message, wire};
 use crate::cli::BoxError;
 
@@ -51,12 +52,13 @@ const ENCODING: &str = "vimeo-connections cli upload, version 1";
 const NAME_BYTES: usize = 16;
 
 impl Wanted {
-    pub(super) fn new(connection: &str, source: &str, settings: &UploadSettings) -> Self {
+    pub(super) fn new(connection: &str, source: &str, options: &VideoOptions) -> Self {
         // The name must not depend on the password, because it is stored in plain text; only a keyed hash of the body
         // is stored.
-        let body = encode(connection, source, settings);
+        let body = encode(connection, source, options);
         let name = format!("cli-upload-{}", hex(Sha256::digest(&body).get(..NAME_BYTES).unwrap_or_default()));
-        let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));
+        let password =
+            options.settings.password.as_ref().map(|password| digest(password.as_secret().expose()));
         Self { name, body: format!("{body}{}", password.unwrap_or_default()) }
     }
 
@@ -68,7 +70,8 @@ impl Wanted {
 
 /// All parameters except the password itself, with the same result in every build. Absent ones are left out, so that a
 /// new setting does not change the names of uploads without it.
-fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
+fn encode(connection: &str, source: &str, options: &VideoOptions) -> String {
+    let VideoOptions { settings, replaces, publish_at } = options;
     let UploadSettings {
         name,
         description,
@@ -107,6 +110,8 @@ fn encode(connection: &str, source: &str, settings: &UploadSettings) -> String {
         // Its URLs may contain secrets.
         fields.push(("publication", digest(&wire::publication(publication).to_string())));
     }
+    fields.extend(replaces.map(|video| ("replaces", video.to_string())));
+    fields.extend(publish_at.map(|at| ("publish_at", at.to_string())));
     let mut encoded = format!("{ENCODING}\n");
     for (field, value) in fields {
         // Length-prefixed, so that no value can imitate two.
@@ -130,11 +135,11 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) async fn begin_file(
     context: &UploadContext<'_>,
     file: &FileToSend,
-    settings: UploadSettings,
+    options: VideoOptions,
     again: Again,
 ) -> Result<Started<JobId>, BoxError> {
-    let wanted = Wanted::new(context.connection.as_str(), &file.identity(), &settings);
-    let request = UploadRequest::new(RequestedSource::Client { size: file.size() }, settings);
+    let wanted = Wanted::new(context.connection.as_str(), &file.identity(), &options);
+    let request = options.request(RequestedSource::Client { size: file.size() });
     let ask = async |key| {
         let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &link_answer };
         let made = context.app.create_upload_link(
@@ -166,14 +171,14 @@ pub(super) fn link_answer(upload: &ClientUpload) -> StoredResponse {
 pub(super) async fn begin_url(
     context: &UploadContext<'_>,
     url: &app::EgressUrl,
-    settings: UploadSettings,
+    options: VideoOptions,
     again: Again,
 ) -> Result<Started<JobId>, BoxError> {
     // The query is not displayed, but distinguishes files.
     let source = format!("{} {}", url.shown(), digest(url.secret().expose()));
-    let wanted = Wanted::new(context.connection.as_str(), &source, &settings);
+    let wanted = Wanted::new(context.connection.as_str(), &source, &options);
     let present = |id: &JobId| StoredResponse(id.as_str().as_bytes().to_vec());
-    let request = UploadRequest::new(RequestedSource::of_url(url), settings);
+    let request = options.request(RequestedSource::of_url(url));
     let ask = async |key| {
         let once = IdempotentRequest { key, body: wanted.body.as_bytes(), present: &present };
         context
@@ -262,82 +267,4 @@ async fn ask_patiently<T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use domain::upload::{
-        Comments, ContentRating, Domain, Embed, FolderName, License, Locale, Moment, VideoDescription,
-        VideoName, VideoPassword, View,
-    };
-
-    use domain::publication::Publication;
-
-    use super::*;
-
-    #[test]
-    fn what_differs_has_another_name_or_another_body_and_no_name_depends_on_a_password() {
-        let plain = UploadSettings::default();
-        let locked = |password| UploadSettings {
-            password: Some(VideoPassword::parse(password).unwrap()),
-            ..UploadSettings::default()
-        };
-        let one = Wanted::new("c", "/a 1", &locked("canary"));
-        assert!(one.name.starts_with("cli-upload-") && one.name.len() == 43, "{}", one.name);
-        assert!(!one.body.contains("canary"));
-        let other = Wanted::new("c", "/a 1", &locked("other"));
-        assert_eq!(one.name, other.name);
-        assert_ne!(one.body, other.body);
-        for (connection, source, settings) in
-            [("d", "/a 1", &locked("canary")), ("c", "/a 2", &locked("canary")), ("c", "/a 1", &plain)]
-        {
-            assert_ne!(one.name, Wanted::new(connection, source, settings).name);
-        }
-        assert_eq!(one.key(1).unwrap().as_str(), one.name);
-        assert_eq!(one.key(3).unwrap().as_str(), format!("{}-3", one.name));
-    }
-
-    /// One version must find the upload that another one started: these texts never change.
-    #[test]
-    fn a_request_is_encoded_alike_by_every_build() {
-        let plain = Wanted::new("c", "/film.mp4 9 8 7", &UploadSettings::default());
-        let said = "vimeo-connections cli upload, version 1\nconnection 1 c\nsource 15 /film.mp4 9 8 7\n";
-        assert_eq!(plain.body, said);
-        assert_eq!(plain.name, "cli-upload-003626f70d519a142310c4e400971860");
-        let privacy = Privacy {
-            view: View::parse("unlisted").ok(),
-            embed: Embed::parse("whitelist").ok(),
-            comments: Comments::parse("contacts").ok(),
-            is_downloadable: Some(false),
-            is_addable: Some(true),
-        };
-        let all = UploadSettings {
-            name: VideoName::parse("A film").ok(),
-            description: VideoDescription::parse("of a day").ok(),
-            privacy,
-            password: None,
-            embed_domains: vec![Domain::parse("example.com").unwrap(), Domain::parse("example.org").unwrap()],
-            content_rating: vec![ContentRating::parse("safe").unwrap()],
-            folder: FolderName::parse("Holidays").ok().map(Folder::Named),
-            license: License::parse("by-nc").ok(),
-            locale: Locale::parse("en").ok(),
-            publication: Publication {
-                thumbnail: Moment::from_millis(500).ok().map(Thumbnail::At),
-                ..Publication::default()
-            },
-        };
-        let expected = "\
-view 8 unlisted
-embed 9 whitelist
-comments 8 contacts
-download 5 false
-add 4 true
-embed_domain 11 example.com
-embed_domain 11 example.org
-content_rating 4 safe
-folder_name 8 Holidays
-license 5 by-nc
-locale 2 en
-thumbnail_millis 3 500
-";
-        let encoded = encode("c", "s", &all);
-        assert!(encoded.ends_with(expected), "{encoded}");
-    }
-}
+mod tests;

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use domain::job::{JobId, JobPhase, JobStatus};
-use domain::upload::UploadSettings;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,11 +16,12 @@ use zeroize::Zeroizing;
 
 use super::file::{FileToSend, ReadFault, SendingFile};
 use super::once::{HELD_FOR, HELD_PAUSE, TIMES, Wanted, digest, started_too_often};
+use super::publication::VideoOptions;
 use super::sending::{Sent, send_file};
 use super::{Again, Arguments, Ended, Interrupts, Progress, RERUN, Source, Stay, Stopped, bulk, wire};
 use crate::cli::backend::Backend;
 use crate::cli::connections::COLLECTION;
-use crate::cli::jobs::{JobView, watch};
+use crate::cli::jobs::{JobView, Until, watch};
 use crate::cli::{BoxError, output};
 use crate::client::{ApiClient, Call, ClientError};
 
@@ -91,7 +91,7 @@ pub(in crate::cli) async fn run(client: &ApiClient, arguments: Arguments) -> Res
     }
     let again = if arguments.again { Again::Yes } else { Again::No };
     let stay = if arguments.no_wait { Stay::UntilItIsTaken } else { Stay::ToTheEnd };
-    let settings = arguments.settings.read()?;
+    let options = arguments.publication.read(arguments.settings.read()?)?;
     let (interrupts, progress) = (Interrupts::listen()?, Progress::new());
     let backend = Backend::Service(client);
     let uploading = async {
@@ -100,8 +100,8 @@ pub(in crate::cli) async fn run(client: &ApiClient, arguments: Arguments) -> Res
         let (stopping, progress) = (&interrupts.stopping, &progress);
         let upload = RemoteUpload { client, backend: &backend, connection, stopping, progress };
         match source {
-            Source::File(file) => upload.file(file, settings, again).await,
-            Source::Url(url) => upload.url(&url, &settings, (again, stay)).await,
+            Source::File(file) => upload.file(file, options, again).await,
+            Source::Url(url) => upload.url(&url, &options, (again, stay)).await,
         }
     };
     let result = Box::pin(uploading).await;
@@ -120,12 +120,12 @@ impl RemoteUpload<'_> {
     async fn url(
         &self,
         url: &str,
-        settings: &UploadSettings,
+        options: &VideoOptions,
         (again, stay): (Again, Stay),
     ) -> Result<Ended, BoxError> {
         // The URL may contain a secret, and the name of the request is stored.
-        let wanted = Wanted::new(&self.connection, &digest(url), settings);
-        let body = wire::body(json!({ "url": url }), settings);
+        let wanted = Wanted::new(&self.connection, &digest(url), options);
+        let body = wire::body(json!({ "url": url }), options);
         match self.begin(&wanted, &body, again).await? {
             Started::Completed(job) => Ok(Ended::Before(job)),
             Started::InProgress(accepted) if stay == Stay::UntilItIsTaken => Ok(Ended::Taken(accepted.id)),
@@ -133,17 +133,11 @@ impl RemoteUpload<'_> {
         }
     }
 
-    async fn file(
-        &self,
-        file: FileToSend,
-        settings: UploadSettings,
-        again: Again,
-    ) -> Result<Ended, BoxError> {
+    async fn file(&self, file: FileToSend, options: VideoOptions, again: Again) -> Result<Ended, BoxError> {
         self.progress.phase("creating the video at Vimeo");
-        let name = settings.name.clone().or_else(|| file.video_name());
-        let settings = UploadSettings { name, ..settings };
-        let wanted = Wanted::new(&self.connection, &file.identity(), &settings);
-        let body = wire::body(json!({ "size": file.size() }), &settings);
+        let options = options.named(&file);
+        let wanted = Wanted::new(&self.connection, &file.identity(), &options);
+        let body = wire::body(json!({ "size": file.size() }), &options);
         let Accepted { id, link } = match self.begin(&wanted, &body, again).await? {
             Started::Completed(job) => return Ok(Ended::Before(job)),
             Started::InProgress(accepted) => accepted,
@@ -153,7 +147,7 @@ impl RemoteUpload<'_> {
         let sending = Arc::new(SendingFile::new(file, TaskTracker::new(), self.progress.clone()));
         let sent = send_file(self.client.url(), &link, size, &sending, self.stopping);
         // A cancelled or failed job ends the sending.
-        let ended = watch(self.backend, &id, self.progress, self.stopping);
+        let ended = watch(self.backend, (&id, Until::Scheduled), self.progress, self.stopping);
         tokio::pin!(ended);
         tokio::select! {
             job = &mut ended => return Ok(Ended::Now(Box::new(job?))),
@@ -187,7 +181,9 @@ impl RemoteUpload<'_> {
     }
 
     async fn watch(&self, id: &JobId) -> Result<Ended, BoxError> {
-        Ok(Ended::Now(Box::new(watch(self.backend, id, self.progress, self.stopping).await?)))
+        Ok(Ended::Now(Box::new(
+            watch(self.backend, (id, Until::Scheduled), self.progress, self.stopping).await?,
+        )))
     }
 
     /// Tries one key after another until one leads to an upload that can be resumed.

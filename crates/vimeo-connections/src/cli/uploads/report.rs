@@ -43,6 +43,14 @@ pub(in crate::cli) fn tell(job: &JobView, uploaded: Uploaded, format: &Format) -
             output::status("The upload was cancelled.");
             Ok(ExitCode::FAILURE)
         }
+        Some(JobStatus::InProgress) if job.is_scheduled() => {
+            let sentence = format!(
+                "Uploaded: the video at {} is published at {}, by the service",
+                job.place(),
+                job.publish_at()
+            );
+            if format.json { Ok(ExitCode::SUCCESS) } else { output::print(&sentence) }
+        }
         Some(JobStatus::InProgress) | None => Err("the upload has not ended".into()),
     }
 }

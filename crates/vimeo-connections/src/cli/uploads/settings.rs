@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use domain::moment::{Moment, MomentError};
 use domain::publication::{Publication, Thumbnail};
 use domain::upload::{
-    Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Moment,
-    MomentError, Privacy, SettingsError, TextError, UploadSettings, VIDEO_PASSWORD_MAX_CHARS,
-    VideoDescription, VideoName, VideoPassword, View,
+    Comments, ContentRating, Domain, EMBED_DOMAINS_MAX, Embed, Folder, FolderName, License, Locale, Privacy,
+    SettingsError, TextError, UploadSettings, VIDEO_PASSWORD_MAX_CHARS, VideoDescription, VideoName,
+    VideoPassword, View,
 };
 use domain::validation::ValidationErrors;
 use domain::video::{FolderNumber, FolderUriError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use app::{Error, FileRun, LocalFile};
-use domain::job::{Job, JobId};
+use domain::job::{Job, JobId, JobState};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +19,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 /// How many consecutive reads may fail: half a minute, for a restart of the database.
 const FAILED_LOOKS_MAX: u32 = 60;
 
-/// The job once it has ended. `file`: its bytes, if this command sends them. A [`ReadFault`](super::file::ReadFault) if
+/// The job once it has ended, or waits for its time of publication. `file`: its bytes, if this command sends them. A [`ReadFault`](super::file::ReadFault) if
 /// they cannot be read.
 pub(super) async fn watch(
     context: &UploadContext<'_>,
@@ -48,7 +48,8 @@ async fn look(
             Ok(job) => {
                 failed = 0;
                 context.progress.show(&JobView::of(&job)?);
-                if job.state.has_ended() {
+                // At its time the service publishes it.
+                if job.state.has_ended() || matches!(job.state, JobState::Scheduled(_)) {
                     return Ok(job);
                 }
             }

@@ -4,8 +4,11 @@ use domain::publication::{Chapter, Publication, Requirement, Showcase, TextTrack
 use domain::upload::{Domain, Folder, Privacy, UploadSettings};
 use serde_json::{Map, Value, json};
 
+use super::publication::VideoOptions;
+
 /// The body of a request for an upload. The same settings have the same bytes in every run. Contains the password.
-pub(super) fn body(source: Value, settings: &UploadSettings) -> Value {
+pub(super) fn body(source: Value, options: &VideoOptions) -> Value {
+    let VideoOptions { settings, replaces, publish_at } = options;
     let UploadSettings {
         name,
         description,
@@ -37,6 +40,8 @@ pub(super) fn body(source: Value, settings: &UploadSettings) -> Value {
     add("embed_domains", texts(embed_domains.iter().map(Domain::as_str).collect()));
     add("license", license.map(|license| json!(license.as_str())));
     add("locale", locale.as_ref().map(|locale| json!(locale.as_str())));
+    add("replaces", replaces.map(|video| json!(video.to_string())));
+    add("publishAt", publish_at.map(|at| json!(at.to_string())));
     body.extend(publication_fields(publication));
     Value::Object(body)
 }

@@ -108,7 +108,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "Ok(Message { url: allowed(webhooks, opened.url.expose())?, body: opened.body.to_vec(), secrets })",
         "its form is validated again",
     ),
-    ("app/src/uploads/request.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
+    ("app/src/uploads/request_form.rs", "Zeroizing::new(secret.expose().to_owned())", "it is sealed"),
     (
         "app/src/uploads/sources.rs",
         "egress.validate(url.expose()).map_err(|_| failure(FailureCode::SourceUnreachable, UNREACHABLE))",
@@ -321,6 +321,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "seal/src/sessions.rs",
         "HashedToken(sign(&self.session_token, token.expose().as_bytes()))",
         "it is hashed",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/wire.rs",
+        r#"Some(Thumbnail::Image(url)) => add("thumbnail", Some(json!({ "url": url.expose() }))),"#,
+        "sent to the service, or hashed",
+    ),
+    (
+        "vimeo-connections/src/cli/uploads/wire.rs",
+        r#""url": track.url.expose(),"#,
+        "sent to the service, or hashed",
     ),
     (
         "vimeo-connections/src/cli/accounts.rs",

@@ -1,5 +1,6 @@
 use app::{AllowHttp, Egress, EgressOptions, EgressPolicy, EgressTimeouts, OwnAddresses, PortPolicy};
 use app::{RequestedSource, UploadRequest};
+use domain::video::ShowcaseNumber;
 use serde_json::{Value, json};
 
 use super::super::upload_body::read_upload;

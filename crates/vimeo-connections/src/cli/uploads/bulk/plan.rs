@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::super::Arguments;
+use super::super::addresses::{check_form, lenient_egress};
 use super::entries::{self, Entry, Rules};
 use super::input::{self, InputFormat, LineError};
-use super::service::{Service, check_form, lenient_egress};
+use super::service::Service;
 use super::starts::Repeat;
 use crate::cli::backend::Backend;
 use crate::cli::{BoxError, output};
@@ -24,7 +25,7 @@ pub(in super::super) struct BulkArguments {
     /// whose columns are its fields (source, name, privacy.view, …; lists separated by `;`). A source is a URL, or a path
     /// relative to the file. The field connection is its ID or name [default: --connection]. All lines are checked first.
     /// Run the same command again to resume: each line is uploaded once
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "SettingsArguments"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source", "SettingsArguments", "PublicationArguments"])]
     from: Option<PathBuf>,
     /// The form of the lines [default: by the file's extension]
     #[arg(long, value_name = "FORMAT", conflicts_with = "source")]

@@ -1,14 +1,9 @@
 //! The requests of a bulk upload, to the database or to a remote service, with failures by what follows from them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use app::{
-    AllowHttp, AllowedDestination, App, Caller, Egress, EgressOptions, EgressPolicy, EgressSetupError,
-    EgressTimeouts, EgressUrl, Error, IdempotentRequest, JobFilter, Outcome, OwnAddresses, PortPolicy,
-    RequestedSource, UrlError,
-};
+use app::{App, Caller, Error, IdempotentRequest, JobFilter, Outcome, RequestedSource};
 use domain::idempotency::{IdempotencyKey, StoredResponse};
 use domain::job::{JobId, JobStatus};
 use domain::page::PageLimit;
@@ -25,7 +20,6 @@ use crate::cli::connections::COLLECTION;
 use crate::cli::error_messages::to_message;
 use crate::cli::jobs::JobView;
 use crate::client::{ApiClient, Call, ClientError};
-use crate::wiring::USER_AGENT;
 
 const JOBS: [&str; 2] = ["v1", "jobs"];
 /// The largest page of jobs.
@@ -302,36 +296,6 @@ impl From<serde_json::Error> for Failed {
     }
 }
 
-/// Validates the form of URLs for a remote service, whose rules for destinations are not known here.
-pub(super) fn lenient_egress() -> Result<Egress, EgressSetupError> {
-    Egress::new(EgressOptions {
-        policy: EgressPolicy {
-            allow: ["0.0.0.0/0", "::/0"]
-                .iter()
-                .filter_map(|network| AllowedDestination::parse(network).ok())
-                .collect(),
-            insecure: AllowHttp::Yes,
-            ports: PortPolicy::Any,
-            own: OwnAddresses::from_check(|_| false, Vec::new()),
-        },
-        // Nothing is resolved.
-        dns_servers: vec![SocketAddr::from(([127, 0, 0, 1], 9))],
-        tls: None,
-        user_agent: USER_AGENT.to_owned(),
-        timeouts: EgressTimeouts::default(),
-        minimum_rate: app::MinimumRate::default(),
-    })
-}
-
-/// The form of a URL, for a remote service. It may allow names that are not public.
-pub(super) fn check_form(egress: &Egress, text: &str) -> Result<EgressUrl, UrlError> {
-    match egress.validate(text) {
-        // Only the text is sent, as it is.
-        Err(UrlError::NotPublic) => egress.validate("https://media.example.com/"),
-        checked => checked,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,16 +304,5 @@ mod tests {
     fn the_time_of_a_job_is_in_its_id() {
         let id = JobId::parse("019c1234-5678-7abc-8def-0123456789ab").unwrap();
         assert_eq!(created_at(&id), Some(Timestamp::from_millis(0x019c_1234_5678)));
-    }
-
-    #[test]
-    fn a_remote_service_decides_which_destinations_are_allowed() {
-        let egress = lenient_egress().unwrap();
-        for allowed in ["https://a.example/x", "http://127.0.0.1:8080/x", "http://localhost/x"] {
-            assert!(check_form(&egress, allowed).is_ok(), "{allowed}");
-        }
-        for refused in ["ftp://a.example/x", "https://user@a.example/x", "https://", "film"] {
-            assert!(check_form(&egress, refused).is_err(), "{refused}");
-        }
     }
 }

@@ -7,7 +7,7 @@ const FILMS: &str = "films-id";
 
 /// Every URL is a valid one.
 fn check_address(_: &str) -> Result<EgressUrl, UrlError> {
-    super::super::service::lenient_egress().unwrap().validate("https://media.example.com/")
+    super::super::super::addresses::lenient_egress().unwrap().validate("https://media.example.com/")
 }
 
 fn check_in(folder: &Path, lines: &[Value]) -> Result<Vec<Entry>, Vec<String>> {
