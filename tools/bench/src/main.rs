@@ -24,6 +24,7 @@ mod report;
 mod rounds;
 mod run;
 mod sandbox;
+mod schedule;
 mod server_h;
 mod service;
 mod slow_vimeo;
@@ -115,7 +116,8 @@ struct Options {
     /// With --only relay: one long upload, with the service's memory over time.
     #[arg(long)]
     long: bool,
-    /// With --only jobs: how many uploads are queued at once; 0 leaves that part out.
+    /// With --only jobs: how many uploads are queued at once; 0 leaves that part out. With --only schedule: how many are
+    /// published.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(0..=100_000))]
     uploads: Option<u64>,
     /// With --only jobs: how many uploads wait; 0 leaves that part out.

@@ -15,7 +15,7 @@ use crate::paced::{self, Paced, Rates};
 use crate::rounds::{GROUPS, Group, Pace, Results, TestBed, subdirectory};
 use crate::service::{Engine, Plan, prepare};
 use crate::{
-    Environment, Options, chart, dashboard, flood, growth, jobs, near_misses, peers, relay, report,
+    Environment, Options, chart, dashboard, flood, growth, jobs, near_misses, peers, relay, report, schedule,
     slow_vimeo,
 };
 
@@ -29,6 +29,7 @@ const NEAR_MISSES: &str = "near-misses";
 const JOBS: &str = "jobs";
 const FLOOD: &str = "flood";
 const DASHBOARD: &str = "dashboard";
+const SCHEDULE: &str = "schedule";
 
 #[expect(clippy::print_stdout, reason = "this is what the program is for")]
 fn progress(text: &str) {
@@ -60,6 +61,7 @@ pub(crate) fn run(
         Some(FLOOD) => return under_floods(runtime, environment, options),
         Some(RELAY) => return relay_uploads(runtime, environment, options, pace),
         Some(JOBS) => return uploads_in_bulk(runtime, environment, options),
+        Some(SCHEDULE) => return publish_at_times(runtime, environment, options),
         _ => {}
     }
     if options.uploads.is_some() || options.waiting.is_some() || options.compare.is_some() {
@@ -220,12 +222,42 @@ fn uploads_in_bulk(
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Videos that are published at their times, by two nodes of which one is killed.
+fn publish_at_times(
+    runtime: &Runtime,
+    environment: &Environment,
+    options: &Options,
+) -> Result<ExitCode, BenchError> {
+    let (work, service) = (environment.make_work()?, environment.service()?);
+    let (jobs, seconds) = if options.quick {
+        (schedule::QUICK_JOBS, schedule::QUICK_SECONDS)
+    } else {
+        (schedule::JOBS, schedule::SECONDS)
+    };
+    let postgres = environment.postgres.as_deref().zip(environment.postgres_pid);
+    let report = schedule::run(
+        runtime,
+        &schedule::Options {
+            programs: &environment.programs,
+            service: &service,
+            work: &work,
+            postgres: postgres.ok_or("there is no PostgreSQL: ./bench starts one")?,
+            jobs: options.uploads.unwrap_or(jobs).max(1),
+            seconds: options.seconds.unwrap_or(seconds),
+        },
+        progress,
+    )?;
+    progress(&format!("\n{}", report.table()));
+    write(&environment.directory, "schedule.json", &report)?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 fn groups(only: Option<&str>) -> Result<Vec<Group>, BenchError> {
     let is_wanted = |group: &Group| only.is_none_or(|only| group.name().contains(only));
     let groups: Vec<Group> = GROUPS.into_iter().filter(is_wanted).collect();
     if groups.is_empty() {
         let mut names: Vec<String> = GROUPS.iter().map(|group| group.name()).collect();
-        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS, FLOOD, DASHBOARD].map(str::to_owned));
+        names.extend([SLOW_VIMEO, RELAY, NEAR_MISSES, JOBS, FLOOD, DASHBOARD, SCHEDULE].map(str::to_owned));
         return Err(format!("unknown measurement; choose one of {}", names.join(", ")).into());
     }
     Ok(groups)

@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// A running sandbox. Killed when dropped.
 pub(crate) struct Sandbox<'a> {
     runtime: &'a Runtime,
-    _process: Process,
+    process: Process,
     address: SocketAddr,
     pub(crate) base_url: String,
     pub(crate) client_id: String,
@@ -59,7 +59,7 @@ impl<'a> Sandbox<'a> {
         let base_url = text("base_url")?;
         Ok(Self {
             runtime,
-            _process: process,
+            process,
             address: base_url.trim_start_matches("http://").parse()?,
             base_url,
             client_id: text("client_id")?,
@@ -70,6 +70,10 @@ impl<'a> Sandbox<'a> {
 
     pub(crate) fn runtime(&self) -> &'a Runtime {
         self.runtime
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// A request with the token of the first user, or without one to a control. Returns the JSON of the response.

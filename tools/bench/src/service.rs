@@ -162,6 +162,13 @@ impl Service {
         Ok(Self { process, address, api_key })
     }
 
+    /// Starts a further node on the database of another one, whose configuration names the keyring.
+    pub(crate) fn join(plan: &Plan<'_>, api_key: String) -> Result<Self, BenchError> {
+        fs::create_dir_all(&plan.directory)?;
+        write_configuration(plan)?;
+        Self::serve(plan, api_key)
+    }
+
     pub(crate) fn cpu_us(&self) -> Result<u64, BenchError> {
         cpu_us(self.process.id())
     }

@@ -120,7 +120,7 @@ pub(crate) fn size_bytes(runtime: &Runtime, url: &str) -> Result<u64, BenchError
     Ok(u64::try_from(bytes)?)
 }
 
-async fn connect(url: &str) -> Result<(Client, JoinSet<()>), BenchError> {
+pub(crate) async fn connect(url: &str) -> Result<(Client, JoinSet<()>), BenchError> {
     let (client, connection) =
         tokio_postgres::connect(url, NoTls).await.context("PostgreSQL cannot be reached")?;
     let mut driver = JoinSet::new();
