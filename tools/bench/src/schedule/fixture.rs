@@ -54,7 +54,7 @@ impl<'a> Cluster<'a> {
             "vimeo.base_url = {:?}\nvimeo.verification = \"required\"\nsources.allow = [\"127.0.0.1/32\"]\n\
              sources.allow_http = true\nsources.ports = \"any\"\nkeyring.file = {:?}\n{UPLOADS}",
             sandbox.base_url,
-            directory.join("vimeo-connections.keyring"),
+            directory.join("vimeo-connections.keyring").to_string_lossy(),
         );
         let plan = |directory| Plan {
             program: options.service,

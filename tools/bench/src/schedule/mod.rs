@@ -83,10 +83,10 @@ pub(crate) fn run(
     let before = cluster.database.jobs()?;
     let killed = during_publication(&mut cluster, first_at, spread, &progress)?;
     let openings = Openings::read(&cluster.sandbox, &times, &before, &cluster.database.jobs()?)?;
-    Ok(Report::of(options, (idle, waiting), preparation, &openings, killed))
+    Ok(Report::of(options, (idle, waiting), preparation, &openings, &killed))
 }
 
-/// The publication, from before the first time until all jobs have ended.
+/// What was used from before the first time until all jobs had ended, with the kill in between.
 struct Killed {
     /// When one of the nodes was killed.
     at: crate::time_of_day::TimeOfDay,
@@ -153,7 +153,7 @@ fn during_publication(
     progress: &impl Fn(&str),
 ) -> Result<Killed, BenchError> {
     // The times were counted from a whole second, so that the first one may be up to a second earlier.
-    sleep((first_at - Duration::from_secs(2)).saturating_duration_since(Instant::now()));
+    sleep(first_at.saturating_duration_since(Instant::now() + Duration::from_secs(2)));
     let (requests, writes) = (cluster.vimeo_requests()?, cluster.database.writes()?);
     let postgres = cluster.postgres_pid;
     let others = |cluster: &Cluster<'_>| {

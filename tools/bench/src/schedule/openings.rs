@@ -65,6 +65,10 @@ impl Opening {
     pub(super) fn is_lost(&self) -> bool {
         self.late_by.is_none() || !self.is_completed
     }
+
+    pub(super) fn is_opened_after(&self, at: TimeOfDay) -> bool {
+        self.late_by.is_some_and(|seconds| self.due_at.signed_seconds_since(at) + seconds > 0.0)
+    }
 }
 
 /// The number of a video that is open, and when it was first opened.

@@ -37,6 +37,8 @@ pub(crate) struct Report {
     one_node: Lateness,
     /// Jobs that were leased more than once: the killed node had them, or it was slower than its lease.
     leased_again: Lateness,
+    /// Those of them that were opened after the kill.
+    leased_again_opened_after: Lateness,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -83,9 +85,9 @@ impl Report {
         (idle, waiting): (Used, Used),
         preparation: Duration,
         openings: &Openings,
-        killed: Killed,
+        killed: &Killed,
     ) -> Self {
-        let Killed { at, leases, vimeo_requests, cpu_us: [nodes, postgres, sandbox], writes } = killed;
+        let Killed { at, leases, vimeo_requests, cpu_us: [nodes, postgres, sandbox], writes } = *killed;
         let jobs = &openings.jobs;
         let count = |is: fn(&Opening) -> bool| jobs.iter().filter(|job| is(job)).count() as u64;
         let is_before = |job: &&Opening, at: TimeOfDay| job.due_at.signed_seconds_since(at) < 0.0;
@@ -112,6 +114,9 @@ impl Report {
             two_nodes: Lateness::of(jobs.iter().filter(|job| is_before(job, at))),
             one_node: Lateness::of(jobs.iter().filter(|job| !is_before(job, at))),
             leased_again: Lateness::of(jobs.iter().filter(|job| job.leases > 1)),
+            leased_again_opened_after: Lateness::of(
+                jobs.iter().filter(|job| job.leases > 1 && job.is_opened_after(at)),
+            ),
         }
     }
 
@@ -144,6 +149,7 @@ impl Report {
             ("before the kill", &self.two_nodes),
             ("after the kill", &self.one_node),
             ("leased more than once", &self.leased_again),
+            ("  opened after the kill", &self.leased_again_opened_after),
         ];
         for (name, Lateness { jobs, least, p50, p99, most }) in groups {
             let _ = writeln!(text, "{name:<24} {jobs:>9} {least:>9.1} {p50:>9.1} {p99:>9.1} {most:>9.1}");
