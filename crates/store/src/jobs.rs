@@ -105,6 +105,13 @@ pub struct LeaseTerms {
     pub now: Timestamp,
 }
 
+impl LeaseTerms {
+    /// Whether running jobs have to be counted.
+    pub fn is_limited(&self) -> bool {
+        (self.per_account, self.per_connection) != (u32::MAX, u32::MAX)
+    }
+}
+
 /// A job as it is stored, with its MAC and its sealed request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredJob {

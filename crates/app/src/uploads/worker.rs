@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use domain::id::AccountId;
 use domain::job::{Job, JobId};
-use store::{DueLimits, LeaseTerms, LeasedJob, Work};
+use futures_util::stream::{self, StreamExt as _};
+use store::{DueJob, DueLimits, LeaseTerms, LeasedJob, Work};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::executor::execute;
 use super::lease::{LEASE, PUBLICATION_LEASE};
 use super::setup::Uploads;
+use super::slots::Slot;
 use crate::{App, Caller, Error};
 
 /// How often the database is polled for due jobs.
 const POLL: Duration = Duration::from_millis(500);
 /// The same for videos whose time has come. Those that wait cost nothing.
 const PUBLICATION_POLL: Duration = Duration::from_millis(200);
+/// How many of these are leased at once: their number must not depend on how long one commit takes.
+const PUBLICATION_LEASES_AT_ONCE: usize = 16;
 /// Jobs that end within this time are replaced by one poll.
 const POLL_TOGETHER: Duration = Duration::from_millis(3);
 /// Due jobs that are read beyond the free slots, because other workers may take the first ones.
@@ -149,37 +153,59 @@ impl App {
         let total = u32::try_from(free).unwrap_or(u32::MAX).saturating_add(CANDIDATES_MORE);
         let (per_account, per_connection) = caps(uploads, work);
         let limits = DueLimits { total, per_account, per_connection };
-        let mut started = 0;
-        for due in self.store.list_due_jobs(self.clock.now(), work, &limits).await? {
-            if stopping.is_cancelled() || slots.free() == 0 {
-                break;
+        let due = self.store.list_due_jobs(self.clock.now(), work, &limits).await?;
+        // All are awaited, so that the next poll tries none of them twice.
+        let started = stream::iter(due)
+            .map(|due| async move {
+                if stopping.is_cancelled() {
+                    return 0;
+                }
+                // Another account may still get one.
+                let Some(slot) = slots.take(&due.account_id) else { return 0 };
+                usize::from(self.start_one(uploads, work, (due, slot), stopping).await)
+            })
+            .buffer_unordered(leases_at_once(work));
+        Ok(started.fold(0, async |all, one| all + one).await)
+    }
+
+    /// Leases a due job and starts it; returns whether it was leased.
+    async fn start_one(
+        self: &Arc<Self>,
+        uploads: &Arc<Uploads>,
+        work: Work,
+        (due, slot): (DueJob, Slot),
+        stopping: &CancellationToken,
+    ) -> bool {
+        let terms = self.terms(uploads, work, due.fence);
+        let leased = match self.store.lease_job(&due.account_id, &due.id, &terms).await {
+            Ok(Some(leased)) => leased,
+            Ok(None) => return false,
+            // A job that cannot be read must not block the others.
+            Err(error) => {
+                tracing::warn!(%error, job = %due.id, account = %due.account_id, "a job could not be leased");
+                return false;
             }
-            // Another account may still get one.
-            let Some(slot) = slots.take(&due.account_id) else { continue };
-            let terms = self.terms(uploads, work, due.fence);
-            let leased = match self.store.lease_job(&due.account_id, &due.id, &terms).await {
-                Ok(Some(leased)) => leased,
-                Ok(None) => continue,
-                // A job that cannot be read must not block the others.
-                Err(error) => {
-                    tracing::warn!(%error, job = %due.id, account = %due.account_id, "a job could not be leased");
-                    continue;
-                }
-            };
-            started += 1;
-            let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());
-            self.tasks.spawn(async move {
-                let span = job_span(&leased.job);
-                execute(&app.context, &uploads, leased, (None, stopping)).instrument(span).await;
-                drop(slot);
-                // There is a free slot, and this job may be due at once.
-                uploads.wakeup.notify_one();
-                if work == Work::Publication {
-                    uploads.publication_wakeup.notify_one();
-                }
-            });
-        }
-        Ok(started)
+        };
+        let (app, uploads, stopping) = (self.clone(), uploads.clone(), stopping.clone());
+        self.tasks.spawn(async move {
+            let span = job_span(&leased.job);
+            execute(&app.context, &uploads, leased, (None, stopping)).instrument(span).await;
+            drop(slot);
+            // There is a free slot, and this job may be due at once.
+            uploads.wakeup.notify_one();
+            if work == Work::Publication {
+                uploads.publication_wakeup.notify_one();
+            }
+        });
+        true
+    }
+}
+
+/// How many leases are taken at once. Those of uploads are counted per account, so that one waits for the other anyway.
+fn leases_at_once(work: Work) -> usize {
+    match work {
+        Work::Upload | Work::Webhook => 1,
+        Work::Publication => PUBLICATION_LEASES_AT_ONCE,
     }
 }
 

@@ -45,7 +45,9 @@ impl LeaseJob {
     async fn lease(&self, session: &Session) -> Result<Option<LeasedJob>, PgError> {
         let Self { account, id, terms, clock } = self;
         let (account, id) = (account.as_str(), id.as_str());
-        session.query_named(LOCK_ACCOUNT, &[("account_id", &account)]).await?;
+        if terms.is_limited() {
+            session.query_named(LOCK_ACCOUNT, &[("account_id", &account)]).await?;
+        }
         let parameters: Parameters<'_> = &[
             ("account_id", &account),
             ("job_id", &id),
