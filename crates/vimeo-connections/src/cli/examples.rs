@@ -222,6 +222,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "vimeo-connections jobs retry 019c1234-5678-7abc-8def-0123456789ab --profile production",
         ],
     ),
+    (
+        "jobs reschedule",
+        &[
+            "vimeo-connections jobs reschedule 019c1234-5678-7abc-8def-0123456789ab --to 2026-03-01T09:00:00Z --account acme",
+            "vimeo-connections jobs reschedule 019c1234-5678-7abc-8def-0123456789ab --to now --profile production",
+        ],
+    ),
     ("jobs cancel", &["vimeo-connections jobs cancel 019c1234-5678-7abc-8def-0123456789ab --account acme"]),
     (
         "status",

@@ -1,5 +1,6 @@
 """What no schema can say of the service's input, so that valid requests are valid and invalid ones are not."""
 
+import datetime
 import os
 import unicodedata
 
@@ -47,6 +48,16 @@ schemathesis.openapi.format("return-url", st.sampled_from(["https://app.example.
 
 # Identifiers have a time in them. An endpoint that does not exist has no deliveries.
 schemathesis.openapi.format("webhook-endpoint-id", st.just("whe_20260131090500042k3v9x0q2m7t1b8z"))
+
+
+# In the future, at most a year ahead.
+FUTURE_TIMES = st.integers(min_value=1, max_value=300).map(
+    lambda days: (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+)
+schemathesis.openapi.format("future-time", FUTURE_TIMES)
+
+# Beside it no setting is valid.
+schemathesis.openapi.format("replaced-video", st.nothing())
 
 
 # The connection of the path may be named again. What is made up is not that one, so that only nothing is valid.

@@ -154,7 +154,7 @@ const MAX_LINES: usize = 400;
 /// Files that are longer, with their lengths. An entry may only shrink.
 const LONG_FILES: [(&str, usize); 3] = [
     ("crates/domain/src/connection.rs", 490),
-    ("crates/domain/src/upload.rs", 469),
+    ("crates/domain/src/upload.rs", 447),
     ("crates/web/src/json.rs", 470),
 ];
 

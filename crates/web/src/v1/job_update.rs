@@ -18,12 +18,8 @@ pub(crate) const KEEP_UPDATE: Keep<'_> = Keep { raw: &[], known: Some(NAMES) };
 #[expect(dead_code, reason = "for its schema")]
 pub(crate) struct JobUpdateIn {
     /// When the video is opened to its viewers: in the future, at most a year ahead. `null`: as soon as possible.
-    #[schema(
-        rename = "publishAt",
-        required = true,
-        format = "future-time",
-        example = "2026-03-01T09:00:00Z"
-    )]
+    // No example: its time would pass.
+    #[schema(rename = "publishAt", required = true, format = "future-time")]
     publish_at: Option<String>,
 }
 

@@ -82,7 +82,8 @@ pub(crate) struct NewUploadIn {
     chapters: Option<Vec<ChapterIn>>,
     /// When the video is opened to its viewers: in the future, at most a year ahead. Everything else is done before, and the
     /// video stays closed until then. It can be changed with `PATCH /v1/jobs/{jobId}`.
-    #[schema(rename = "publishAt", format = "future-time", example = "2026-03-01T09:00:00Z")]
+    // No example: its time would pass.
+    #[schema(rename = "publishAt", format = "future-time")]
     publish_at: Option<String>,
     /// Instead of a new video: the URI of a video of the connection's account whose file is replaced. Its link, settings,
     /// thumbnail, text tracks and statistics stay, so that no setting can be given beside it. The earlier file plays until the
@@ -117,7 +118,7 @@ pub(crate) struct SourceIn {
     url: Option<String>,
     /// Up to 10 request headers for the origin of `url`, such as `Authorization`. They are not sent to another origin after a
     /// redirect. `Host`, `Range`, `Content-…`, `If-…` and headers of the connection are refused. Never returned.
-    #[schema(value_type = Option<serde_json::Value>, write_only, format = "source-headers")]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>, write_only)]
     headers: Option<String>,
     /// The size in bytes of the file that the client sends itself to the link in the response.
     #[schema(minimum = 1, maximum = 300_000_000_000_i64)]

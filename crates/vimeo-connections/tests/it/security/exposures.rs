@@ -128,7 +128,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (
         "vimeo-connections/src/cli/uploads/once.rs",
-        "let password = settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",
+        "options.settings.password.as_ref().map(|password| digest(password.as_secret().expose()));",
         "hashed, to be compared",
     ),
     (
