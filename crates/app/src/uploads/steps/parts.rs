@@ -106,7 +106,8 @@ async fn create_text_track(
     let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
     match context.prepared.session.create_text_track(video, &new, CALL_TIMEOUT).await {
         Ok(CreatedFile { number, link }) => {
-            send_text_track(context, configuring, track, (file, Some(link), number)).await
+            let link = TrackLink::Created(link);
+            send_text_track(context, configuring, track, (file, link, number)).await
         }
         Err(vimeo::Failure::Unknown(error)) => {
             tracing::info!(job = %context.job.id, %error, "whether Vimeo created a text track is unknown");
@@ -154,29 +155,44 @@ async fn find_text_track(
             return stay(configuring, then_of_whole(failed, context.now()));
         }
     }
-    send_text_track(context, configuring, track, (file, first.link, first.number)).await
+    send_text_track(context, configuring, track, (file, TrackLink::Listed(first.link), first.number)).await
 }
 
-/// Sends the file of a track that exists. Doing so twice changes nothing.
+/// The link of a text track.
+enum TrackLink {
+    /// As the response to its creation has it: it takes the file.
+    Created(FileLink),
+    /// As a list has it: once a file has arrived, it may be the one that the file is read from.
+    Listed(Option<FileLink>),
+}
+
+/// Sends the file of a track that exists. Doing so twice changes nothing. A listed track whose link does not take the file is
+/// deleted and created again: nothing says for certain whether its file is complete.
 async fn send_text_track(
     context: &StepContext<'_>,
     configuring: Configuring,
     track: &TextTrack,
-    (file, link, number): (PartFile, Option<FileLink>, domain::video::TextTrackNumber),
+    (file, link, number): (PartFile, TrackLink, domain::video::TextTrackNumber),
 ) -> StepOutcome {
     let now_unconfirmed = UniqueRequest::Unconfirmed { lookup_at: context.now() };
     let looked_up = Configuring { request: now_unconfirmed, ..configuring };
     let session = &context.prepared.session;
     let sent = match &link {
-        Some(link) => context.uploads.client.put_file(link, file.media_type, file.bytes, CALL_TIMEOUT).await,
+        TrackLink::Created(link) | TrackLink::Listed(Some(link)) => {
+            context.uploads.client.put_file(link, file.media_type, file.bytes, CALL_TIMEOUT).await
+        }
         // Its link was shown once: only another track has one.
-        None => Err(vimeo::Failure::NotFound),
+        TrackLink::Listed(None) => Err(vimeo::Failure::NotFound),
     };
-    let reason = match sent {
-        Ok(()) => return done(configuring),
-        Err(vimeo::Failure::Refused(said)) => format!("Vimeo refused its file ({said})."),
-        Err(vimeo::Failure::NotFound) => String::new(),
-        Err(failed) => return stay(looked_up, then_of_whole(failed, context.now())),
+    let reason = match (sent, &link) {
+        (Ok(()), _) => return done(configuring),
+        (Err(vimeo::Failure::Refused(said)), TrackLink::Created(_)) => {
+            format!("Vimeo refused its file ({said}).")
+        }
+        (Err(vimeo::Failure::Refused(_)), TrackLink::Listed(_)) | (Err(vimeo::Failure::NotFound), _) => {
+            String::new()
+        }
+        (Err(failed), _) => return stay(looked_up, then_of_whole(failed, context.now())),
     };
     match session.delete_text_track(number, CALL_TIMEOUT).await {
         Ok(()) => {}
