@@ -236,6 +236,15 @@ impl StepContext<'_> {
         }
     }
 
+    /// The same for a request that makes a part of a publication: any refusal is about that request, not about the video.
+    pub(super) fn judge_part(&self, failed: vimeo::Failure) -> Changed {
+        match failed {
+            vimeo::Failure::Refused(said) if said.parameters.is_empty() => Changed::Refused(said.to_string()),
+            vimeo::Failure::Refused(said) => Changed::Refused(in_words(&vimeo::Failure::Refused(said))),
+            failed => self.judge(Err(failed)),
+        }
+    }
+
     pub(super) fn judge(&self, changed: Result<(), vimeo::Failure>) -> Changed {
         match changed {
             Ok(()) => Changed::Yes,

@@ -60,9 +60,7 @@ impl StepContext<'_> {
         let said = match result {
             Ok(()) => return Ok(()),
             Err(vimeo::Failure::NotFound) => "it does not exist".to_owned(),
-            // Any of these is about this request, not about the video.
-            Err(vimeo::Failure::Refused(said)) => said.to_string(),
-            Err(failed) => match self.judge(Err(failed)) {
+            Err(failed) => match self.judge_part(failed) {
                 Changed::Yes => return Ok(()),
                 Changed::Refused(said) => said,
                 Changed::NotYet(then) => return Err(then),

@@ -115,7 +115,7 @@ async fn create_text_track(
             let UniqueRequest::Unconfirmed { lookup_at } = request else { return context.stay(then_retry()) };
             stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at))
         }
-        Err(failed) => match context.judge(Err(failed)) {
+        Err(failed) => match context.judge_part(failed) {
             Changed::Refused(said) => give_up(not_sent, track, &format!("Vimeo refused it: {said}")),
             Changed::NotYet(then) => stay(not_sent, then),
             Changed::Yes => done(not_sent),
@@ -196,7 +196,7 @@ async fn send_text_track(
     };
     match session.delete_text_track(number, CALL_TIMEOUT).await {
         Ok(()) => {}
-        Err(failed) => match context.judge(Err(failed)) {
+        Err(failed) => match context.judge_part(failed) {
             Changed::NotYet(then) => return stay(looked_up, then),
             // It is left there, without a file.
             Changed::Refused(_) | Changed::Yes => {
@@ -335,7 +335,7 @@ async fn create_chapters(
                 // Some of them may exist.
                 return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
             }
-            Err(failed) => match context.judge(Err(failed)) {
+            Err(failed) => match context.judge_part(failed) {
                 Changed::Yes => {}
                 Changed::Refused(said) => refused.push(said),
                 Changed::NotYet(then) => {

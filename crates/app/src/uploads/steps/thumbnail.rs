@@ -151,7 +151,7 @@ async fn look_up(
     };
     for picture in ours.iter().filter(|picture| Some(picture.number) != kept.map(|kept| kept.number)) {
         if let Err(failed) = session.delete_picture(picture.number, CALL_TIMEOUT).await
-            && let Changed::NotYet(then) = context.judge(Err(failed))
+            && let Changed::NotYet(then) = context.judge_part(failed)
         {
             return Made::NotYet(stay(transcoding, then));
         }
@@ -187,7 +187,7 @@ fn not_created(context: &StepContext<'_>, transcoding: Transcoding, failed: vime
 }
 
 fn refused_or_later(context: &StepContext<'_>, transcoding: Transcoding, failed: vimeo::Failure) -> Made {
-    match context.judge(Err(failed)) {
+    match context.judge_part(failed) {
         Changed::Refused(said) => left_out(&format!("Vimeo refused it: {said}")),
         Changed::NotYet(then) => Made::NotYet(stay(transcoding, then)),
         Changed::Yes => Made::Done(JobPatch::default()),
