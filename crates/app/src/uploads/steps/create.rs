@@ -28,6 +28,15 @@ pub(super) async fn begin(context: &StepContext<'_>, memory: &mut Memory, queued
     if let Some(orphan) = queued.orphan {
         return delete_orphan(context, queued, orphan).await;
     }
+    // Before the source is read, which may take long.
+    if let Some(video) = context.job.replaces
+        && !memory.is_replaced_video_checked
+    {
+        if let Err(then) = context.check_replaced(video).await {
+            return context.stay(then);
+        }
+        memory.is_replaced_video_checked = true;
+    }
     if context.job.size().is_none() {
         return match inspect_source(context, memory).await {
             Ok((facts, name)) => {
@@ -36,11 +45,6 @@ pub(super) async fn begin(context: &StepContext<'_>, memory: &mut Memory, queued
             }
             Err(then) => context.stay(then),
         };
-    }
-    if let Some(video) = context.job.replaces
-        && let Err(then) = context.check_replaced(video).await
-    {
-        return context.stay(then);
     }
     begin_create(context, memory, queued)
 }

@@ -68,6 +68,8 @@ pub(super) struct Memory {
     pub(super) transfer: Option<transfer::Transfer>,
     /// The source, if it had to be buffered on the disk.
     pub(super) spooled: Option<Spooled>,
+    /// The video whose file is replaced exists, and belongs to the account.
+    pub(super) is_replaced_video_checked: bool,
     /// What was read of the source.
     pub(super) progress: SourceProgress,
     /// What was deleted last.
