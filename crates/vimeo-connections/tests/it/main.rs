@@ -15,6 +15,7 @@ mod limits;
 mod monitoring;
 mod oidc;
 mod process;
+mod publication;
 mod retention;
 mod security;
 mod support;

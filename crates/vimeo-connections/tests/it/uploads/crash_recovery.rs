@@ -59,7 +59,7 @@ fn steps() -> Vec<Step> {
 
 impl UploadEnv {
     /// Waits until this many requests to a route have reached Vimeo.
-    async fn asked(&self, route: &str, count: usize) {
+    pub(crate) async fn asked(&self, route: &str, count: usize) {
         let started = Instant::now();
         while self.journal(route).await.len() < count {
             assert!(started.elapsed() < WAIT_LIMIT, "{route}\n{}", self.env.log());

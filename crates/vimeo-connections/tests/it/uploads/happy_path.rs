@@ -113,7 +113,8 @@ async fn a_plan_without_private_videos_gets_the_narrowest_view() {
 }
 
 impl UploadEnv {
-    async fn user(&self) -> String {
+    /// The path of the control of the connection's user.
+    pub(crate) async fn user(&self) -> String {
         let users = self.env.control(Method::GET, "users", Value::Null).await;
         let uri = users["users"][0]["uri"].as_str().unwrap().to_owned();
         format!("users/{}", uri.rsplit('/').next().unwrap())

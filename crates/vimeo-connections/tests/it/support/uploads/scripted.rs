@@ -50,6 +50,12 @@ pub(crate) struct Scripted {
 }
 
 impl Asked {
+    /// The path, without its query.
+    pub(crate) fn path(&self) -> &str {
+        let target = self.head.split(' ').nth(1).unwrap_or_default();
+        target.split('?').next().unwrap_or_default()
+    }
+
     /// The value of a header, in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
