@@ -34,6 +34,8 @@ pub(super) enum Then {
     RetryInLease(LeaseRetry, Duration),
     /// With another attempt; if the retries are exhausted, the job fails like this.
     Retry(Failure),
+    /// The same, not before this delay.
+    RetryAfter(Failure, Duration),
     /// With another attempt: Vimeo refuses a request for a video whose bytes it has. If that lasts, the job fails like this.
     Refused(Failure, Refusal),
     /// Not at all.
@@ -183,6 +185,12 @@ pub(super) fn decide(job: &Job, then: Then, policy: &RetryPolicy, now: Timestamp
         }
         Then::RetryInLease(retry, delay) => Decision::RetryInLease(retry, delay),
         Then::Retry(failure) => retry_or_fail(job, failure, policy, now, random),
+        Then::RetryAfter(failure, least) => match retry_or_fail(job, failure, policy, now, random) {
+            Decision::Release { delay, waiting_for, retry, cause } => {
+                Decision::Release { delay: delay.max(least), waiting_for, retry, cause }
+            }
+            decision => decision,
+        },
         Then::Refused(failure, refusal) => {
             let refused = job.retry.refused(refusal, now);
             match refused.verdict(now, policy.confirm) {

@@ -119,6 +119,19 @@ fn a_failed_attempt_is_counted_and_retried_after_the_backoff() {
 }
 
 #[test]
+fn a_retry_can_have_a_least_delay_and_is_counted_like_any_other() {
+    let unavailable = || failure(FailureCode::VimeoUnavailable);
+    for (count, seconds) in [(0, 5), (2, 5), (3, 8)] {
+        let job = with_retries(uploading(), count);
+        let decision = decided(&job, Then::RetryAfter(unavailable(), Duration::from_secs(5)), at(50));
+        let Decision::Release { delay, retry, .. } = decision else { panic!("{decision:?}") };
+        assert_eq!((delay, retry), (Duration::from_secs(seconds), job.retry.failed()), "{count}");
+    }
+    let then = Then::RetryAfter(unavailable(), Duration::from_secs(5));
+    assert_eq!(decided(&with_retries(uploading(), 10), then, at(25 * 3_600)), Decision::Fail(unavailable()));
+}
+
+#[test]
 fn what_a_retry_waits_for_follows_from_its_failure() {
     for code in FailureCode::ALL {
         let decision = decided(&uploading(), Then::Retry(failure(*code)), at(50));

@@ -189,6 +189,7 @@ impl StepContext<'_> {
         let said = match moved {
             Ok(()) => return Ok(()),
             Err(vimeo::Failure::NotFound) => "the folder does not exist".to_owned(),
+            Err(vimeo::Failure::Unknown(error)) => return Err(self.retry_by_name(&error)),
             Err(
                 failed @ (vimeo::Failure::LacksScope(_)
                 | vimeo::Failure::Refused(_)

@@ -27,6 +27,9 @@ impl StepContext<'_> {
                 Ok(number) => session.put_in_showcase(number, video, CALL_TIMEOUT).await,
                 Err(failed) => Err(failed),
             };
+            if let Err(vimeo::Failure::Unknown(error)) = &put {
+                return Err(self.retry_by_name(error));
+            }
             let name = match showcase {
                 Showcase::Number(number) => number.to_string(),
                 Showcase::Named(name) => format!("“{}”", name.as_str()),

@@ -2,6 +2,8 @@
 //!
 //! That one is sent is stored before it is sent. A worker that finds this and did not store it itself does not know whether
 //! Vimeo carried it out: it waits until the request has certainly ended, and then looks.
+//!
+//! Folders and showcases have names of their own, by which they are found: nothing is stored for them.
 
 use std::time::Duration;
 
@@ -67,6 +69,13 @@ impl StepContext<'_> {
     /// How the job waits until a request has certainly ended.
     pub(super) fn wait_for_lookup(&self, lookup_at: Timestamp) -> Then {
         Then::Snooze(delay_until(lookup_at, self.now()), WaitingFor::Confirmation)
+    }
+
+    /// Another attempt after a request whose outcome is unknown and that may have created something with a name: not before it
+    /// has certainly ended, so that the search by name finds what it created.
+    pub(super) fn retry_by_name(&self, error: &vimeo::TransportError) -> Then {
+        let failure = failure(FailureCode::VimeoUnavailable, format!("Vimeo {error}."));
+        Then::RetryAfter(failure, self.uploads.options.probe_delay)
     }
 
     /// Whether a part that may be left out has been tried often enough.
