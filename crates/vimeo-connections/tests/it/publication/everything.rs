@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::fixtures::{ENGINES, Engine, PublicationEnv, after, instant, parts_of_account};
-use crate::support::uploads::is_finished;
+use crate::support::uploads::{CONFIG, is_finished};
 use crate::support::webhook_receiver::{Reaction, ScriptedReceiver};
 use crate::support::webhooks::{ENDPOINTS, send};
 
@@ -32,6 +32,10 @@ async fn publish_on(engine: Engine) {
     assert_eq!(env.uploads.videos().await[0]["view_changes"], json!([]));
     let playable = receiver.wait_for("/hook", 1).await;
     assert_eq!(event(&playable[0].message.body)["type"], "upload.playable");
+
+    let secrets = ["canary-source-query"];
+    let found = env.exposures(&secrets, vec![job.to_string(), playable[0].message.body.clone()]).await;
+    assert!(found.is_empty(), "the URLs of the files: {found:#?}");
 
     let publish_at = after(Duration::from_secs(3));
     let changed = env.reschedule(&id, Some(publish_at)).await;
@@ -73,7 +77,7 @@ async fn requests_of(account: Account) -> Vec<String> {
     // Transcoded before it is looked at, so that nothing is polled.
     let pace = sandbox::Pace::Every(Duration::ZERO);
     let options = sandbox::Options { pace, ..sandbox::Options::default() };
-    let env = PublicationEnv::with(Engine::Sqlite, options, "").await.unwrap();
+    let env = PublicationEnv::with(Engine::Sqlite, options, CONFIG).await.unwrap();
     if account == Account::Full {
         env.fill(300).await;
     }

@@ -8,6 +8,7 @@ use domain::time::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::canaries::Canaries;
 use crate::support::harness::{EnvOptions, Response};
 use crate::support::postgres::{SharedPostgres, Version};
 use crate::support::uploads::scripted::{Asked, Reply, Scripted};
@@ -75,22 +76,22 @@ fn answer(asked: &Asked) -> Reply {
 
 impl PublicationEnv {
     pub(super) async fn start() -> Self {
-        Self::with(Engine::Sqlite, fast_sandbox(), "").await.unwrap()
+        Self::with(Engine::Sqlite, fast_sandbox(), CONFIG).await.unwrap()
     }
 
     /// `None`, and reported, if the engine is missing.
     pub(super) async fn on(engine: Engine) -> Option<Self> {
-        Self::with(engine, fast_sandbox(), "").await
+        Self::with(engine, fast_sandbox(), CONFIG).await
     }
 
-    /// The same with other options of the sandbox, and these lines of configuration.
+    /// The same with other options of the sandbox, and this configuration.
     pub(super) async fn with(engine: Engine, sandbox: sandbox::Options, config: &str) -> Option<Self> {
         let postgres = match engine {
             Engine::Sqlite => None,
             Engine::Postgres(version) => Some(SharedPostgres::database(version)?),
         };
         let database_url = postgres.as_ref().map(SharedPostgres::url);
-        let config = format!("{CONFIG}{config}");
+        let config = config.to_owned();
         let options = EnvOptions { config, database_url, sandbox: Some(sandbox), ..EnvOptions::default() };
         let uploads = UploadEnv::with_options(options).await;
         let files = Scripted::start(answer).await;
@@ -252,11 +253,25 @@ impl PublicationEnv {
         self.uploads.env.send(Method::PATCH, &path, &headers, body.into_bytes()).await
     }
 
-    /// Every row of every table in which jobs are, as text; `None` on SQLite, whose file is searched instead.
-    pub(super) fn rows(&self) -> Option<String> {
-        let database = self.postgres.as_ref()?;
-        let tables = ["jobs", "job_secrets", "audit_events"];
-        Some(tables.map(|table| database.sql(&format!("SELECT t::text FROM {table} t"))).concat())
+    /// Where these secrets are shown: in the answers, in lists, in the log, or in the plain text of the database.
+    pub(super) async fn exposures(&self, secrets: &[&str], mut answers: Vec<String>) -> Vec<String> {
+        for list in ["jobs", "audit-events"] {
+            answers.push(self.uploads.env.get(&format!("/pictoryapis/v1/{list}")).await.text);
+        }
+        answers.push(self.uploads.env.log());
+        if let Some(database) = &self.postgres {
+            let tables = ["jobs", "job_secrets", "audit_events"];
+            answers.extend(tables.map(|table| database.sql(&format!("SELECT t::text FROM {table} t"))));
+        }
+        let named: Vec<(&str, &[u8])> = secrets.iter().map(|secret| (*secret, secret.as_bytes())).collect();
+        let canaries = Canaries::of(&named);
+        let directory = self.uploads.env.path();
+        let mut found = canaries.in_files(directory, &[&directory.join("vimeo-connections.keyring")]);
+        for answer in answers {
+            let shown = canaries.in_bytes(answer.as_bytes());
+            found.extend(shown.into_iter().map(|secret| format!("{secret} in {answer}")));
+        }
+        found
     }
 }
 

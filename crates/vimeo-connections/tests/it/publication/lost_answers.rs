@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fixtures::Engine;
+use super::fixtures::{Engine, PublicationEnv};
 use super::schedules::{Ends, Schedule, run_all};
+use crate::support::uploads::{CONFIG, fast_sandbox};
 
 /// Every request that changes something, and how many of them are answered before.
 const REQUESTS: [(&str, usize); 20] = [
@@ -43,4 +44,21 @@ async fn a_lost_answer_to_any_request_of_a_publication_doubles_and_loses_nothing
         publish_after: Duration::from_secs(6),
     });
     run_all(Engine::Sqlite, schedules.collect(), SERVICES).await;
+}
+
+/// Vimeo carries out the creation of a folder and of a showcase seconds after the connection was lost, but within the time
+/// that a request may take.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_folder_or_showcase_is_not_created_twice() {
+    let config = CONFIG.replace("grace_seconds = 1", "grace_seconds = 5");
+    let mut env = PublicationEnv::with(Engine::Sqlite, fast_sandbox(), &config).await.unwrap();
+    let late = |route| json!({"route": route, "kind": "late", "millis": 3_000});
+    let schedule = Schedule {
+        name: "late".to_owned(),
+        faults: vec![late("POST /me/projects"), late("POST /me/albums")],
+        kills: Vec::new(),
+        ends: Ends::AfterAllFaults,
+        publish_after: Duration::from_secs(1),
+    };
+    env.run(&schedule).await.unwrap_or_else(|wrong| panic!("{wrong}"));
 }

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::fixtures::{ENGINES, Engine, PublicationEnv, SIZE, after};
+use crate::support::uploads::CONFIG;
 use crate::support::uploads::source::sha256;
 
 /// The length of the new file.
@@ -62,7 +63,7 @@ impl PublicationEnv {
 /// An environment whose transcoding advances by hand.
 async fn by_hand(engine: Engine) -> Option<PublicationEnv> {
     let options = sandbox::Options { pace: sandbox::Pace::ByHand, ..sandbox::Options::default() };
-    PublicationEnv::with(engine, options, "").await
+    PublicationEnv::with(engine, options, CONFIG).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,4 +139,19 @@ async fn only_an_existing_video_of_the_account_can_be_replaced() {
     assert_eq!(env.uploads.journal("POST /videos/{video}/versions").await, Vec::<Value>::new());
     let video = env.recorded(&other).await;
     assert_eq!(video["versions"].as_array().unwrap().len(), 1, "{video}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_without_replacements_fails_the_upload_and_changes_nothing() {
+    let env = PublicationEnv::start().await;
+    let id = env.uploads.submit(SIZE).await;
+    let job = env.uploads.wait_for_end(&id).await;
+    let uri = job["data"]["vimeoUri"].as_str().unwrap().to_owned();
+    let user = env.uploads.user().await;
+    env.uploads.env.control(Method::PATCH, &user, json!({"refused_features": ["versions"]})).await;
+    let id = env.replace(&uri, NEW_SIZE).await;
+    let job = env.uploads.wait_for_end(&id).await;
+    assert_eq!(job["data"]["status"], "failed", "{job}");
+    assert_eq!(job["data"]["error_code"], "VIMEO_REFUSED", "{job}");
+    assert_eq!(env.played(&uri).await, (json!(sha256(SIZE)), 1), "{job}");
 }

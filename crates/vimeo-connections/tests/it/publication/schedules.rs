@@ -74,7 +74,8 @@ impl PublicationEnv {
         Ok(())
     }
 
-    async fn run(&mut self, schedule: &Schedule) -> Result<(), String> {
+    /// One request with everything.
+    pub(super) async fn run(&mut self, schedule: &Schedule) -> Result<(), String> {
         for fault in &schedule.faults {
             self.uploads.env.inject_fault(fault.clone()).await;
         }
