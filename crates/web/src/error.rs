@@ -282,6 +282,7 @@ fn not_retryable(reason: NotRetryable) -> Problem {
 fn not_reschedulable(reason: NotReschedulable) -> Problem {
     let message = match reason {
         NotReschedulable::Publishing => "The video is already published, or is being published.",
+        NotReschedulable::LinkPending => "The upload link is being created; try again.",
         NotReschedulable::Ended => "The upload has ended without a video.",
         NotReschedulable::Replacement => {
             "This upload replaces the file of a video, whose privacy stays as it is."

@@ -155,7 +155,10 @@ impl Executor<'_> {
         };
         match outcome {
             Err(AbortReason::ConnectionDisabled) => pause_for_connection(self.context, &mut self.lease).await,
-            Err(AbortReason::Shutdown) => self.lease.release(Duration::ZERO, None).await,
+            Err(AbortReason::Shutdown) => {
+                let delay = self.uploads.delay_after_abort(&self.lease.job.state);
+                self.lease.release(delay, None).await
+            }
             outcome => outcome,
         }
     }

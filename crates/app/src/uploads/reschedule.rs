@@ -57,13 +57,17 @@ impl App {
                 Err(_) => return Err(Error::Internal("the row of a job does not verify".into())),
             }
             let now = self.clock.now();
-            let job = Job { publish_at, version: found.job.version + 1, updated_at: now, ..found.job };
+            let job = Job { publish_at, version: found.job.version + 1, ..found.job };
             let subject = Some(id.to_string());
             let event = self.audit_event(account, caller.actor.clone(), Action::RescheduleUpload, subject);
             let is_scheduled = matches!(job.state, JobState::Scheduled(_));
             let update = JobUpdate {
                 guard: JobGuard::Version(job.version - 1),
-                due_in: Some(Duration::ZERO),
+                due_in: Some(
+                    self.uploads
+                        .as_ref()
+                        .map_or(Duration::ZERO, |uploads| uploads.delay_after_abort(&job.state)),
+                ),
                 due_not_before: publish_at.filter(|_| is_scheduled),
                 lease: LeaseAfter::Released,
                 request: SealedPart::Kept,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use domain::id::ConnectionId;
+use domain::job::JobState;
 use egress::{Egress, SpoolOptions, SpoolSpace};
 use tokio::sync::Notify;
 
@@ -110,6 +111,15 @@ pub(crate) struct Uploads {
 const PUBLICATION_SLOTS: usize = 128;
 
 impl Uploads {
+    /// After what time a job may run again whose work was aborted in the middle. A request that was creating a folder or
+    /// showcase must have ended, so that the next search by its name finds it.
+    pub(super) fn delay_after_abort(&self, state: &JobState) -> Duration {
+        match state {
+            JobState::Configuring(configuring) if configuring.parts_done == 0 => self.options.probe_delay,
+            _ => Duration::ZERO,
+        }
+    }
+
     pub(crate) fn new(setup: UploadSetup, context: &Context) -> Self {
         let UploadSetup { client, egress, options } = setup;
         Self {

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Job, JobState};
+use super::{Job, JobState, SourceKind};
 use crate::time::Timestamp;
 
 /// Why the time at which a video is opened cannot be changed.
@@ -11,6 +11,9 @@ pub enum NotReschedulable {
     /// The video is being opened, or was.
     #[error("the video is already being published")]
     Publishing,
+    /// The client waits for the upload link: whoever else writes the job would end its request.
+    #[error("the upload link is being created")]
+    LinkPending,
     /// The upload has ended without a video, or will.
     #[error("the upload has ended")]
     Ended,
@@ -27,6 +30,9 @@ impl Job {
         }
         match &self.state {
             _ if self.is_connection_deleted => Err(NotReschedulable::Ended),
+            JobState::Queued(_) | JobState::Creating(_) if self.source == SourceKind::Client => {
+                Err(NotReschedulable::LinkPending)
+            }
             JobState::Queued(_)
             | JobState::Creating(_)
             | JobState::Uploading(_)

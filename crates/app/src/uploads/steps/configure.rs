@@ -10,7 +10,9 @@ use domain::video::{FolderNumber, VideoNumber};
 use egress::video_name;
 use vimeo::{PrivacyChange, UploadStatus, VideoChange};
 
-use super::parts::{Part, make_chapters, make_text_track, part_after};
+use super::chapters::make_chapters;
+use super::parts::{Part, make_text_track, part_after};
+use super::unique::retry_part;
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::{
     failure, in_words, is_about_setting, missing, setting_refused, then_of_whole, unusable,
@@ -242,6 +244,11 @@ impl StepContext<'_> {
         match failed {
             vimeo::Failure::Refused(said) if said.parameters.is_empty() => Changed::Refused(said.to_string()),
             vimeo::Failure::Refused(said) => Changed::Refused(in_words(&vimeo::Failure::Refused(said))),
+            // If the video itself was deleted, its next poll finds out.
+            vimeo::Failure::NotFound if self.is_part_exhausted() => {
+                Changed::Refused("it answered 404.".to_owned())
+            }
+            vimeo::Failure::NotFound => Changed::NotYet(retry_part("a part of the publication")),
             failed => self.judge(Err(failed)),
         }
     }

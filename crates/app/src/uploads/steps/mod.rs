@@ -1,5 +1,6 @@
 //! The steps of an upload, one file a state. A step asks Vimeo and the source, and returns an outcome; it never writes.
 
+mod chapters;
 pub(super) mod clean_up;
 mod client_transfer;
 pub(super) mod configure;

@@ -6,14 +6,13 @@ use bytes::Bytes;
 use domain::job::{Configuring, FailureCode, JobState, UniqueRequest};
 use domain::publication::{Chapter, Publication, Requirement, TEXT_TRACK_MAX_BYTES, TextTrack};
 use domain::secret::Secret;
-use domain::video::VideoNumber;
 use egress::{SourceError, text_track_format};
 use vimeo::{CreatedFile, FileLink, NewTextTrack, TextTrackSummary};
 
 use super::configure::Changed;
 use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
-use crate::uploads::failures::{failure, then_of_whole};
+use crate::uploads::failures::failure;
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
 use crate::uploads::sources;
 
@@ -74,6 +73,9 @@ pub(super) async fn make_text_track(
         None => match fetch_text_track(context, track).await {
             Ok(file) => file,
             Err(Unfetched::Later(then)) => return stay(configuring, then),
+            Err(Unfetched::Unusable(reason)) if next == Next::LookUp => {
+                return remove_text_track(context, configuring, track, &reason).await;
+            }
             Err(Unfetched::Unusable(reason)) => return give_up(configuring, track, &reason),
         },
     };
@@ -134,28 +136,71 @@ async fn find_text_track(
     track: &TextTrack,
     file: PartFile,
 ) -> StepOutcome {
-    let session = &context.prepared.session;
-    let listed = match session.list_text_tracks(configuring.target.video(), CALL_TIMEOUT).await {
-        Ok(listed) => listed,
-        Err(failed) => return stay(configuring, then_of_whole(failed, context.now())),
+    let found = match list_text_tracks(context, configuring, track).await {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
     };
-    let mut found: Vec<TextTrackSummary> =
-        listed.into_iter().filter(|listed| is_the_same(listed, track)).collect();
-    found.sort_by_key(|found| found.number);
     let mut found = found.into_iter();
+    let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
     let Some(first) = found.next() else {
-        let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
         if track.requirement == Requirement::Optional && context.is_part_exhausted() {
             return give_up(not_sent, track, "Vimeo repeatedly did not confirm it.");
         }
         return stay(not_sent, retry_part("a text track"));
     };
     for other in found {
-        if let Err(failed) = session.delete_text_track(other.number, CALL_TIMEOUT).await {
-            return stay(configuring, then_of_whole(failed, context.now()));
+        if let Err(failed) = context.prepared.session.delete_text_track(other.number, CALL_TIMEOUT).await {
+            match context.judge_part(failed) {
+                Changed::NotYet(then) => return stay(configuring, then),
+                Changed::Refused(said) => {
+                    let reason = format!("Vimeo has it twice, and refused to delete one: {said}");
+                    return give_up(configuring, track, &reason);
+                }
+                Changed::Yes => {}
+            }
         }
     }
     send_text_track(context, configuring, track, (file, TrackLink::Listed(first.link), first.number)).await
+}
+
+/// The tracks at Vimeo that an earlier request for this one may have created, the lowest number first.
+async fn list_text_tracks(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    track: &TextTrack,
+) -> Result<Vec<TextTrackSummary>, StepOutcome> {
+    let listed = context.prepared.session.list_text_tracks(configuring.target.video(), CALL_TIMEOUT).await;
+    let listed = listed.map_err(|failed| match context.judge_part(failed) {
+        Changed::NotYet(then) => stay(configuring, then),
+        Changed::Refused(said) => {
+            give_up(configuring, track, &format!("Vimeo refused to list the text tracks: {said}"))
+        }
+        Changed::Yes => stay(configuring, retry_part("a text track")),
+    })?;
+    let mut found: Vec<_> = listed.into_iter().filter(|listed| is_the_same(listed, track)).collect();
+    found.sort_by_key(|found| found.number);
+    Ok(found)
+}
+
+/// Deletes what an earlier request may have created, because its file can no longer be fetched.
+async fn remove_text_track(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    track: &TextTrack,
+    reason: &str,
+) -> StepOutcome {
+    let found = match list_text_tracks(context, configuring, track).await {
+        Ok(found) => found,
+        Err(outcome) => return outcome,
+    };
+    for found in found {
+        if let Err(failed) = context.prepared.session.delete_text_track(found.number, CALL_TIMEOUT).await
+            && let Changed::NotYet(then) = context.judge_part(failed)
+        {
+            return stay(configuring, then);
+        }
+    }
+    give_up(configuring, track, reason)
 }
 
 /// The link of a text track.
@@ -192,7 +237,11 @@ async fn send_text_track(
         (Err(vimeo::Failure::Refused(_)), TrackLink::Listed(_)) | (Err(vimeo::Failure::NotFound), _) => {
             String::new()
         }
-        (Err(failed), _) => return stay(looked_up, then_of_whole(failed, context.now())),
+        // The host of the file says nothing about the video.
+        (Err(_), _) if track.requirement == Requirement::Optional && context.is_part_exhausted() => {
+            "its file could repeatedly not be sent.".to_owned()
+        }
+        (Err(_), _) => return stay(looked_up, retry_part("the file of a text track")),
     };
     match session.delete_text_track(number, CALL_TIMEOUT).await {
         Ok(()) => {}
@@ -246,9 +295,7 @@ pub(super) async fn fetch(
         return Err(unusable(format!("its file is larger than {} MiB.", max_bytes / (1024 * 1024))));
     }
     match sources::then_of(error) {
-        Then::Retry(failure) if requirement == Requirement::Optional && context.is_part_exhausted() => {
-            Err(unusable(failure.message))
-        }
+        Then::Retry(failure) if context.is_fetch_exhausted(requirement) => Err(unusable(failure.message)),
         Then::Fail(failure) => Err(unusable(failure.message)),
         then => Err(Unfetched::Later(then)),
     }
@@ -269,105 +316,10 @@ fn give_up(configuring: Configuring, track: &TextTrack, reason: &str) -> StepOut
     }
 }
 
-fn done(configuring: Configuring) -> StepOutcome {
+pub(super) fn done(configuring: Configuring) -> StepOutcome {
     StepOutcome::advance(JobState::Configuring(configuring.part_done()))
 }
 
-fn stay(configuring: Configuring, then: Then) -> StepOutcome {
+pub(super) fn stay(configuring: Configuring, then: Then) -> StepOutcome {
     StepOutcome::stay(JobState::Configuring(configuring), then)
-}
-
-/// Creates the chapters.
-pub(super) async fn make_chapters(
-    context: &StepContext<'_>,
-    memory: &mut Memory,
-    configuring: Configuring,
-    chapters: &[Chapter],
-) -> StepOutcome {
-    let video = configuring.target.video();
-    let is_ours = Ours::of(memory.chapters_to_create.as_ref());
-    let to_create = match context.next_of(configuring.request, is_ours) {
-        Next::Wait(lookup_at) => {
-            let request = UniqueRequest::Unconfirmed { lookup_at };
-            return stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at));
-        }
-        Next::Prepare => {
-            memory.chapters_to_create = Some(chapters.to_vec());
-            let request = UniqueRequest::Sent;
-            return StepOutcome::enter(JobState::Configuring(Configuring { request, ..configuring }));
-        }
-        Next::Send => memory.chapters_to_create.take().unwrap_or_default(),
-        Next::LookUp => match missing_chapters(context, video, chapters).await {
-            Ok(missing) if missing.is_empty() => return done(configuring),
-            Ok(missing) => {
-                if context.is_part_exhausted() {
-                    return done(configuring)
-                        .with(chapter_warning(missing.len(), "Vimeo did not confirm them."));
-                }
-                // Stored again before they are sent.
-                memory.chapters_to_create = Some(missing);
-                let sent = Configuring { request: UniqueRequest::Sent, ..configuring };
-                return StepOutcome::enter(JobState::Configuring(sent));
-            }
-            Err(then) => return stay(configuring, then),
-        },
-    };
-    create_chapters(context, configuring, &to_create).await
-}
-
-async fn create_chapters(
-    context: &StepContext<'_>,
-    configuring: Configuring,
-    chapters: &[Chapter],
-) -> StepOutcome {
-    let video = configuring.target.video();
-    let mut refused = Vec::new();
-    for chapter in chapters {
-        let seconds = chapter.starts_at.as_millis() / 1_000;
-        let session = &context.prepared.session;
-        match session.create_chapter(video, chapter.title.as_str(), seconds, CALL_TIMEOUT).await {
-            Ok(()) => {}
-            Err(failed @ (vimeo::Failure::Unknown(_) | vimeo::Failure::RetryLater { .. })) => {
-                let then = match failed {
-                    vimeo::Failure::Unknown(_) => retry_part("a chapter"),
-                    failed => then_of_whole(failed, context.now()),
-                };
-                // Some of them may exist.
-                return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
-            }
-            Err(failed) => match context.judge_part(failed) {
-                Changed::Yes => {}
-                Changed::Refused(said) => refused.push(said),
-                Changed::NotYet(then) => {
-                    return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
-                }
-            },
-        }
-    }
-    match refused.first() {
-        None => done(configuring),
-        Some(said) => {
-            done(configuring).with(chapter_warning(refused.len(), &format!("Vimeo refused: {said}")))
-        }
-    }
-}
-
-/// The chapters that Vimeo does not have.
-async fn missing_chapters(
-    context: &StepContext<'_>,
-    video: VideoNumber,
-    chapters: &[Chapter],
-) -> Result<Vec<Chapter>, Then> {
-    let listed = context.prepared.session.list_chapters(video, CALL_TIMEOUT).await;
-    let listed = listed.map_err(|failed| then_of_whole(failed, context.now()))?;
-    let is_there = |chapter: &Chapter| {
-        let seconds = chapter.starts_at.as_millis() / 1_000;
-        listed.iter().any(|listed| listed.timecode == seconds && listed.title == chapter.title.as_str())
-    };
-    Ok(chapters.iter().filter(|chapter| !is_there(chapter)).cloned().collect())
-}
-
-fn chapter_warning(count: usize, reason: &str) -> JobPatch {
-    let message = format!("{count} of the chapters could not be made: {reason}");
-    JobPatch { warnings: vec![message], ..JobPatch::default() }
 }

@@ -4,7 +4,7 @@ use domain::job::{JobId, Target};
 use domain::time::Timestamp;
 use vimeo::UploadStatus;
 
-use super::StepContext;
+use super::{CALL_TIMEOUT, StepContext};
 use crate::uploads::failures::{then_of, then_of_whole};
 use crate::uploads::outcome::{JobPatch, Then};
 use domain::job::FailureCode;
@@ -71,11 +71,24 @@ impl StepContext<'_> {
     /// Deletes a target. If Vimeo refuses, it is left, and named.
     pub(super) async fn delete(&self, target: Target, patch: &mut JobPatch) -> Deleted {
         match self.delete_target(target).await {
-            Ok(()) | Err(vimeo::Failure::NotFound) => Deleted::Yes,
+            Ok(()) | Err(vimeo::Failure::NotFound) => self.check_deleted(target, patch).await,
             Err(vimeo::Failure::LacksScope(_) | vimeo::Failure::Refused(_) | vimeo::Failure::Quota(_)) => {
                 patch.undeleted.push(target);
                 Deleted::Yes
             }
+            Err(failed) => Deleted::NotYet(then_of(failed, FailureCode::VimeoRefused, self.now())),
+        }
+    }
+
+    /// Vimeo does not delete the version that plays, and its answer may be that of one that does not exist.
+    async fn check_deleted(&self, target: Target, patch: &mut JobPatch) -> Deleted {
+        let Target::Version(version) = target else { return Deleted::Yes };
+        match self.prepared.session.find_version(version, CALL_TIMEOUT).await {
+            Ok(Some(found)) if found.is_active == Some(true) => {
+                patch.undeleted.push(target);
+                Deleted::Yes
+            }
+            Ok(_) => Deleted::Yes,
             Err(failed) => Deleted::NotYet(then_of(failed, FailureCode::VimeoRefused, self.now())),
         }
     }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use domain::job::{Failure, FailureCode, UniqueRequest, WaitingFor};
+use domain::publication::Requirement;
 use domain::time::Timestamp;
 
 use super::{CALL_TIMEOUT, StepContext};
@@ -76,6 +77,16 @@ impl StepContext<'_> {
     pub(super) fn retry_by_name(&self, error: &vimeo::TransportError) -> Then {
         let failure = failure(FailureCode::VimeoUnavailable, format!("Vimeo {error}."));
         Then::RetryAfter(failure, self.uploads.options.probe_delay)
+    }
+
+    /// Whether the file of a part has been fetched often enough.
+    pub(super) fn is_fetch_exhausted(&self, requirement: Requirement) -> bool {
+        match requirement {
+            Requirement::Optional => self.is_part_exhausted(),
+            Requirement::Required => {
+                self.job.retry.count >= self.uploads.options.retry_policy().source_attempts
+            }
+        }
     }
 
     /// Whether a part that may be left out has been tried often enough.

@@ -32,7 +32,7 @@ enum Needs {
 use Needs::{AnyKey, Nothing, Scope};
 
 /// Each route, what it needs, and the statuses of a key that has it: of the record's own account, and of another one.
-const MATRIX: [(&str, Needs, u16, u16); 41] = [
+const MATRIX: [(&str, Needs, u16, u16); 42] = [
     ("GET /health/live", Nothing, 200, 200),
     ("GET /health/ready", Nothing, 200, 200),
     ("GET /openapi.json", Nothing, 200, 200),
@@ -53,6 +53,7 @@ const MATRIX: [(&str, Needs, u16, u16); 41] = [
     ("POST /v1/vimeo-connections/{connectionId}/uploads", Scope("uploads:write"), 202, 404),
     ("GET /v1/jobs", Scope("uploads:read"), 200, 200),
     ("GET /v1/jobs/{jobId}", Scope("uploads:read"), 200, 404),
+    ("PATCH /v1/jobs/{jobId}", Scope("uploads:write"), 200, 404),
     ("DELETE /v1/jobs/{jobId}", Scope("uploads:write"), 204, 404),
     ("GET /v1/jobs/{jobId}/events", Scope("uploads:read"), 200, 404),
     // It has not failed.
@@ -165,6 +166,7 @@ pub(super) fn body(env: &TestEnv, route: &str, number: u32) -> String {
         "PUT /v1/vimeo-connections/{connectionId}" => json!({ "version": 1, "enabled": false }).to_string(),
         "POST /v1/vimeo-connections/authorizations" => authorization(&format!("new {number}")),
         "POST /v1/webhook-endpoints" => endpoint(),
+        "PATCH /v1/jobs/{jobId}" => json!({ "publishAt": null }).to_string(),
         "PATCH /v1/webhook-endpoints/{endpointId}" => json!({ "description": "changed" }).to_string(),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => {
             json!({ "name": format!("new {number}") }).to_string()

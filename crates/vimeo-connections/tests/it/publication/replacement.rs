@@ -74,7 +74,11 @@ async fn a_replacement_changes_the_file_and_nothing_else_once_it_is_transcoded()
         let before = env.kept(&uri).await;
         let id = env.replace(&uri, NEW_SIZE).await;
         env.uploads.wait_for_phase(&id, "transcoding").await;
-        assert_eq!(env.played(&uri).await, (json!(sha256(SIZE)), 2), "{engine:?}: transcoding has not begun");
+        assert_eq!(
+            env.played(&uri).await,
+            (json!(sha256(SIZE)), 2),
+            "{engine:?}: transcoding has not started"
+        );
         env.step(&uri).await;
         assert_eq!(env.played(&uri).await, (json!(sha256(SIZE)), 2), "{engine:?}: transcoding has not ended");
         assert_eq!(env.uploads.job(&id).await["data"]["status"], "in-progress");

@@ -226,7 +226,10 @@ fn take_file(fields: &mut Map<String, Value>, path: &Path) -> Result<EntrySource
     };
     let file = FileToSend::open(path).map_err(without_path)?;
     fields.insert("source".to_owned(), json!({ "size": file.size() }));
-    let is_named = fields.get("name").is_some_and(|name| !name.is_null());
+    let is_set = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+    let inside = fields.get("destination").and_then(|destination| destination.get("name"));
+    // A replaced video keeps its name.
+    let is_named = is_set(fields.get("name")) || is_set(inside) || is_set(fields.get("replaces"));
     if let (false, Some(name)) = (is_named, file.video_name()) {
         fields.insert("name".to_owned(), json!(name.as_str()));
     }

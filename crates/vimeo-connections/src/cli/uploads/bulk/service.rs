@@ -249,6 +249,7 @@ impl Failed {
             Error::ConnectionUnhealthy(_) => ("CONNECTION_UNHEALTHY", 409, None),
             Error::WebhookSecretMissing => ("WEBHOOK_SECRET_MISSING", 409, None),
             Error::UploadRefused(_) => ("UPLOAD_REFUSED", 422, None),
+            Error::InvalidPublishAt(_) => ("INVALID_REQUEST_BODY", 400, None),
             Error::Unauthorized => ("UNAUTHORIZED", 401, None),
             _ => ("INTERNAL_ERROR", 400, None),
         };

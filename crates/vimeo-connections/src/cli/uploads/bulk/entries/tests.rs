@@ -135,3 +135,19 @@ fn a_first_run_needs_times_in_the_future() {
         ["line 1: publishAt must be in the future", "line 3: publishAt must be at most a year ahead"]
     );
 }
+
+#[test]
+fn a_file_gives_its_name_only_to_a_new_video_that_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("film.mp4"), [0; 10]).unwrap();
+    let name_of = |more: Value| {
+        let mut line = json!({"source": "film.mp4"});
+        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let entry = check_in(folder.path(), &[line]).unwrap().remove(0);
+        entry.request.settings.name.map(|name| name.as_str().to_owned())
+    };
+    assert_eq!(name_of(json!({})).as_deref(), Some("film"));
+    assert_eq!(name_of(json!({"name": "One"})).as_deref(), Some("One"));
+    assert_eq!(name_of(json!({"destination": {"name": "Two"}})).as_deref(), Some("Two"));
+    assert_eq!(name_of(json!({"replaces": "/videos/1"})), None);
+}
