@@ -284,9 +284,7 @@ fn not_reschedulable(reason: NotReschedulable) -> Problem {
         NotReschedulable::Publishing => "The video is already published, or is being published.",
         NotReschedulable::LinkPending => "The upload link is being created; try again.",
         NotReschedulable::Ended => "The upload has ended without a video.",
-        NotReschedulable::Replacement => {
-            "This upload replaces the file of a video, whose privacy stays as it is."
-        }
+        NotReschedulable::Replacement => "A replaced file does not change the privacy of its video.",
     };
     Problem { message: Some(message.to_owned()), ..Code::JobNotReschedulable.into() }
 }

@@ -11,7 +11,7 @@ pub enum NotReschedulable {
     /// The video is being opened, or was.
     #[error("the video is already being published")]
     Publishing,
-    /// The client waits for the upload link: whoever else writes the job would end its request.
+    /// The client waits for the upload link: another write of the job would end its request.
     #[error("the upload link is being created")]
     LinkPending,
     /// The upload has ended without a video, or will.
@@ -109,6 +109,8 @@ mod tests {
         assert_eq!(cancelled.check_reschedule(), Err(NotReschedulable::Ended));
         let replacement = Job { replaces: Some(video), ..queued.clone() };
         assert_eq!(replacement.check_reschedule(), Err(NotReschedulable::Replacement));
+        let client = Job { source: SourceKind::Client, ..queued.clone() };
+        assert_eq!(client.check_reschedule(), Err(NotReschedulable::LinkPending));
         let orphaned = Job { is_connection_deleted: true, ..queued };
         assert_eq!(orphaned.check_reschedule(), Err(NotReschedulable::Ended));
     }

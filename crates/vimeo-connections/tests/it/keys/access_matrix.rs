@@ -53,7 +53,8 @@ const MATRIX: [(&str, Needs, u16, u16); 42] = [
     ("POST /v1/vimeo-connections/{connectionId}/uploads", Scope("uploads:write"), 202, 404),
     ("GET /v1/jobs", Scope("uploads:read"), 200, 200),
     ("GET /v1/jobs/{jobId}", Scope("uploads:read"), 200, 404),
-    ("PATCH /v1/jobs/{jobId}", Scope("uploads:write"), 200, 404),
+    // It has ended.
+    ("PATCH /v1/jobs/{jobId}", Scope("uploads:write"), 409, 404),
     ("DELETE /v1/jobs/{jobId}", Scope("uploads:write"), 204, 404),
     ("GET /v1/jobs/{jobId}/events", Scope("uploads:read"), 200, 404),
     // It has not failed.
