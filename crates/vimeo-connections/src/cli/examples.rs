@@ -225,8 +225,8 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "jobs reschedule",
         &[
-            "vimeo-connections jobs reschedule 019c1234-5678-7abc-8def-0123456789ab --to 2026-03-01T09:00:00Z --account acme",
-            "vimeo-connections jobs reschedule 019c1234-5678-7abc-8def-0123456789ab --to now --profile production",
+            "vimeo-connections jobs reschedule 019c1234-5678-7abc-8def-0123456789ab --to 2026-03-01T09:00:00Z",
+            "vimeo-connections jobs reschedule 019c1234-5678-7abc-8def-0123456789ab --to now --account acme",
         ],
     ),
     ("jobs cancel", &["vimeo-connections jobs cancel 019c1234-5678-7abc-8def-0123456789ab --account acme"]),

@@ -16,7 +16,6 @@ use super::configure::Changed;
 use super::parts::{PartFile, Unfetched, fetch};
 use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
-use crate::uploads::failures::then_of_whole;
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
 
 /// What a worker remembers of the thumbnail that it is about to request.
@@ -108,12 +107,10 @@ async fn create_image(context: &StepContext<'_>, transcoding: Transcoding, file:
             let _ = session.delete_picture(number, CALL_TIMEOUT).await;
             return left_out(&format!("Vimeo refused the image ({said})."));
         }
-        Err(failed) => {
-            let then = match failed {
-                vimeo::Failure::RetryLater { .. } => then_of_whole(failed, context.now()),
-                _ => retry_part("the image of a thumbnail"),
-            };
+        // The host of the image says nothing about the video.
+        Err(_) => {
             let request = UniqueRequest::Unconfirmed { lookup_at: context.now() };
+            let then = retry_part("the image of a thumbnail");
             return Made::NotYet(stay(Transcoding { request, ..transcoding }, then));
         }
     }

@@ -26,7 +26,7 @@ const QUERIES: [&str; 9] = [
 const CONFIG: &str = "uploads.work = false\n";
 
 /// Every route that changes something.
-const MUTATIONS: [&str; 20] = [
+const MUTATIONS: [&str; 21] = [
     "POST /v1/vimeo-connections",
     "POST /v1/vimeo-connections/authorizations",
     "DELETE /v1/vimeo-connections/authorizations/{authorizationId}",
@@ -35,6 +35,7 @@ const MUTATIONS: [&str; 20] = [
     "DELETE /v1/vimeo-connections/{connectionId}",
     "POST /v1/vimeo-connections/{connectionId}/uploads",
     "POST /v1/jobs/{jobId}/retry",
+    "PATCH /v1/jobs/{jobId}",
     "DELETE /v1/jobs/{jobId}",
     "POST /v1/webhook-secret",
     "POST /v1/webhook-endpoints",
@@ -108,6 +109,7 @@ async fn request(
         "POST /v1/vimeo-connections/{connectionId}/uploads" => upload(),
         "POST /v1/vimeo-connections/authorizations" => new_authorization("asked"),
         "POST /v1/webhook-endpoints" => new_endpoint(),
+        "PATCH /v1/jobs/{jobId}" => json!({"publishAt": null}),
         "PATCH /v1/webhook-endpoints/{endpointId}" => json!({"description": "changed"}),
         "POST /v1/api-keys" | "PATCH /v1/api-keys/{keyId}" => json!({"name": "another"}),
         _ => Value::Null,

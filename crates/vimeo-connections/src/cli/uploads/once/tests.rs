@@ -77,7 +77,7 @@ license 5 by-nc
 locale 2 en
 thumbnail_millis 3 500
 replaces 9 /videos/7
-publish_at 20 2026-01-31T09:05:00Z
+publish_at 24 2026-01-31T09:05:00.000Z
 ";
     let options = VideoOptions {
         settings: all,
