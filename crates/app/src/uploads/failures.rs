@@ -138,16 +138,25 @@ pub(super) fn in_words(failed: &vimeo::Failure) -> String {
 /// Why Vimeo cannot use the file, if it cannot.
 pub(super) fn unusable(state: &VideoState) -> Option<Failure> {
     let fail = |message: String| Some(failure(FailureCode::FileUnusable, message));
-    match (&state.upload, state.transcode, state.failed_status) {
-        (UploadStatus::Failed(Some(code)), _, _) => fail(format!("Vimeo cannot use the file: {code}.")),
-        (UploadStatus::Failed(None), _, _) => fail("Vimeo cannot use the file.".to_owned()),
-        (UploadStatus::Cancelled, _, _) => fail("Vimeo cancelled the upload.".to_owned()),
-        (_, TranscodeStatus::Failed, _) => fail("Vimeo could not transcode the file.".to_owned()),
-        (_, _, Some(status @ ("quota_exceeded" | "total_cap_exceeded"))) => Some(failure(
+    if let Some(message) = why_unusable(&state.upload, state.transcode) {
+        return fail(message);
+    }
+    match state.failed_status? {
+        status @ ("quota_exceeded" | "total_cap_exceeded") => Some(failure(
             FailureCode::QuotaExceeded,
             format!("Vimeo refused the video after its upload: {status}."),
         )),
-        (_, _, Some(status)) => fail(format!("Vimeo cannot use the file: {status}.")),
+        status => fail(format!("Vimeo cannot use the file: {status}.")),
+    }
+}
+
+/// Why Vimeo cannot make a video of the bytes, as a sentence; `None` if it may.
+pub(super) fn why_unusable(upload: &UploadStatus, transcode: TranscodeStatus) -> Option<String> {
+    match (upload, transcode) {
+        (UploadStatus::Failed(Some(code)), _) => Some(format!("Vimeo cannot use the file: {code}.")),
+        (UploadStatus::Failed(None), _) => Some("Vimeo cannot use the file.".to_owned()),
+        (UploadStatus::Cancelled, _) => Some("Vimeo cancelled the upload.".to_owned()),
+        (_, TranscodeStatus::Failed) => Some("Vimeo could not transcode the file.".to_owned()),
         _ => None,
     }
 }

@@ -62,8 +62,8 @@ pub use shown::UploadCounts;
 pub(crate) use slots::Slots;
 pub(crate) use webhook_handover::record as record_webhook;
 
-/// Attempts of a cancellation that meets another write of the job each time.
-const CANCEL_ATTEMPTS: u32 = 20;
+/// Attempts of a change that meets another write of the job each time.
+const CHANGE_ATTEMPTS: u32 = 20;
 
 /// Some of an account's jobs, the newest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,17 +219,10 @@ impl App {
 
     async fn try_cancel_upload(&self, caller: &Caller, id: &JobId) -> Result<(), Error> {
         let account = &caller.account_id;
-        for _ in 0..CANCEL_ATTEMPTS {
+        for _ in 0..CHANGE_ATTEMPTS {
             let found = self.store.find_stored_job(account, id).await?.ok_or(Error::JobNotFound)?;
             let Some(state) = found.job.cancel() else { return Ok(()) };
-            match prepare::verify(self, &found.job, found.row_mac.as_deref(), found.request.as_ref()).await {
-                // What is sealed is not needed to cancel it.
-                Ok(_) | Err(PrepareError::Undecryptable) => {}
-                Err(PrepareError::Temporary(error)) => return Err(error),
-                Err(_) => {
-                    return Err(Error::Internal("the row of a job does not verify".into()));
-                }
-            }
+            self.require_verified(&found).await?;
             let job = found.job;
             let is_webhook_due = matches!(job.webhook, Webhook::Waiting { .. });
             let has_ended = state.has_ended();
@@ -274,6 +267,15 @@ impl App {
             }
         }
         Err(Error::Overloaded)
+    }
+
+    /// Nothing is changed in a row that does not verify. What is sealed is not needed to change one.
+    async fn require_verified(&self, found: &StoredJob) -> Result<(), Error> {
+        match prepare::verify(self, &found.job, found.row_mac.as_deref(), found.request.as_ref()).await {
+            Ok(_) | Err(PrepareError::Undecryptable) => Ok(()),
+            Err(PrepareError::Temporary(error)) => Err(error),
+            Err(_) => Err(Error::Internal("the row of a job does not verify".into())),
+        }
     }
 
     /// Wakes the uploads that wait for a connection, after it was enabled. If that fails, they run hours later.

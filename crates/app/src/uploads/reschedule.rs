@@ -8,12 +8,8 @@ use domain::publication::check_publish_at;
 use domain::time::Timestamp;
 use store::{Changed, JobGuard, JobUpdate, LeaseAfter, SealedPart};
 
-use super::lease;
-use super::prepare::{self, PrepareError};
+use super::{CHANGE_ATTEMPTS, lease};
 use crate::{App, Caller, Error};
-
-/// Attempts of a change that meets another write of the job each time.
-const ATTEMPTS: u32 = 20;
 
 impl App {
     /// Whether this is an instant at which a video can be opened.
@@ -47,15 +43,10 @@ impl App {
         publish_at: Option<Timestamp>,
     ) -> Result<Job, Error> {
         let account = &caller.account_id;
-        for _ in 0..ATTEMPTS {
+        for _ in 0..CHANGE_ATTEMPTS {
             let found = self.store.find_stored_job(account, id).await?.ok_or(Error::JobNotFound)?;
             found.job.check_reschedule()?;
-            match prepare::verify(self, &found.job, found.row_mac.as_deref(), found.request.as_ref()).await {
-                // What is sealed is not needed to change it.
-                Ok(_) | Err(PrepareError::Undecryptable) => {}
-                Err(PrepareError::Temporary(error)) => return Err(error),
-                Err(_) => return Err(Error::Internal("the row of a job does not verify".into())),
-            }
+            self.require_verified(&found).await?;
             let now = self.clock.now();
             let job = Job { publish_at, version: found.job.version + 1, ..found.job };
             let subject = Some(id.to_string());

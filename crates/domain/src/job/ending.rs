@@ -125,8 +125,8 @@ fn keep(target: Target, size: u64, kept: Kept, failure: Failure) -> JobState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AccountId, ConnectionId};
-    use crate::job::{Completed, Configuring, JobId, JobStatus, Publishing, RetryState, Scheduled, Webhook};
+    use crate::job::tests::job_in;
+    use crate::job::{Completed, Configuring, JobStatus, Publishing, Scheduled};
     use crate::time::Timestamp;
     use crate::video::VideoNumber;
 
@@ -141,31 +141,7 @@ mod tests {
     }
 
     fn job(state: JobState, source: SourceKind) -> Job {
-        let at = Timestamp::from_millis(1_000);
-        Job {
-            id: JobId::make(at, [7; 10]),
-            account_id: AccountId::from_random([1; 16]),
-            connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
-            created_at: at,
-            updated_at: at,
-            version: 1,
-            source,
-            retry_of: None,
-            replaces: None,
-            request_format: 1,
-            publish_at: None,
-            is_playable: false,
-            facts: None,
-            state,
-            bytes_per_second: None,
-            warnings: Vec::new(),
-            undeleted: Vec::new(),
-            unconfirmed_since: None,
-            retry: RetryState::progressed(at),
-            waiting_for: None,
-            webhook: Webhook::None,
-            is_connection_deleted: false,
-        }
+        Job { source, ..job_in(state) }
     }
 
     #[test]

@@ -206,40 +206,15 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AccountId, ConnectionId};
-    use crate::job::{
-        Creating, FailureCode, Fetch, JobId, Queued, RetryState, SourceFacts, SourceKind, Webhook,
-    };
+    use crate::job::tests::job_in;
+    use crate::job::{Creating, FailureCode, Fetch, Queued, SourceFacts};
     use crate::time::Timestamp;
 
     const SIZE: u64 = 1_000;
 
     fn job(state: JobState) -> Job {
-        let at = Timestamp::from_millis(1_000);
-        Job {
-            id: JobId::make(at, [7; 10]),
-            account_id: AccountId::from_random([1; 16]),
-            connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
-            created_at: at,
-            updated_at: at,
-            version: 1,
-            source: SourceKind::Url,
-            retry_of: None,
-            replaces: None,
-            request_format: 1,
-            publish_at: None,
-            is_playable: false,
-            facts: Some(SourceFacts { length: SIZE, validator: None, marks: None, fetch: Fetch::Ranged }),
-            state,
-            bytes_per_second: Some(300),
-            warnings: Vec::new(),
-            undeleted: Vec::new(),
-            unconfirmed_since: None,
-            retry: RetryState::progressed(at),
-            waiting_for: None,
-            webhook: Webhook::None,
-            is_connection_deleted: false,
-        }
+        let facts = SourceFacts { length: SIZE, validator: None, marks: None, fetch: Fetch::Ranged };
+        Job { facts: Some(facts), bytes_per_second: Some(300), ..job_in(state) }
     }
 
     fn video() -> VideoNumber {

@@ -65,37 +65,9 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AccountId, ConnectionId};
-    use crate::job::{JobId, Publishing, Queued, RetryState, Scheduled, SourceKind, Webhook};
+    use crate::job::tests::job_in as job;
+    use crate::job::{Publishing, Queued, Scheduled};
     use crate::video::VideoNumber;
-
-    fn job(state: JobState) -> Job {
-        let at = Timestamp::from_millis(1_000);
-        Job {
-            id: JobId::make(at, [7; 10]),
-            account_id: AccountId::from_random([1; 16]),
-            connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
-            created_at: at,
-            updated_at: at,
-            version: 1,
-            source: SourceKind::Url,
-            retry_of: None,
-            replaces: None,
-            request_format: 1,
-            publish_at: None,
-            is_playable: false,
-            facts: None,
-            state,
-            bytes_per_second: None,
-            warnings: Vec::new(),
-            undeleted: Vec::new(),
-            unconfirmed_since: None,
-            retry: RetryState::progressed(at),
-            waiting_for: None,
-            webhook: Webhook::None,
-            is_connection_deleted: false,
-        }
-    }
 
     #[test]
     fn the_time_may_change_until_vimeo_is_asked_to_open_the_video() {

@@ -13,6 +13,35 @@ fn at(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
+/// A job of a URL in this state.
+pub(super) fn job_in(state: JobState) -> Job {
+    let at = at(1_000);
+    Job {
+        id: JobId::make(at, [7; 10]),
+        account_id: AccountId::from_random([1; 16]),
+        connection_id: ConnectionId::from_stored("20260131090500042k3v9x0q2m7t1b8z".to_owned()),
+        created_at: at,
+        updated_at: at,
+        version: 1,
+        source: SourceKind::Url,
+        retry_of: None,
+        replaces: None,
+        request_format: 1,
+        publish_at: None,
+        is_playable: false,
+        facts: None,
+        state,
+        bytes_per_second: None,
+        warnings: Vec::new(),
+        undeleted: Vec::new(),
+        unconfirmed_since: None,
+        retry: RetryState::progressed(at),
+        waiting_for: None,
+        webhook: Webhook::None,
+        is_connection_deleted: false,
+    }
+}
+
 #[test]
 fn job_ids_sort_by_time_and_are_parsed_back() {
     let ids: Vec<_> = (1..50).map(|millis| JobId::make(at(millis * 977), [0xab; 10])).collect();

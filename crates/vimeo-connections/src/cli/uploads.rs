@@ -12,6 +12,7 @@ mod remote;
 pub(super) mod report;
 mod sending;
 mod settings;
+mod submission;
 mod watching;
 mod wire;
 

@@ -72,16 +72,6 @@ impl Session {
         self.list_parsed(&ApiPath::video(video).then(LIST), timeout, parse, is_own).await
     }
 
-    /// `PATCH {track}`: the player offers it, instead of the active one of the same kind and language.
-    pub async fn activate_text_track(
-        &self,
-        track: TextTrackNumber,
-        timeout: Duration,
-    ) -> Result<(), Failure> {
-        let is_own = |uri: &str| TextTrackNumber::parse_uri(uri) == Some(track);
-        self.activate(ApiPath::text_track(track), is_own, timeout).await
-    }
-
     /// `DELETE {track}`. A text track that does not exist counts as deleted.
     pub async fn delete_text_track(&self, track: TextTrackNumber, timeout: Duration) -> Result<(), Failure> {
         self.delete(&ApiPath::text_track(track), timeout).await

@@ -4,12 +4,10 @@ use domain::job::{Configuring, JobState, UniqueRequest};
 use domain::publication::Chapter;
 use domain::video::VideoNumber;
 
-use super::configure::Changed;
-use super::parts::{done, stay};
+use super::parts::{done, stay, wait_until};
 use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
-use crate::uploads::failures::then_of_whole;
-use crate::uploads::outcome::{JobPatch, StepOutcome};
+use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
 
 /// Creates the chapters.
 pub(super) async fn make_chapters(
@@ -21,10 +19,7 @@ pub(super) async fn make_chapters(
     let video = configuring.target.video();
     let is_ours = Ours::of(memory.chapters_to_create.as_ref());
     let to_create = match context.next_of(configuring.request, is_ours) {
-        Next::Wait(lookup_at) => {
-            let request = UniqueRequest::Unconfirmed { lookup_at };
-            return stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at));
-        }
+        Next::Wait(lookup_at) => return wait_until(context, configuring, lookup_at),
         Next::Prepare => {
             memory.chapters_to_create = Some(chapters.to_vec());
             let request = UniqueRequest::Sent;
@@ -43,12 +38,11 @@ pub(super) async fn make_chapters(
                 let sent = Configuring { request: UniqueRequest::Sent, ..configuring };
                 return StepOutcome::enter(JobState::Configuring(sent));
             }
-            Err(Changed::Refused(said)) => {
+            Err(Ok(said)) => {
                 let reason = format!("Vimeo refused to list them: {said}");
                 return done(configuring).with(chapter_warning(chapters.len(), &reason));
             }
-            Err(Changed::NotYet(then)) => return stay(configuring, then),
-            Err(Changed::Yes) => return done(configuring),
+            Err(Err(then)) => return stay(configuring, then),
         },
     };
     create_chapters(context, configuring, &to_create).await
@@ -64,23 +58,19 @@ async fn create_chapters(
     for chapter in chapters {
         let seconds = chapter.starts_at.as_millis() / 1_000;
         let session = &context.prepared.session;
-        match session.create_chapter(video, chapter.title.as_str(), seconds, CALL_TIMEOUT).await {
-            Ok(()) => {}
-            Err(failed @ (vimeo::Failure::Unknown(_) | vimeo::Failure::RetryLater { .. })) => {
-                let then = match failed {
-                    vimeo::Failure::Unknown(_) => retry_part("a chapter"),
-                    failed => then_of_whole(failed, context.now()),
-                };
-                // Some of them may exist.
-                return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
+        let created = session.create_chapter(video, chapter.title.as_str(), seconds, CALL_TIMEOUT).await;
+        let Err(failed) = created else { continue };
+        let refusal = match failed {
+            vimeo::Failure::Unknown(_) => Err(retry_part("a chapter")),
+            failed => context.refusal_of_part(failed),
+        };
+        match refusal {
+            Ok(said) => refused.push(said),
+            // Some of them may exist.
+            Err(then) => {
+                let request = UniqueRequest::Unconfirmed { lookup_at: context.lookup_at() };
+                return stay(Configuring { request, ..configuring }, then);
             }
-            Err(failed) => match context.judge_part(failed) {
-                Changed::Yes => {}
-                Changed::Refused(said) => refused.push(said),
-                Changed::NotYet(then) => {
-                    return stay(Configuring { request: context.unconfirmed(), ..configuring }, then);
-                }
-            },
         }
     }
     match refused.first() {
@@ -91,14 +81,14 @@ async fn create_chapters(
     }
 }
 
-/// The chapters that Vimeo does not have.
+/// The chapters that Vimeo does not have; an error if it does not list them, as [`StepContext::refusal_of_part`] has it.
 async fn missing_chapters(
     context: &StepContext<'_>,
     video: VideoNumber,
     chapters: &[Chapter],
-) -> Result<Vec<Chapter>, Changed> {
+) -> Result<Vec<Chapter>, Result<String, Then>> {
     let listed = context.prepared.session.list_chapters(video, CALL_TIMEOUT).await;
-    let listed = listed.map_err(|failed| context.judge_part(failed))?;
+    let listed = listed.map_err(|failed| context.refusal_of_part(failed))?;
     let is_there = |chapter: &Chapter| {
         let seconds = chapter.starts_at.as_millis() / 1_000;
         listed.iter().any(|listed| listed.timecode == seconds && listed.title == chapter.title.as_str())

@@ -239,32 +239,37 @@ impl StepContext<'_> {
         }
     }
 
-    /// The same for a request that makes a part of a publication: any refusal is about that request, not about the video.
-    pub(super) fn judge_part(&self, failed: vimeo::Failure) -> Changed {
+    /// What Vimeo said in refusing to make a part of a publication, which is about that request and not about the video; an
+    /// error if the part has to be tried again.
+    pub(super) fn refusal_of_part(&self, failed: vimeo::Failure) -> Result<String, Then> {
         match failed {
-            vimeo::Failure::Refused(said) if said.parameters.is_empty() => Changed::Refused(said.to_string()),
-            vimeo::Failure::Refused(said) => Changed::Refused(in_words(&vimeo::Failure::Refused(said))),
+            vimeo::Failure::Refused(said) if said.parameters.is_empty() => Ok(said.to_string()),
+            failed @ vimeo::Failure::Refused(_) => Ok(in_words(&failed)),
             // If the video itself was deleted, its next poll finds out.
-            vimeo::Failure::NotFound if self.is_part_exhausted() => {
-                Changed::Refused("it answered 404.".to_owned())
-            }
-            vimeo::Failure::NotFound => Changed::NotYet(retry_part("a part of the publication")),
-            failed => self.judge(Err(failed)),
+            vimeo::Failure::NotFound if self.is_part_exhausted() => Ok("it answered 404.".to_owned()),
+            vimeo::Failure::NotFound => Err(retry_part("a part of the publication")),
+            failed => self.refusal(failed),
         }
     }
 
     pub(super) fn judge(&self, changed: Result<(), vimeo::Failure>) -> Changed {
-        match changed {
+        match changed.map_err(|failed| self.refusal(failed)) {
             Ok(()) => Changed::Yes,
-            Err(vimeo::Failure::Refused(said)) if !is_about_setting(&said) => {
-                Changed::NotYet(then_of_whole(vimeo::Failure::Refused(said), self.now()))
+            Err(Ok(said)) => Changed::Refused(said),
+            Err(Err(then)) => Changed::NotYet(then),
+        }
+    }
+
+    /// What Vimeo said in refusing a setting; an error if the request has to be made again.
+    fn refusal(&self, failed: vimeo::Failure) -> Result<String, Then> {
+        match failed {
+            vimeo::Failure::Refused(said) if !is_about_setting(&said) => {
+                Err(then_of_whole(vimeo::Failure::Refused(said), self.now()))
             }
-            Err(
-                failed @ (vimeo::Failure::LacksScope(_)
-                | vimeo::Failure::Refused(_)
-                | vimeo::Failure::Quota(_)),
-            ) => Changed::Refused(in_words(&failed)),
-            Err(failed) => Changed::NotYet(then_of_whole(failed, self.now())),
+            failed @ (vimeo::Failure::LacksScope(_)
+            | vimeo::Failure::Refused(_)
+            | vimeo::Failure::Quota(_)) => Ok(in_words(&failed)),
+            failed => Err(then_of_whole(failed, self.now())),
         }
     }
 }

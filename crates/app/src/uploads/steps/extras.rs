@@ -4,7 +4,6 @@
 use domain::publication::{Showcase, Tag};
 use domain::video::{ShowcaseNumber, VideoNumber};
 
-use super::configure::Changed;
 use super::{CALL_TIMEOUT, StepContext};
 use crate::uploads::outcome::{JobPatch, Then};
 
@@ -63,11 +62,7 @@ impl StepContext<'_> {
         let said = match result {
             Ok(()) => return Ok(()),
             Err(vimeo::Failure::NotFound) => "it does not exist".to_owned(),
-            Err(failed) => match self.judge_part(failed) {
-                Changed::Yes => return Ok(()),
-                Changed::Refused(said) => said,
-                Changed::NotYet(then) => return Err(then),
-            },
+            Err(failed) => self.refusal_of_part(failed)?,
         };
         patch.warnings.push(format!("{what}: {said}"));
         Ok(())

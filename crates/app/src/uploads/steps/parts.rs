@@ -6,10 +6,10 @@ use bytes::Bytes;
 use domain::job::{Configuring, FailureCode, JobState, UniqueRequest};
 use domain::publication::{Chapter, Publication, Requirement, TEXT_TRACK_MAX_BYTES, TextTrack};
 use domain::secret::Secret;
+use domain::time::Timestamp;
 use egress::{SourceError, text_track_format};
 use vimeo::{CreatedFile, FileLink, NewTextTrack, TextTrackSummary};
 
-use super::configure::Changed;
 use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
 use crate::uploads::failures::failure;
@@ -65,8 +65,7 @@ pub(super) async fn make_text_track(
 ) -> StepOutcome {
     let next = context.next_of(configuring.request, Ours::of(memory.part_file.as_ref()));
     if let Next::Wait(lookup_at) = next {
-        let request = UniqueRequest::Unconfirmed { lookup_at };
-        return stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at));
+        return wait_until(context, configuring, lookup_at);
     }
     let file = match memory.part_file.take() {
         Some(file) => file,
@@ -113,20 +112,13 @@ async fn create_text_track(
         }
         Err(vimeo::Failure::Unknown(error)) => {
             tracing::info!(job = %context.job.id, %error, "whether Vimeo created a text track is unknown");
-            let request = context.unconfirmed();
-            let UniqueRequest::Unconfirmed { lookup_at } = request else { return context.stay(then_retry()) };
-            stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at))
+            wait_until(context, configuring, context.lookup_at())
         }
-        Err(failed) => match context.judge_part(failed) {
-            Changed::Refused(said) => give_up(not_sent, track, &format!("Vimeo refused it: {said}")),
-            Changed::NotYet(then) => stay(not_sent, then),
-            Changed::Yes => done(not_sent),
+        Err(failed) => match context.refusal_of_part(failed) {
+            Ok(said) => give_up(not_sent, track, &format!("Vimeo refused it: {said}")),
+            Err(then) => stay(not_sent, then),
         },
     }
-}
-
-fn then_retry() -> Then {
-    Then::Retry(failure(FailureCode::VimeoUnavailable, "Vimeo did not confirm a text track."))
 }
 
 /// Looks for the track of an earlier request, and continues with it.
@@ -150,14 +142,13 @@ async fn find_text_track(
     };
     for other in found {
         if let Err(failed) = context.prepared.session.delete_text_track(other.number, CALL_TIMEOUT).await {
-            match context.judge_part(failed) {
-                Changed::NotYet(then) => return stay(configuring, then),
-                Changed::Refused(said) => {
+            return match context.refusal_of_part(failed) {
+                Err(then) => stay(configuring, then),
+                Ok(said) => {
                     let reason = format!("Vimeo has it twice, and refused to delete one: {said}");
-                    return give_up(configuring, track, &reason);
+                    give_up(configuring, track, &reason)
                 }
-                Changed::Yes => {}
-            }
+            };
         }
     }
     send_text_track(context, configuring, track, (file, TrackLink::Listed(first.link), first.number)).await
@@ -170,12 +161,9 @@ async fn list_text_tracks(
     track: &TextTrack,
 ) -> Result<Vec<TextTrackSummary>, StepOutcome> {
     let listed = context.prepared.session.list_text_tracks(configuring.target.video(), CALL_TIMEOUT).await;
-    let listed = listed.map_err(|failed| match context.judge_part(failed) {
-        Changed::NotYet(then) => stay(configuring, then),
-        Changed::Refused(said) => {
-            give_up(configuring, track, &format!("Vimeo refused to list the text tracks: {said}"))
-        }
-        Changed::Yes => stay(configuring, retry_part("a text track")),
+    let listed = listed.map_err(|failed| match context.refusal_of_part(failed) {
+        Err(then) => stay(configuring, then),
+        Ok(said) => give_up(configuring, track, &format!("Vimeo refused to list the text tracks: {said}")),
     })?;
     let mut found: Vec<_> = listed.into_iter().filter(|listed| is_the_same(listed, track)).collect();
     found.sort_by_key(|found| found.number);
@@ -195,7 +183,7 @@ async fn remove_text_track(
     };
     for found in found {
         if let Err(failed) = context.prepared.session.delete_text_track(found.number, CALL_TIMEOUT).await
-            && let Changed::NotYet(then) = context.judge_part(failed)
+            && let Err(then) = context.refusal_of_part(failed)
         {
             return stay(configuring, then);
         }
@@ -245,13 +233,13 @@ async fn send_text_track(
     };
     match session.delete_text_track(number, CALL_TIMEOUT).await {
         Ok(()) => {}
-        Err(failed) => match context.judge_part(failed) {
-            Changed::NotYet(then) => return stay(looked_up, then),
-            // It is left there, without a file.
-            Changed::Refused(_) | Changed::Yes => {
-                return give_up(configuring, track, "Vimeo did not accept its file.");
-            }
-        },
+        Err(failed) => {
+            return match context.refusal_of_part(failed) {
+                Err(then) => stay(looked_up, then),
+                // It is left there, without a file.
+                Ok(_) => give_up(configuring, track, "Vimeo did not accept its file."),
+            };
+        }
     }
     let not_sent = Configuring { request: UniqueRequest::NotSent, ..configuring };
     if !reason.is_empty() {
@@ -285,19 +273,41 @@ pub(super) async fn fetch(
     requirement: Requirement,
 ) -> Result<Bytes, Unfetched> {
     let egress = &context.uploads.egress;
-    let unusable = |reason: String| Unfetched::Unusable(reason);
-    let url = sources::read_address(egress, url).map_err(|failure| unusable(failure.message))?;
+    let Ok(url) = sources::read_address(egress, url) else {
+        return Err(Unfetched::Unusable(why_unfetched(&SourceError::Unreachable, max_bytes)));
+    };
     let error = match egress.fetch(&url, max_bytes, CALL_TIMEOUT).await {
         Ok(fetched) => return Ok(fetched.bytes),
         Err(error) => error,
     };
-    if error == SourceError::TooLarge {
-        return Err(unusable(format!("its file is larger than {} MiB.", max_bytes / (1024 * 1024))));
-    }
+    let reason = why_unfetched(&error, max_bytes);
     match sources::then_of(error) {
-        Then::Retry(failure) if context.is_fetch_exhausted(requirement) => Err(unusable(failure.message)),
-        Then::Fail(failure) => Err(unusable(failure.message)),
+        Then::Retry(_) if context.is_fetch_exhausted(requirement) => Err(Unfetched::Unusable(reason)),
+        Then::Fail(_) => Err(Unfetched::Unusable(reason)),
         then => Err(Unfetched::Later(then)),
+    }
+}
+
+/// Why the file of a part cannot be used, after the colon of a sentence.
+fn why_unfetched(error: &SourceError, max_bytes: usize) -> String {
+    match error {
+        SourceError::Unreachable => "its address cannot be reached.".to_owned(),
+        SourceError::RetryLater { .. } => "its server was busy or failing for too long.".to_owned(),
+        SourceError::EndedEarly => "its file repeatedly ended early.".to_owned(),
+        SourceError::TooSlow => "its file is sent too slowly.".to_owned(),
+        SourceError::Empty => "its file is empty.".to_owned(),
+        SourceError::TooLarge => format!("its file is larger than {} MiB.", max_bytes / (1024 * 1024)),
+        SourceError::NotVideo(what) => format!("its address returned {what}."),
+        SourceError::Refused(statuses) => format!(
+            "its server answered with status {statuses}: the file does not exist, or its link is invalid or has expired."
+        ),
+        // Only of sources that are streamed.
+        SourceError::Changed
+        | SourceError::CannotResume
+        | SourceError::NoLength
+        | SourceError::SpoolFull
+        | SourceError::SpoolTimeout
+        | SourceError::SpoolFailed => format!("{error}."),
     }
 }
 
@@ -318,6 +328,16 @@ fn give_up(configuring: Configuring, track: &TextTrack, reason: &str) -> StepOut
 
 pub(super) fn done(configuring: Configuring) -> StepOutcome {
     StepOutcome::advance(JobState::Configuring(configuring.part_done()))
+}
+
+/// Waits until a request whose outcome is unknown has certainly ended.
+pub(super) fn wait_until(
+    context: &StepContext<'_>,
+    configuring: Configuring,
+    lookup_at: Timestamp,
+) -> StepOutcome {
+    let request = UniqueRequest::Unconfirmed { lookup_at };
+    stay(Configuring { request, ..configuring }, context.wait_for_lookup(lookup_at))
 }
 
 pub(super) fn stay(configuring: Configuring, then: Then) -> StepOutcome {

@@ -72,7 +72,7 @@ pub(super) async fn await_transcoding(
     }
 }
 
-/// The longer the transcoding takes, and the longer the video is, the less often it is polled.
+/// What the state of a video means.
 fn readiness(state: &VideoState, waited_seconds: u64, deadline: Duration) -> Readiness {
     let is_playable = state.is_playable && waited_seconds > PLAYABLE_AFTER_SECONDS;
     if state.transcode == TranscodeStatus::Complete || is_playable {
@@ -81,8 +81,13 @@ fn readiness(state: &VideoState, waited_seconds: u64, deadline: Duration) -> Rea
     if waited_seconds > deadline.as_secs() {
         return Readiness::Late;
     }
-    let pause = Duration::from_secs((waited_seconds / 10).max(state.duration_seconds.unwrap_or(0) / 100));
-    Readiness::Poll(pause.clamp(POLL_MIN, POLL_MAX))
+    Readiness::Poll(poll_pause(waited_seconds, state.duration_seconds))
+}
+
+/// How long until the transcoding is polled again: the longer it takes, and the longer the video is, the less often.
+pub(super) fn poll_pause(waited_seconds: u64, duration_seconds: Option<u64>) -> Duration {
+    let pause = Duration::from_secs((waited_seconds / 10).max(duration_seconds.unwrap_or(0) / 100));
+    pause.clamp(POLL_MIN, POLL_MAX)
 }
 
 /// Creates the thumbnail, and then only the view is missing.

@@ -9,10 +9,10 @@ use vimeo::{TranscodeStatus, UploadStatus, Version, VersionState};
 
 use super::configure::not_assembled;
 use super::create::not_created;
-use super::publish::{POLL_MAX, POLL_MIN};
+use super::publish::poll_pause;
 use super::transfer::Transfer;
 use super::{CALL_TIMEOUT, Memory, StepContext, placeholder_name};
-use crate::uploads::failures::{failure, missing, then_of_whole};
+use crate::uploads::failures::{failure, missing, then_of_whole, why_unusable};
 use crate::uploads::outcome::{JobPatch, StepOutcome, Then};
 
 /// Whether a version has replaced the one before.
@@ -117,28 +117,19 @@ async fn finish(context: &StepContext<'_>, transcoding: Transcoding, mut patch: 
     StepOutcome::advance(JobState::Completed(completed)).with(patch)
 }
 
-/// The longer it takes, and the longer the video is, the less often it is polled.
+/// What the state of a version means.
 fn replacement(state: &VersionState, waited_seconds: u64, deadline: Duration) -> Replacement {
-    match (&state.upload, state.transcode) {
-        (UploadStatus::Failed(Some(code)), _) => {
-            return Replacement::Failed(format!("Vimeo cannot use the file: {code}."));
-        }
-        (UploadStatus::Failed(None), _) => {
-            return Replacement::Failed("Vimeo cannot use the file.".to_owned());
-        }
-        (UploadStatus::Cancelled, _) => return Replacement::Failed("Vimeo cancelled the upload.".to_owned()),
-        (_, TranscodeStatus::Failed) => {
-            return Replacement::Failed("Vimeo could not transcode the file.".to_owned());
-        }
-        // Where Vimeo does not show which version is active, a transcoded one is.
-        (_, TranscodeStatus::Complete) if state.is_active != Some(false) => return Replacement::Done,
-        (_, TranscodeStatus::Complete | TranscodeStatus::InProgress) => {}
+    if let Some(message) = why_unusable(&state.upload, state.transcode) {
+        return Replacement::Failed(message);
+    }
+    // Where Vimeo does not show which version is active, a transcoded one is.
+    if state.transcode == TranscodeStatus::Complete && state.is_active != Some(false) {
+        return Replacement::Done;
     }
     if waited_seconds > deadline.as_secs() {
         return Replacement::Late;
     }
-    let pause = Duration::from_secs((waited_seconds / 10).max(state.duration_seconds.unwrap_or(0) / 100));
-    Replacement::Poll(pause.clamp(POLL_MIN, POLL_MAX))
+    Replacement::Poll(poll_pause(waited_seconds, state.duration_seconds))
 }
 
 fn unusable(message: &str) -> Failure {
@@ -147,6 +138,7 @@ fn unusable(message: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::publish::{POLL_MAX, POLL_MIN};
     use super::*;
 
     const DEADLINE: Duration = Duration::from_hours(24);

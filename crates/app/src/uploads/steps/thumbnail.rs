@@ -7,12 +7,12 @@ use domain::job::{JobState, Transcoding, UniqueRequest};
 use domain::moment::Moment;
 use domain::publication::{Requirement, THUMBNAIL_MAX_BYTES, Thumbnail};
 use domain::secret::Secret;
+use domain::time::Timestamp;
 use domain::video::{PictureNumber, VideoNumber};
 use egress::image_format;
 use std::time::Duration;
 use vimeo::{CreatedFile, PictureSummary};
 
-use super::configure::Changed;
 use super::parts::{PartFile, Unfetched, fetch};
 use super::unique::{Next, Ours, retry_part};
 use super::{CALL_TIMEOUT, Memory, StepContext};
@@ -43,11 +43,7 @@ pub(super) async fn make_thumbnail(
     let Some(thumbnail) = &publication.thumbnail else { return Made::Done(JobPatch::default()) };
     let video = transcoding.target.video();
     match context.next_of(transcoding.request, Ours::of(memory.thumbnail.as_ref())) {
-        Next::Wait(lookup_at) => {
-            let request = UniqueRequest::Unconfirmed { lookup_at };
-            let then = context.wait_for_lookup(lookup_at);
-            Made::NotYet(stay(Transcoding { request, ..transcoding }, then))
-        }
+        Next::Wait(lookup_at) => wait_until(context, transcoding, lookup_at),
         Next::Prepare => prepare(context, memory, transcoding, thumbnail).await,
         Next::Send => match memory.thumbnail.take() {
             Some(ThumbnailToCreate::At(moment)) => create_frame(context, transcoding, moment).await,
@@ -148,7 +144,7 @@ async fn look_up(
     };
     for picture in ours.iter().filter(|picture| Some(picture.number) != kept.map(|kept| kept.number)) {
         if let Err(failed) = session.delete_picture(picture.number, CALL_TIMEOUT).await
-            && let Changed::NotYet(then) = context.judge_part(failed)
+            && let Err(then) = context.refusal_of_part(failed)
         {
             return Made::NotYet(stay(transcoding, then));
         }
@@ -174,20 +170,16 @@ fn ours_of(listed: Vec<PictureSummary>, newest_before: Option<i64>) -> Vec<Pictu
 fn not_created(context: &StepContext<'_>, transcoding: Transcoding, failed: vimeo::Failure) -> Made {
     if let vimeo::Failure::Unknown(error) = failed {
         tracing::info!(job = %context.job.id, %error, "whether Vimeo created a thumbnail is unknown");
-        let lookup_at = context.now().plus(context.uploads.options.probe_delay);
-        let request = UniqueRequest::Unconfirmed { lookup_at };
-        let then = context.wait_for_lookup(lookup_at);
-        return Made::NotYet(stay(Transcoding { request, ..transcoding }, then));
+        return wait_until(context, transcoding, context.lookup_at());
     }
     let not_sent = Transcoding { request: UniqueRequest::NotSent, newest_picture: None, ..transcoding };
     refused_or_later(context, not_sent, failed)
 }
 
 fn refused_or_later(context: &StepContext<'_>, transcoding: Transcoding, failed: vimeo::Failure) -> Made {
-    match context.judge_part(failed) {
-        Changed::Refused(said) => left_out(&format!("Vimeo refused it: {said}")),
-        Changed::NotYet(then) => Made::NotYet(stay(transcoding, then)),
-        Changed::Yes => Made::Done(JobPatch::default()),
+    match context.refusal_of_part(failed) {
+        Ok(said) => left_out(&format!("Vimeo refused it: {said}")),
+        Err(then) => Made::NotYet(stay(transcoding, then)),
     }
 }
 
@@ -201,6 +193,12 @@ async fn fetch_image(context: &StepContext<'_>, url: &Secret) -> Result<PartFile
     let format = image_format(&bytes)
         .map_err(|error| Unfetched::Unusable(format!("its file is not a supported image: {error}.")))?;
     Ok(PartFile { bytes, media_type: format.media_type() })
+}
+
+/// Waits until a request whose outcome is unknown has certainly ended.
+fn wait_until(context: &StepContext<'_>, transcoding: Transcoding, lookup_at: Timestamp) -> Made {
+    let request = UniqueRequest::Unconfirmed { lookup_at };
+    Made::NotYet(stay(Transcoding { request, ..transcoding }, context.wait_for_lookup(lookup_at)))
 }
 
 fn stay(transcoding: Transcoding, then: Then) -> StepOutcome {

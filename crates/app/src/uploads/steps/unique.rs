@@ -62,9 +62,9 @@ impl StepContext<'_> {
         next(request, is_ours, self.now(), CALL_TIMEOUT + self.uploads.options.probe_delay)
     }
 
-    /// A request whose outcome is unknown, which has just been sent.
-    pub(super) fn unconfirmed(&self) -> UniqueRequest {
-        UniqueRequest::Unconfirmed { lookup_at: self.now().plus(self.uploads.options.probe_delay) }
+    /// When a request that has just been sent, and whose outcome is unknown, has certainly ended.
+    pub(super) fn lookup_at(&self) -> Timestamp {
+        self.now().plus(self.uploads.options.probe_delay)
     }
 
     /// How the job waits until a request has certainly ended.

@@ -6,8 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use domain::job::{JobId, JobPhase, JobStatus};
-use reqwest::Method;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -18,12 +16,12 @@ use super::file::{FileToSend, ReadFault, SendingFile};
 use super::once::{HELD_FOR, HELD_PAUSE, TIMES, Wanted, digest, started_too_often};
 use super::publication::VideoOptions;
 use super::sending::{Sent, send_file};
+use super::submission::{Accepted, Submission, submit};
 use super::{Again, Arguments, Ended, Interrupts, Progress, RERUN, Source, Stay, Stopped, bulk, wire};
 use crate::cli::backend::Backend;
-use crate::cli::connections::COLLECTION;
 use crate::cli::jobs::{JobView, Until, watch};
 use crate::cli::{BoxError, output};
-use crate::client::{ApiClient, Call, ClientError};
+use crate::client::{ApiClient, ClientError};
 
 /// Everything an upload needs.
 struct RemoteUpload<'a> {
@@ -32,45 +30,6 @@ struct RemoteUpload<'a> {
     connection: String,
     stopping: &'a CancellationToken,
     progress: &'a Progress,
-}
-
-/// The response to a request for an upload.
-#[derive(Deserialize)]
-struct AcceptedIn {
-    data: AcceptedJobIn,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AcceptedJobIn {
-    job_id: String,
-    upload_link: Option<Zeroizing<String>>,
-}
-
-/// The body of `409 UPLOAD_OVER`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UploadOverIn {
-    job_id: Option<String>,
-}
-
-/// An upload that the service has accepted.
-struct Accepted {
-    id: JobId,
-    /// Where the bytes of a file go.
-    link: Option<Zeroizing<String>>,
-}
-
-/// The result of a request with one key.
-enum Asked {
-    /// Accepted now.
-    Fresh(Accepted),
-    /// Accepted in an earlier run.
-    Replayed(Accepted),
-    /// The upload of an earlier run has ended, and its link is no longer valid.
-    Over(Option<JobId>),
-    /// The key was used for a different request.
-    Taken,
 }
 
 /// The state of the upload that this run needs.
@@ -191,10 +150,10 @@ impl RemoteUpload<'_> {
         let body = Zeroizing::new(serde_json::to_vec(body)?);
         for time in 1..=TIMES {
             let (id, accepted) = match self.ask(wanted, time, &body).await? {
-                Asked::Fresh(accepted) => return Ok(Started::InProgress(accepted)),
-                Asked::Replayed(accepted) => (accepted.id.clone(), Some(accepted)),
-                Asked::Over(Some(id)) => (id, None),
-                Asked::Over(None) | Asked::Taken => continue,
+                Submission::Fresh(accepted) => return Ok(Started::InProgress(accepted)),
+                Submission::Known(accepted) => (accepted.id.clone(), Some(accepted)),
+                Submission::Ended(Some(id)) => (id, None),
+                Submission::Ended(None) | Submission::Reused => continue,
             };
             let job = match self.backend.find_job(&id).await {
                 Ok(job) => job,
@@ -216,32 +175,22 @@ impl RemoteUpload<'_> {
         Err(started_too_often())
     }
 
-    async fn ask(&self, wanted: &Wanted, time: u32, body: &Zeroizing<Vec<u8>>) -> Result<Asked, BoxError> {
+    async fn ask(
+        &self,
+        wanted: &Wanted,
+        time: u32,
+        body: &Zeroizing<Vec<u8>>,
+    ) -> Result<Submission, BoxError> {
         let (key, asked_at) = (wanted.key(time)?, Instant::now());
-        let path = [&COLLECTION[..], &[&self.connection, "uploads"]].concat();
         loop {
-            let call = Call::new(Method::POST, &path).body(body.clone()).idempotency_key(key.as_str());
-            let refusal = match self.client.send(call).await {
-                Ok(answer) => {
-                    let is_replayed = answer.header("idempotent-replayed") == Some("true");
-                    let AcceptedIn { data } = answer.json()?;
-                    let id = JobId::parse(&data.job_id).ok_or("the service returned no valid job ID")?;
-                    let accepted = Accepted { id, link: data.upload_link };
-                    return Ok(if is_replayed { Asked::Replayed(accepted) } else { Asked::Fresh(accepted) });
+            match submit(self.client, &self.connection, body.clone(), &key).await {
+                Ok(submission) => {
+                    return submission.ok_or_else(|| "the service returned no valid job ID".into());
                 }
-                Err(ClientError::Refused(refusal)) => refusal,
-                Err(error) => return Err(error.into()),
-            };
-            match refusal.code.as_str() {
-                "UPLOAD_OVER" => {
-                    let over: Option<UploadOverIn> = serde_json::from_str(&refusal.body).ok();
-                    let id = over.and_then(|over| over.job_id).and_then(|id| JobId::parse(&id));
-                    return Ok(Asked::Over(id));
-                }
-                "IDEMPOTENCY_KEY_REUSED" => return Ok(Asked::Taken),
                 // An interrupted run may still hold it.
-                "IDEMPOTENCY_KEY_IN_USE" if asked_at.elapsed() < HELD_FOR => {}
-                _ => return Err(ClientError::Refused(refusal).into()),
+                Err(error)
+                    if error.code() == Some("IDEMPOTENCY_KEY_IN_USE") && asked_at.elapsed() < HELD_FOR => {}
+                Err(error) => return Err(error.into()),
             }
             self.progress.phase("waiting for the end of an earlier run");
             tokio::select! {

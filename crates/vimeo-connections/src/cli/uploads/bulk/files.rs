@@ -11,11 +11,12 @@ use tokio::time::sleep;
 use super::super::file::{FileToSend, ReadFault, SendingFile};
 use super::super::progress::Progress;
 use super::super::sending::{Sent, send_file};
+use super::super::submission::Accepted;
 use super::super::{RERUN, Stopped};
 use super::Bulk;
 use super::board::{Stage, State, ended};
 use super::entries::Entry;
-use super::service::{Accepted, Service};
+use super::service::Service;
 use super::submitting::{Submitted, accepted_state};
 use crate::cli::BoxError;
 

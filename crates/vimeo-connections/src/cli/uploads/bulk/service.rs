@@ -9,14 +9,12 @@ use domain::job::{JobId, JobStatus};
 use domain::page::PageLimit;
 use domain::time::Timestamp;
 use reqwest::Method;
-use serde::Deserialize;
-use zeroize::Zeroizing;
 
 use super::super::once::link_answer;
+use super::super::submission::{Accepted, Submission, submit};
 use super::decision::Fault;
 use super::entries::Entry;
 use crate::cli::BoxError;
-use crate::cli::connections::COLLECTION;
 use crate::cli::error_messages::to_message;
 use crate::cli::jobs::JobView;
 use crate::client::{ApiClient, Call, ClientError};
@@ -34,51 +32,11 @@ pub(super) enum Service<'a> {
     Remote(&'a ApiClient),
 }
 
-/// An upload that the service has accepted.
-#[derive(Debug, Clone)]
-pub(super) struct Accepted {
-    pub(super) id: JobId,
-    /// Where the bytes of a file go, if this command sends them there itself.
-    pub(super) link: Option<Zeroizing<String>>,
-}
-
-/// The result of a request with one key.
-#[derive(Debug, Clone)]
-pub(super) enum Submission {
-    /// Accepted now.
-    Fresh(Accepted),
-    /// Accepted in an earlier run.
-    Known(Accepted),
-    /// The upload of an earlier run has ended, and its link is no longer valid.
-    Ended(Option<JobId>),
-    /// The key was used for a different request.
-    Reused,
-}
-
 /// A failed request.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) fault: Fault,
     pub(super) error: BoxError,
-}
-
-#[derive(Deserialize)]
-struct AcceptedIn {
-    data: AcceptedJobIn,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AcceptedJobIn {
-    job_id: String,
-    upload_link: Option<Zeroizing<String>>,
-}
-
-/// The body of `409 UPLOAD_OVER`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct UploadOverIn {
-    job_id: Option<String>,
 }
 
 impl Service<'_> {
@@ -91,7 +49,10 @@ impl Service<'_> {
                 Err(Error::IdempotencyKeyReused) => Ok(Submission::Reused),
                 Err(error) => Err(Failed::of_operation(error)),
             },
-            Self::Remote(client) => submit_to_service(client, entry, &key).await,
+            Self::Remote(client) => {
+                let submitted = submit(client, &entry.connection, entry.body.clone(), &key).await?;
+                submitted.ok_or_else(|| Failed::other("the service returned no valid job ID".into()))
+            }
         }
     }
 
@@ -202,34 +163,6 @@ async fn submit_to_database(
             }
         }
     })
-}
-
-async fn submit_to_service(
-    client: &ApiClient,
-    entry: &Entry,
-    key: &IdempotencyKey,
-) -> Result<Submission, Failed> {
-    let path = [&COLLECTION[..], &[&entry.connection, "uploads"]].concat();
-    let call = Call::new(Method::POST, &path).body(entry.body.clone()).idempotency_key(key.as_str());
-    let error = match client.send(call).await {
-        Ok(answer) => {
-            let is_replayed = answer.header("idempotent-replayed") == Some("true");
-            let AcceptedIn { data } = answer.json()?;
-            let id = JobId::parse(&data.job_id);
-            let id = id.ok_or_else(|| Failed::other("the service returned no valid job ID".into()))?;
-            let accepted = Accepted { id, link: data.upload_link };
-            return Ok(if is_replayed { Submission::Known(accepted) } else { Submission::Fresh(accepted) });
-        }
-        Err(error) => error,
-    };
-    match (error.code(), &error) {
-        (Some("UPLOAD_OVER"), ClientError::Refused(refusal)) => {
-            let over: Option<UploadOverIn> = serde_json::from_str(&refusal.body).ok();
-            Ok(Submission::Ended(over.and_then(|over| over.job_id).and_then(|id| JobId::parse(&id))))
-        }
-        (Some("IDEMPOTENCY_KEY_REUSED"), _) => Ok(Submission::Reused),
-        _ => Err(error.into()),
-    }
 }
 
 impl Failed {

@@ -7,12 +7,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::Stopped;
 use super::super::once::{HELD_FOR, TIMES, started_too_often};
+use super::super::submission::{Accepted, Submission};
 use super::Bulk;
 use super::board::{Stage, State, ended};
 use super::decision::{Fault, Next, WaitReason, next};
 use super::entries::Entry;
 use super::report_file::{Record, Status};
-use super::service::{Accepted, Failed, Submission};
+use super::service::Failed;
 use crate::cli::BoxError;
 use crate::cli::jobs::JobView;
 
