@@ -27,6 +27,7 @@ pub(crate) mod processes;
 pub(crate) mod random;
 pub(crate) mod raw_http;
 pub(crate) mod remote_cli;
+pub(crate) mod tls_server;
 pub(crate) mod tools;
 pub(crate) mod uploads;
 pub(crate) mod verification;
