@@ -151,6 +151,7 @@ fn log_start(config: &Config, address: SocketAddr) {
         url = format!("{scheme}://{address}{}", config.base_path),
         version = env!("CARGO_PKG_VERSION"),
         commit = env!("SOURCE_COMMIT"),
+        commit_date = env!("SOURCE_COMMIT_DATE"),
         // Its `Display` redacts the password.
         database = %config.database_url,
         "listening"

@@ -18,7 +18,10 @@ use tokio::runtime::Builder;
 /// Its credentials are generated at every start (`--state` keeps them) and are worthless anywhere else. `GET
 /// /_sandbox/` lists the controls: more apps and tokens, faults, a journal of requests.
 #[derive(Parser)]
-#[command(name = "vimeo-sandbox", version)]
+#[command(
+    name = "vimeo-sandbox",
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SOURCE_REVISION"), ")")
+)]
 struct Arguments {
     /// The address to listen on: a loopback address and a port; port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9300")]

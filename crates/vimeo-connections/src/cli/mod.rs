@@ -42,8 +42,8 @@ use crate::{browsers, exit, serve, telemetry, wiring};
 use backend::Place;
 pub(crate) use backend::UsageError;
 
-/// What `--version` shows.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("SOURCE_COMMIT"), ")");
+/// What `--version` shows: the version, the commit and the date of the commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("SOURCE_REVISION"), ")");
 
 /// The error of a command. Its text is for the operator.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -21,3 +21,4 @@ pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod upload;
 pub(crate) mod upload_lease;
+pub(crate) mod version;

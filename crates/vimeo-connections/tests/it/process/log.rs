@@ -35,8 +35,11 @@ async fn the_start_line_names_version_commit_database_and_address() {
     assert_eq!(line["address"], env.service.address.to_string());
     let shown = env.cli(&["--version"], "");
     let shown = String::from_utf8(shown.stdout).unwrap();
-    let commit = line["commit"].as_str().unwrap();
-    assert_eq!(shown, format!("vimeo-connections {} (commit {commit})\n", env!("CARGO_PKG_VERSION")));
+    // The commit and its date, as far as the build knew them.
+    let known = ["commit", "commit_date"].map(|field| line[field].as_str().unwrap());
+    let revision: Vec<_> = known.into_iter().filter(|text| *text != "unknown").collect();
+    let revision = if revision.is_empty() { "unknown".to_owned() } else { revision.join(" ") };
+    assert_eq!(shown, format!("vimeo-connections {} ({revision})\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
