@@ -16,6 +16,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("man-pages", &["vimeo-connections man-pages /usr/local/share/man/man1"]),
     ("init", &["vimeo-connections init", "vimeo-connections --config production.toml init"]),
     ("serve", &["vimeo-connections serve", "vimeo-connections serve --config production.toml"]),
+    ("healthcheck", &["vimeo-connections healthcheck", "vimeo-connections healthcheck --live"]),
     ("migrate", &["vimeo-connections migrate"]),
     ("backup", &["vimeo-connections backup vimeo-connections.backup.db"]),
     (

@@ -12,6 +12,7 @@ mod engine_migration;
 mod error_messages;
 mod examples;
 mod exports;
+mod healthcheck;
 mod imports;
 mod jobs;
 mod keys;
@@ -65,6 +66,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Run the service
     Serve,
+    /// Ask the running service whether it is healthy, for a container's health check
+    Healthcheck(healthcheck::Arguments),
     #[command(flatten)]
     OfDatabase(DatabaseCommand),
     #[command(flatten)]
@@ -153,6 +156,11 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
         Command::Serve => {
             service.reject(&variables, "serve")?;
             Box::pin(serve(config.as_deref(), environment)).await
+        }
+        Command::Healthcheck(arguments) => {
+            service.reject(&variables, "healthcheck")?;
+            let config = Config::load(config.as_deref(), environment).map(|(config, _)| config);
+            healthcheck::run(config.map_err(BoxError::from), &arguments).await
         }
         Command::OfDatabase(command) => {
             service.reject(&variables, command.name())?;

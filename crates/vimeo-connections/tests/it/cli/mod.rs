@@ -11,6 +11,7 @@ pub(crate) mod connections;
 pub(crate) mod connections_health;
 pub(crate) mod exit_status;
 pub(crate) mod generated;
+pub(crate) mod healthcheck;
 pub(crate) mod import;
 pub(crate) mod jobs;
 pub(crate) mod remote;
