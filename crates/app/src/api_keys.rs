@@ -126,7 +126,7 @@ impl App {
             if row.key.status(read_at) == KeyStatus::Active {
                 self.api_key_uses.record(&row.key.id, read_at);
             }
-            let limits = limits.over(&self.limits.account);
+            let limits = limits.over(&self.limits.load().account);
             let rates = Arc::new(self.rates.of(&row.key, &limits));
             let share = self.shares.of(&row.key.account_id);
             VerifiedKey { key: Arc::new(row.key), limits, rates, share, read_at }

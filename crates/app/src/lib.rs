@@ -38,6 +38,7 @@ mod webhooks;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use domain::account::Account;
 use domain::api_key::HashedKey;
 use domain::audit::Actor;
@@ -188,7 +189,7 @@ pub struct App {
     api_keys: SingleFlightCache<HashedKey, VerifiedKey>,
     api_key_uses: ApiKeyUses,
     weak_keys: WeakKeys,
-    limits: LimitSettings,
+    limits: ArcSwap<LimitSettings>,
     rates: Rates,
     shares: Shares,
     failed_keys: FailedKeys,

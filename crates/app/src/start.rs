@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
 use domain::id::AscendingIds;
 use domain::secret::{KeyringCheck, KeyringKeyId};
 use seal::Randomness;
@@ -209,7 +210,7 @@ impl App {
             api_keys: SingleFlightCache::new(),
             api_key_uses: ApiKeyUses::default(),
             weak_keys: setup.weak_keys,
-            limits: setup.limits,
+            limits: ArcSwap::from_pointee(setup.limits),
             rates: Rates::new(setup.limits.burst_seconds),
             shares: Shares::new(),
             failed_keys: FailedKeys::new(setup.limits.failed_keys_quota()),

@@ -2,18 +2,24 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use app::{Check, CheckResult};
+use app::{Check, CheckResult, Clock};
+use axum_server::tls_rustls::RustlsConfig;
 use domain::text::without_byte_order_mark;
 use domain::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
+use web::CertificateCheck;
 use zeroize::Zeroizing;
 
 use crate::config::TlsFiles;
+
+/// How often the dates of the certificate are checked.
+const CHECK_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Why a certificate and its key cannot be used.
 #[derive(Debug, Error)]
@@ -101,6 +107,69 @@ impl Validity {
     }
 }
 
+/// The certificate in use. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) config: RustlsConfig,
+    current: Arc<Mutex<Current>>,
+}
+
+struct Current {
+    validity: Validity,
+    files: TlsFiles,
+}
+
+impl Tls {
+    pub(crate) fn new((config, validity): (Arc<ServerConfig>, Validity), files: TlsFiles) -> Self {
+        let current = Arc::new(Mutex::new(Current { validity, files }));
+        Self { config: RustlsConfig::from_config(config), current }
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn validity(&self) -> Validity {
+        self.current().validity
+    }
+
+    pub(crate) fn files(&self) -> TlsFiles {
+        self.current().files.clone()
+    }
+
+    /// The readiness check, for the certificate in use at that time.
+    pub(crate) fn check(&self) -> CertificateCheck {
+        let tls = self.clone();
+        CertificateCheck::from_fn(move || tls.validity().check(Clock::system().now()))
+    }
+
+    /// Uses another certificate for connections from now on.
+    pub(crate) fn replace(&self, (config, validity): (Arc<ServerConfig>, Validity), files: TlsFiles) {
+        validity.warn(Clock::system().now(), &files.certificate);
+        self.config.reload_from_config(config);
+        *self.current() = Current { validity, files };
+    }
+
+    /// Warns every day about an expired certificate until it is renewed.
+    pub(crate) async fn watch(self) {
+        daily(|| {
+            let (validity, files) = (self.validity(), self.files());
+            validity.warn(Clock::system().now(), &files.certificate);
+        })
+        .await;
+    }
+}
+
+/// Calls `check` every day, first after one day: the startup has checked already.
+async fn daily(mut check: impl FnMut()) {
+    let mut interval = tokio::time::interval(CHECK_INTERVAL);
+    interval.tick().await;
+    loop {
+        interval.tick().await;
+        check();
+    }
+}
+
 /// Reads a certificate chain and its key.
 pub(crate) fn read(files: &TlsFiles) -> Result<(Arc<ServerConfig>, Validity), CertificateError> {
     let chain_text = read_file("tls.certificate_file", &files.certificate)?;
@@ -163,5 +232,19 @@ mod tests {
         );
         let check = [9, 10, 20, 21].map(|now| validity.check(at(now)).result);
         assert_eq!(check, [CheckResult::Warn, CheckResult::Pass, CheckResult::Pass, CheckResult::Warn]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_is_checked_once_a_day_and_not_at_startup() {
+        let checks = Mutex::new(0);
+        let after = async |hours| {
+            let watching = daily(|| *checks.lock().unwrap() += 1);
+            let ended = tokio::time::timeout(Duration::from_hours(hours), watching).await;
+            assert!(ended.is_err(), "it never ends");
+            std::mem::take(&mut *checks.lock().unwrap())
+        };
+        for (hours, expected) in [(23, 0), (25, 1), (47, 1), (49, 2), (24 * 7 + 1, 7)] {
+            assert_eq!(after(hours).await, expected, "after {hours} hours");
+        }
     }
 }

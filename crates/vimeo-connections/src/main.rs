@@ -3,6 +3,7 @@
 //! Invariant: security settings come from the configuration or are rejected; nothing is read from the environment
 //! except the variables listed in `docs/config.md`.
 
+mod bootstrap;
 mod browsers;
 mod certificates;
 mod cli;
@@ -14,6 +15,7 @@ mod listener;
 mod metrics_server;
 mod permissions;
 mod prepare;
+mod reload;
 mod serve;
 mod telemetry;
 mod wiring;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use app::{App, Counts};
 use metrics::{BuildInfo, PointInTime, WriteQueue};
-use web::{ClientAddress, MetricsPage};
+use web::{ClientAddress, Live, MetricsPage};
 
+use crate::certificates::Tls;
 use crate::config::ListenerConfig;
 use crate::listener::{self, Guard};
-use crate::serve::Tls;
 
 /// Connections of the listener: enough for some servers that read metrics.
 const CONNECTIONS_MAX: usize = 32;
@@ -51,7 +51,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Arc<App>, tls: Option<Tls>
 
 async fn serve_page(listener: TcpListener, page: MetricsPage) -> io::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "serving metrics");
-    let guard = Guard::new(&listener_config(), ClientAddress::Peer, 0);
+    let guard = Guard::new(&listener_config(), Live::new(ClientAddress::Peer), 0);
     let services = guard.admit(web::make_metrics_service(page));
     listener::limit(axum_server::from_tcp(listener)?.acceptor(guard)).serve(services).await
 }

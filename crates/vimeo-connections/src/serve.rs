@@ -2,17 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use app::{AccountError, App, Clock, ImportError, KeyOptions, RetentionOptions};
+use app::{App, Clock, RetentionOptions};
 use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use domain::account::{Account, Label};
-use domain::api_key::{KeyStatus, PlainKey};
-use domain::scope::Scopes;
-use seal::{Randomness, secret_file};
+use axum_server::tls_rustls::RustlsAcceptor;
+use seal::Randomness;
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -21,24 +18,20 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::{CertificateCheck, RequestIds, RequestSpans, Transport};
-use zeroize::Zeroizing;
 
-use crate::certificates::{self, Validity};
+use crate::certificates::Tls;
 use crate::cli::BoxError;
-use crate::config::{Bootstrap, Config, TlsFiles, VerificationMode};
+use crate::config::{Config, VerificationMode};
 use crate::exit::{self, ExitStatus};
 use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
-use crate::{browsers, metrics_server, telemetry, wiring};
+use crate::reload::{LiveSettings, Origin, Reloader};
+use crate::{bootstrap, browsers, metrics_server, telemetry, wiring};
 
 /// How often repeated failures are reported.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is stored which API keys were used, each at most once an hour.
 const KEY_USES_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the dates of the certificate are checked.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_hours(24);
-/// The name of a bootstrapped key.
-const BOOTSTRAP_KEY_NAME: &str = "bootstrap";
 
 /// Why the service could not start.
 #[derive(Debug, Error)]
@@ -50,22 +43,20 @@ pub(crate) enum ServeError {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
+pub(crate) async fn run(config: &Config, origin: Origin) -> Result<(), BoxError> {
+    // First: without a handler, the signal would end the process.
+    let hangups = signal(SignalKind::hangup())?;
     let Prepared { listener, metrics_listener, tls } =
         Box::pin(prepare::prepare(config, InUse::Reject)).await?;
     let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
-    let tls = tls.zip(config.tls.clone()).map(|((tls, validity), files)| Tls {
-        config: RustlsConfig::from_config(tls),
-        validity: Arc::new(Mutex::new(validity)),
-        files,
-    });
+    let tls = tls.zip(config.tls.clone()).map(|(read, files)| Tls::new(read, files));
     let background_tasks = TaskTracker::new();
     let public_url = browsers::public_url(config, Some(address));
     let opened = wiring::open_for_serving(config, public_url.clone(), background_tasks.clone());
     let app = Arc::new(Box::pin(opened).await?);
     if let Some(bootstrap) = &config.bootstrap {
-        create_bootstrap(&app, bootstrap).await?;
+        bootstrap::create(&app, bootstrap).await?;
     }
     let handle = Handle::new();
     let mut watchers = spawn_watchers(&app, config);
@@ -84,19 +75,21 @@ pub(crate) async fn run(config: &Config) -> Result<(), BoxError> {
     let stops = ShutdownSignals { handle: handle.clone(), streams: streams.clone(), requested_at: stop };
     watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
     log_start(config, address);
-    let hangups = signal(SignalKind::hangup())?;
-    let settings = web::Settings { public_url, ..settings(config, tls.as_ref().map(Tls::check), streams) };
+    let live = LiveSettings::of(config);
+    let certificate = tls.as_ref().map(Tls::check);
+    let settings = web::Settings { public_url, ..settings(config, &live, certificate, streams) };
     let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
-    let guard = Guard::new(&config.listener, config.client_address.clone(), uploads);
+    let guard = Guard::new(&config.listener, live.client_address.clone(), uploads);
     let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
+    let (app_reloaded, log_level) = (app.clone(), config.log_level);
+    let reloader = Reloader { app: app_reloaded, origin, settings: live, tls: tls.clone(), log_level };
+    watchers.spawn(reloader.run(hangups));
     if let Some(tls) = tls {
-        watchers.spawn(watch_certificate(tls.clone()));
-        watchers.spawn(reload_on_hangup(hangups, Some(tls.clone())));
+        watchers.spawn(tls.clone().watch());
         let acceptor = RustlsAcceptor::new(tls.config).acceptor(guard);
         let server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle);
         listener::limit(server).serve(services).await?;
     } else {
-        watchers.spawn(reload_on_hangup(hangups, None));
         let server = axum_server::from_tcp(listener)?.acceptor(guard).handle(handle);
         listener::limit(server).serve(services).await?;
     }
@@ -146,9 +139,10 @@ fn spawn_watchers(app: &Arc<App>, config: &Config) -> JoinSet<()> {
 /// Logs what an operator needs to know first.
 fn log_start(config: &Config, address: SocketAddr) {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{address}{}", config.base_path);
     tracing::info!(
         %address,
-        url = format!("{scheme}://{address}{}", config.base_path),
+        url,
         version = env!("CARGO_PKG_VERSION"),
         commit = env!("SOURCE_COMMIT"),
         commit_date = env!("SOURCE_COMMIT_DATE"),
@@ -163,6 +157,7 @@ fn log_start(config: &Config, address: SocketAddr) {
 
 fn settings(
     config: &Config,
+    live: &LiveSettings,
     certificate: Option<CertificateCheck>,
     stopping: CancellationToken,
 ) -> web::Settings {
@@ -173,48 +168,13 @@ fn settings(
         dashboard: browsers::dashboard(config),
         transport: if config.tls.is_some() { Transport::Tls } else { Transport::Plain },
         unknown_fields: config.unknown_fields,
-        client_address: config.client_address.clone(),
-        concurrency: config.concurrency,
+        client_address: live.client_address.clone(),
+        concurrency: live.concurrency.clone(),
         cors: config.cors.clone(),
         request_ids: RequestIds::from_fn(move || randomness.identifier_bytes()),
         request_spans: RequestSpans::from_fn(telemetry::traces::request_span),
         certificate,
         stopping,
-    }
-}
-
-/// The current certificate.
-#[derive(Clone)]
-pub(crate) struct Tls {
-    config: RustlsConfig,
-    validity: Arc<Mutex<Validity>>,
-    files: TlsFiles,
-}
-
-impl Tls {
-    pub(crate) fn validity(&self) -> Validity {
-        *self.validity.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The readiness check, for the certificate in use at that time.
-    fn check(&self) -> CertificateCheck {
-        let tls = self.clone();
-        CertificateCheck::from_fn(move || tls.validity().check(Clock::system().now()))
-    }
-}
-
-/// Warns every day about an expired certificate until it is renewed.
-async fn watch_certificate(tls: Tls) {
-    daily(|| tls.validity().warn(Clock::system().now(), &tls.files.certificate)).await;
-}
-
-/// Calls `check` every day, first after one day: the startup has checked already.
-async fn daily(mut check: impl FnMut()) {
-    let mut interval = tokio::time::interval(CERTIFICATE_INTERVAL);
-    interval.tick().await;
-    loop {
-        interval.tick().await;
-        check();
     }
 }
 
@@ -283,105 +243,4 @@ async fn stop_on_signal(signals: [Signal; 2], shutdown_signals: ShutdownSignals,
     shutdown_signals.handle.graceful_shutdown(Some(shutdown));
     next().await;
     exit::now(ExitStatus::Interrupted.code());
-}
-
-/// Reloads the certificate without a restart. If it cannot be read, the old one stays in use. Without TLS the signal is
-/// ignored, so that it can be sent to all nodes.
-async fn reload_on_hangup(mut signals: Signal, tls: Option<Tls>) {
-    while signals.recv().await.is_some() {
-        let Some(tls) = &tls else {
-            tracing::info!("SIGHUP ignored: no certificate is configured");
-            continue;
-        };
-        match certificates::read(&tls.files) {
-            Ok((config, validity)) => {
-                tls.config.reload_from_config(config);
-                *tls.validity.lock().unwrap_or_else(PoisonError::into_inner) = validity;
-                validity.warn(Clock::system().now(), &tls.files.certificate);
-                tracing::info!("the certificate was reloaded");
-            }
-            Err(error) => {
-                tracing::error!(%error, "the certificate cannot be read; the old one remains in use");
-            }
-        }
-    }
-}
-
-/// Creates the configured account and key, unless they exist.
-async fn create_bootstrap(app: &App, bootstrap: &Bootstrap) -> Result<(), BoxError> {
-    let account = find_or_create_account(app, &bootstrap.account).await?;
-    let Some(path) = &bootstrap.api_key_file else { return Ok(()) };
-    let plain = read_or_create_key(path)?;
-    let options =
-        KeyOptions { name: Label::parse(BOOTSTRAP_KEY_NAME)?, scopes: Scopes::ALL, expires_in_days: None };
-    if app.find_api_key(&plain).await?.is_none() {
-        match app.import_api_key(&account, &plain, options).await {
-            Ok(key) => tracing::info!(api_key = %key.id, "the bootstrap key was imported"),
-            // Another node was first.
-            Err(ImportError::Exists { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let known = app.find_api_key(&plain).await?;
-    let Some(key) = known.filter(|key| key.account_id == account.id) else {
-        let reason = "the key in it belongs to another account".to_owned();
-        return Err(ServeError::Key { path: path.clone(), reason }.into());
-    };
-    let status = key.status(Clock::system().now());
-    if status != KeyStatus::Active {
-        tracing::warn!(api_key = %key.id, ?status, "the bootstrap key is not active and was left unchanged");
-    }
-    Ok(())
-}
-
-async fn find_or_create_account(app: &App, name: &Label) -> Result<Account, AccountError> {
-    match app.find_account(name).await {
-        Err(AccountError::Unknown(_)) => {}
-        found => return found,
-    }
-    match app.create_account(name.clone()).await {
-        Ok(account) => {
-            tracing::info!(account = %account.id, "the bootstrap account was created");
-            Ok(account)
-        }
-        // Another node was first.
-        Err(AccountError::Exists(_)) => app.find_account(name).await,
-        Err(error) => Err(error),
-    }
-}
-
-/// The key in the file. If the file does not exist, a new key is written there before it becomes valid, so that the
-/// next start finds it after any interruption.
-fn read_or_create_key(path: &Path) -> Result<PlainKey, BoxError> {
-    if let Some(plain) = prepare::read_key_file(path)? {
-        return Ok(plain);
-    }
-    let randomness = Randomness::system();
-    let plain = PlainKey::from_random(randomness.bytes());
-    let line = Zeroizing::new(format!("{}\n", plain.expose()));
-    match secret_file::create(path, line.as_bytes(), &randomness) {
-        Ok(()) => Ok(plain),
-        // Another node was first.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_or_create_key(path),
-        Err(source) => Err(ServeError::KeyFile { path: path.to_owned(), source }.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_certificate_is_checked_once_a_day_and_not_at_startup() {
-        let checks = Mutex::new(0);
-        let after = async |hours| {
-            let watching = daily(|| *checks.lock().unwrap() += 1);
-            let ended = tokio::time::timeout(Duration::from_hours(hours), watching).await;
-            assert!(ended.is_err(), "it never ends");
-            std::mem::take(&mut *checks.lock().unwrap())
-        };
-        for (hours, expected) in [(23, 0), (25, 1), (47, 1), (49, 2), (24 * 7 + 1, 7)] {
-            assert_eq!(after(hours).await, expected, "after {hours} hours");
-        }
-    }
 }

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::http::Method;
 
+use crate::Live;
+
 /// How many requests may be in progress at once; zero: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConcurrencyLimits {
@@ -18,7 +20,7 @@ pub struct ConcurrencyLimits {
 /// The requests in progress.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    limits: ConcurrencyLimits,
+    limits: Live<ConcurrencyLimits>,
     reads: AtomicUsize,
     writes: AtomicUsize,
 }
@@ -32,16 +34,17 @@ pub(crate) struct Full;
 pub(crate) struct Admitted<'a>(&'a AtomicUsize);
 
 impl Gate {
-    pub(crate) fn new(limits: ConcurrencyLimits) -> Self {
+    pub(crate) fn new(limits: Live<ConcurrencyLimits>) -> Self {
         Self { limits, reads: AtomicUsize::new(0), writes: AtomicUsize::new(0) }
     }
 
     /// Admits a request, while this many writes wait for Vimeo.
     pub(crate) fn admit(&self, method: &Method, waiting_for_vimeo: usize) -> Result<Admitted<'_>, Full> {
+        let limits = self.limits.get();
         let (count, limit, waiting) = if method.is_safe() {
-            (&self.reads, self.limits.reads, 0)
+            (&self.reads, limits.reads, 0)
         } else {
-            (&self.writes, self.limits.writes, waiting_for_vimeo)
+            (&self.writes, limits.writes, waiting_for_vimeo)
         };
         let admitted = Admitted(count);
         let others = count.fetch_add(1, Ordering::Relaxed);
@@ -59,9 +62,13 @@ impl Drop for Admitted<'_> {
 mod tests {
     use super::*;
 
+    fn gate(limits: ConcurrencyLimits) -> Gate {
+        Gate::new(Live::new(limits))
+    }
+
     #[test]
     fn reads_and_writes_have_limits_of_their_own() {
-        let gate = Gate::new(ConcurrencyLimits { reads: 1, writes: 2 });
+        let gate = gate(ConcurrencyLimits { reads: 1, writes: 2 });
         let writes = [gate.admit(&Method::POST, 0).unwrap(), gate.admit(&Method::DELETE, 0).unwrap()];
         assert!(gate.admit(&Method::PUT, 0).is_err());
         let read = gate.admit(&Method::GET, 0).unwrap();
@@ -74,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_write_that_waits_for_vimeo_does_not_count() {
-        let gate = Gate::new(ConcurrencyLimits { reads: 1, writes: 2 });
+        let gate = gate(ConcurrencyLimits { reads: 1, writes: 2 });
         let waiting: Vec<_> = (0..5).map(|number| gate.admit(&Method::POST, number).unwrap()).collect();
         let active = [gate.admit(&Method::POST, 5).unwrap(), gate.admit(&Method::POST, 5).unwrap()];
         assert!(gate.admit(&Method::POST, 5).is_err());
@@ -84,8 +91,19 @@ mod tests {
     }
 
     #[test]
+    fn a_new_limit_counts_the_requests_that_were_admitted_before() {
+        let limits = Live::new(ConcurrencyLimits { reads: 2, writes: 1 });
+        let gate = Gate::new(limits.clone());
+        let _first = gate.admit(&Method::GET, 0).unwrap();
+        limits.replace(ConcurrencyLimits { reads: 1, writes: 1 });
+        assert!(gate.admit(&Method::GET, 0).is_err());
+        limits.replace(ConcurrencyLimits { reads: 2, writes: 1 });
+        assert!(gate.admit(&Method::GET, 0).is_ok());
+    }
+
+    #[test]
     fn zero_is_no_limit() {
-        let gate = Gate::new(ConcurrencyLimits { reads: 0, writes: 0 });
+        let gate = gate(ConcurrencyLimits { reads: 0, writes: 0 });
         let admitted: Vec<_> = (0..10_000).map(|_| gate.admit(&Method::GET, 0).unwrap()).collect();
         assert_eq!(admitted.len(), 10_000);
     }

@@ -39,7 +39,7 @@ pub(crate) async fn observe(State(shared): State<Shared>, mut request: Request, 
     let caller = CallerSlot::default();
     request.extensions_mut().insert(caller.clone());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let client = shared.settings.client_address.of_request(&request);
+    let client = shared.settings.client_address.get().of_request(&request);
     request.extensions_mut().insert(ClientIp(client));
     let is_over_capacity = request.extensions().get::<OverCapacity>().is_some();
     let route = Route(request.extensions().get::<MatchedPath>().cloned());

@@ -21,6 +21,7 @@ mod health;
 mod host;
 mod json;
 mod layers;
+mod live;
 mod metrics_page;
 mod openapi;
 mod page_key;
@@ -53,6 +54,7 @@ pub use dashboard::{DashboardSettings, sign_in_path};
 pub use error::errors_markdown;
 pub use gate::ConcurrencyLimits;
 pub use health::CertificateCheck;
+pub use live::Live;
 pub use metrics_page::{MetricsPage, make_metrics_service};
 pub use v1::api_key::api_key_object;
 pub use v1::audit::audit_event_object;
@@ -74,9 +76,9 @@ pub struct Settings {
     /// How to treat unknown fields of connections that do not resemble a known field.
     pub unknown_fields: UnknownFields,
     /// How to determine a client's address.
-    pub client_address: ClientAddress,
+    pub client_address: Live<ClientAddress>,
     /// How many requests may be in progress at once.
-    pub concurrency: ConcurrencyLimits,
+    pub concurrency: Live<ConcurrencyLimits>,
     /// Which origins may use the service from a browser.
     pub cors: Cors,
     /// Generates request IDs.
@@ -253,7 +255,7 @@ fn router(app: Arc<App>, settings: Settings, clock: Clock) -> Router {
     let access = AccessTable::of(&described);
     let (openapi, docs) = (described.to_string().into(), docs::render(&described).into());
     let cors = settings.cors.layer();
-    let gate = Gate::new(settings.concurrency);
+    let gate = Gate::new(settings.concurrency.clone());
     let shared = Shared(Arc::new(SharedState { app, settings, clock, access, gate, openapi, docs }));
     let routes = routes.merge(dashboard::routes(&shared)).fallback(dashboard::not_found);
     let routes = match cors {

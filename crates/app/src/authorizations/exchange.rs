@@ -186,7 +186,7 @@ impl App {
     /// A caller with all scopes and the limits of an account: a guest, or the service itself.
     async fn caller_as(&self, account: &AccountId, actor: &Actor) -> Result<Caller, Error> {
         let overrides = self.store.find_account_limits(account).await?.ok_or(Error::Unauthorized)?;
-        let limits = overrides.over(&self.limits.account);
+        let limits = overrides.over(&self.limits.load().account);
         Ok(Caller { actor: actor.clone(), limits, ..Caller::operator(account.clone()) })
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwapOption;
 use domain::api_key::HashedKey;
 use domain::network;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ const KEYS: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct FailedKeys {
     /// `None`: no limit.
-    quota: Option<Quota>,
+    quota: ArcSwapOption<Quota>,
     started_at: Instant,
     addresses: Mutex<Addresses>,
     valid: Mutex<RecentKeys>,
@@ -47,7 +48,21 @@ pub(crate) struct Attempt(Option<(Arc<Bucket>, Quota)>);
 
 impl FailedKeys {
     pub(crate) fn new(quota: Option<Quota>) -> Self {
-        Self { quota, started_at: Instant::now(), addresses: Mutex::default(), valid: Mutex::default() }
+        Self {
+            quota: ArcSwapOption::from_pointee(quota),
+            started_at: Instant::now(),
+            addresses: Mutex::default(),
+            valid: Mutex::default(),
+        }
+    }
+
+    /// Replaces the quota. Attempts so far remain counted.
+    pub(crate) fn replace_quota(&self, quota: Option<Quota>) {
+        self.quota.store(quota.map(Arc::new));
+    }
+
+    fn quota(&self) -> Option<Quota> {
+        self.quota.load().as_deref().copied()
     }
 
     /// Counts an attempt with a key that may be invalid. The error says when the next one is admitted.
@@ -56,7 +71,7 @@ impl FailedKeys {
     }
 
     fn attempt_at(&self, address: Option<IpAddr>, now: u64) -> Result<Attempt, RateReport> {
-        let Some((quota, address)) = self.quota.zip(address) else { return Ok(Attempt(None)) };
+        let Some((quota, address)) = self.quota().zip(address) else { return Ok(Attempt(None)) };
         let bucket = lock(&self.addresses).bucket_of(network::of_client(address), now);
         match bucket.take(now, quota) {
             Ok(()) => Ok(Attempt(Some((bucket, quota)))),
@@ -69,12 +84,12 @@ impl FailedKeys {
 
     /// Whether a key was valid recently.
     pub(crate) fn was_valid(&self, key: &HashedKey) -> bool {
-        self.quota.is_some() && lock(&self.valid).contains(key)
+        self.quota().is_some() && lock(&self.valid).contains(key)
     }
 
     /// Remembers a valid key.
     pub(crate) fn remember(&self, key: HashedKey) {
-        if self.quota.is_some() {
+        if self.quota().is_some() {
             lock(&self.valid).insert(key);
         }
     }
@@ -210,6 +225,21 @@ mod tests {
         assert!(!limiter.was_valid(&key(2 * KEYS)));
         let valid = lock(&limiter.valid);
         assert!(valid.latest.len() + valid.earlier.len() <= 2 * KEYS);
+    }
+
+    #[test]
+    fn a_new_quota_applies_at_once_to_the_attempts_so_far() {
+        let limiter = limiter(2);
+        for _ in 0..2 {
+            limiter.attempt_at(address("192.0.2.1"), 0).unwrap();
+        }
+        limiter.attempt_at(address("192.0.2.1"), 0).unwrap_err();
+        limiter.replace_quota(Quota::per_minute(600, 2));
+        limiter.attempt_at(address("192.0.2.1"), SECOND).unwrap();
+        limiter.replace_quota(None);
+        for _ in 0..1_000 {
+            limiter.attempt_at(address("192.0.2.1"), SECOND).unwrap();
+        }
     }
 
     #[test]

@@ -12,8 +12,11 @@ mod tally;
 pub(crate) mod usage;
 pub(crate) mod waiting;
 
+use std::sync::Arc;
+
 use domain::limits::AccountLimits;
 
+use crate::App;
 use bucket::Quota;
 
 /// The configured limits.
@@ -42,5 +45,15 @@ impl LimitSettings {
 
     pub(crate) fn failed_keys_quota(&self) -> Option<Quota> {
         Quota::per_minute(self.failed_keys_per_minute, self.burst_seconds)
+    }
+}
+
+impl App {
+    /// Replaces the configured limits. They apply to requests from now on; those of a caller that is remembered, within a
+    /// second. What was counted remains counted.
+    pub fn replace_limits(&self, limits: LimitSettings) {
+        self.rates.replace_burst(limits.burst_seconds);
+        self.failed_keys.replace_quota(limits.failed_keys_quota());
+        self.limits.store(Arc::new(limits));
     }
 }

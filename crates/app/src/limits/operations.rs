@@ -24,7 +24,7 @@ impl App {
     pub async fn find_account_limits(&self, account: &Account) -> Result<ShownLimits, AccountError> {
         let found = self.store.find_account_limits(&account.id).await.map_err(Error::from)?;
         let overrides = found.ok_or_else(|| AccountError::Unknown(account.name.clone()))?;
-        Ok(ShownLimits { effective: overrides.over(&self.limits.account), overrides })
+        Ok(ShownLimits { effective: overrides.over(&self.limits.load().account), overrides })
     }
 
     /// The limits of the caller's account, and how much of each is used where that is counted: at most up to the limit, or

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ struct BucketPair {
 /// The buckets of all API keys and accounts.
 #[derive(Debug)]
 pub(crate) struct Rates {
-    burst_seconds: u64,
+    burst_seconds: AtomicU64,
     started_at: Instant,
     keys: Mutex<Buckets<ApiKeyId>>,
     accounts: Mutex<Buckets<AccountId>>,
@@ -105,22 +106,31 @@ impl Rates {
     /// Admits this many seconds of each quota at once, while several accounts send requests.
     pub(crate) fn new(burst_seconds: u64) -> Self {
         Self {
-            burst_seconds,
+            burst_seconds: AtomicU64::new(burst_seconds),
             started_at: Instant::now(),
             keys: Mutex::new(Buckets::new()),
             accounts: Mutex::new(Buckets::new()),
         }
     }
 
+    /// Changes the burst of the buckets that are found from now on.
+    pub(crate) fn replace_burst(&self, seconds: u64) {
+        self.burst_seconds.store(seconds, Ordering::Relaxed);
+    }
+
+    fn burst_seconds(&self) -> u64 {
+        self.burst_seconds.load(Ordering::Relaxed)
+    }
+
     /// The buckets of a valid key.
     pub(crate) fn of(&self, key: &ApiKey, limits: &AccountLimits) -> CallerRates {
         let now = nanos_since(self.started_at);
         let of_key =
-            RateLimit::new(RatePolicy::Key, limits.key_requests_per_minute, self.burst_seconds, || {
+            RateLimit::new(RatePolicy::Key, limits.key_requests_per_minute, self.burst_seconds(), || {
                 lock(&self.keys).find_or_add(&key.id, now)
             });
         let of_account =
-            RateLimit::new(RatePolicy::Account, limits.requests_per_minute, self.burst_seconds, || {
+            RateLimit::new(RatePolicy::Account, limits.requests_per_minute, self.burst_seconds(), || {
                 lock(&self.accounts).find_or_add(&key.account_id, now)
             });
         CallerRates { limits: [of_key, of_account], started_at: self.started_at }
@@ -132,7 +142,7 @@ impl Rates {
     pub(crate) fn of_account(&self, account: &AccountId, limits: &AccountLimits) -> CallerRates {
         let now = nanos_since(self.started_at);
         let of_account =
-            RateLimit::new(RatePolicy::Account, limits.requests_per_minute, self.burst_seconds, || {
+            RateLimit::new(RatePolicy::Account, limits.requests_per_minute, self.burst_seconds(), || {
                 lock(&self.accounts).find_or_add(account, now)
             });
         CallerRates { limits: [None, of_account], started_at: self.started_at }

@@ -56,7 +56,7 @@ impl App {
     /// Begins a write of the caller, which is in progress until the result is dropped. [`Error::Overloaded`] if its account
     /// has too many while other accounts send requests.
     pub fn begin_write(&self, caller: &Caller) -> Result<WriteInProgress, Error> {
-        let (share, limit) = (&caller.share, self.limits.concurrent_writes_per_account);
+        let (share, limit) = (&caller.share, self.limits.load().concurrent_writes_per_account);
         let others = share.writes.fetch_add(1, Ordering::Relaxed);
         let write = WriteInProgress(share.clone());
         let waiting = share.waiting.load(Ordering::Relaxed);

@@ -272,7 +272,7 @@ impl App {
     fn signed_in(&self, found: FoundSession, remote: Option<IpAddr>) -> SignedIn {
         let FoundSession { row, account_name, limits, read_at } = found;
         let session = row.session.clone();
-        let limits = limits.over(&self.limits.account);
+        let limits = limits.over(&self.limits.load().account);
         let share = self.shares.of(&session.account_id);
         self.shares.note_request(&share);
         let caller = Caller {

@@ -23,7 +23,7 @@ mod rows;
 mod status;
 mod uploads;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -38,6 +38,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::client::{self, ApiClient, ServiceArguments, Target};
 use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat, VerificationMode};
 use crate::prepare::{self, InUse};
+use crate::reload::Origin;
 use crate::{browsers, exit, serve, telemetry, wiring};
 
 use backend::Place;
@@ -155,7 +156,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
         Command::Pages(command) => pages::run(&command),
         Command::Serve => {
             service.reject(&variables, "serve")?;
-            Box::pin(serve(config.as_deref(), environment)).await
+            Box::pin(serve(config, environment)).await
         }
         Command::Healthcheck(arguments) => {
             service.reject(&variables, "healthcheck")?;
@@ -182,11 +183,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     }
 }
 
-async fn serve(configuration: Option<&Path>, environment: Environment) -> Result<ExitCode, BoxError> {
-    match Config::load(configuration, environment) {
-        Ok((config, _)) => {
+async fn serve(file: Option<PathBuf>, environment: Environment) -> Result<ExitCode, BoxError> {
+    match Config::load(file.as_deref(), environment) {
+        Ok((config, layers)) => {
             telemetry::start(config.log_format, config.log_level, config.log_repeat, config.traces.as_ref())?;
-            let result = serve::run(&config).await;
+            let origin = Origin::new(file, &layers);
+            drop(layers);
+            let result = serve::run(&config, origin).await;
             telemetry::traces::finish().await;
             result?;
             Ok(ExitCode::SUCCESS)

@@ -1,26 +1,8 @@
 //! All configuration keys with their kinds, defaults and meanings. `docs/config.md` is generated from this table.
 
+pub(crate) use super::key::{Key, Reload};
+pub(super) use super::key::{key, secret};
 pub(crate) use super::kind::{Kind, split_list, variable};
-
-/// A configuration key.
-pub(crate) struct Key {
-    /// Section and name, separated by a dot.
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    /// Empty: not set.
-    pub(crate) default: &'static str,
-    /// Never shown.
-    pub(crate) is_secret: bool,
-    pub(crate) meaning: &'static str,
-}
-
-pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
-    Key { name, kind, default, is_secret: false, meaning }
-}
-
-pub(super) const fn secret(name: &'static str, meaning: &'static str) -> Key {
-    Key { name, kind: Kind::Text, default: "", is_secret: true, meaning }
-}
 
 /// The default prefix of all documented paths.
 pub(crate) const DEFAULT_BASE_PATH: &str = "/pictoryapis";
@@ -53,13 +35,15 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Flag,
         "false",
         "A proxy terminates TLS and sets `X-Forwarded-For`. Without `trusted_proxies`, the last entry of that header is used as the client's address on every connection: make sure that only the proxy can connect.",
-    ),
+    )
+    .on_reload(Reload::Yes),
     key(
         "trusted_proxies",
         Kind::List,
         "",
         "Addresses and networks (`10.0.0.0/8`) of trusted proxies. On a connection from one of them, the client's address is the last entry of `X-Forwarded-For` that is not in this list. On other connections it is the peer's address.",
-    ),
+    )
+    .on_reload(Reload::Yes),
     key(
         "listener.max_connections",
         Kind::Number { least: 16, most: 1_000_000 },
@@ -88,9 +72,10 @@ pub(crate) const KEYS: &[Key] = &[
         "tls.certificate_file",
         Kind::Text,
         "",
-        "PEM file with the certificate chain, the service's certificate first. Reloaded on SIGHUP.",
-    ),
-    key("tls.key_file", Kind::Text, "", "PEM file with the certificate's private key."),
+        "PEM file with the certificate chain, the service's certificate first. SIGHUP reads it and the key again, also if no key has changed.",
+    )
+    .on_reload(Reload::WhileSet),
+    key("tls.key_file", Kind::Text, "", "PEM file with the certificate's private key.").on_reload(Reload::WhileSet),
     key(
         "ca_file",
         Kind::Text,
@@ -365,7 +350,8 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Choice(&["off", "error", "warn", "info", "debug", "trace"]),
         "info",
         "Minimum level. Libraries are logged from warnings on, whatever this is.",
-    ),
+    )
+    .on_reload(Reload::Yes),
     key(
         "log.repeat_seconds",
         Kind::Number { least: 0, most: 86_400 },

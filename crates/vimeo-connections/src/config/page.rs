@@ -14,8 +14,10 @@ pub(crate) fn markdown() -> String {
          environment; later ones take precedence. A key with a dot is in a section of the file (`[vimeo]`,\n\
          `base_url = …`). Unknown keys and variables are errors. `vimeo-connections config check` shows the effective\n\
          values and where they come from. `VIMEO_CONNECTIONS_URL` and `VIMEO_CONNECTIONS_API_KEY` are not keys: they make\n\
-         commands work on a remote service (see [cli.md](cli.md)); `serve` refuses the first and ignores the second.\n\n\
-         | key | environment variable | values | default | meaning |\n|---|---|---|---|---|\n",
+         commands work on a remote service (see [cli.md](cli.md)); `serve` refuses the first and ignores the second.\n\
+         The column *change*: whether a changed value is applied on SIGHUP or needs a restart\n\
+         ([Reloading](operations.md#reloading)).\n\n\
+         | key | environment variable | values | default | change | meaning |\n|---|---|---|---|---|---|\n",
     );
     for key in limit_keys::all() {
         let default =
@@ -23,10 +25,11 @@ pub(crate) fn markdown() -> String {
         // Writing to a `String` does not fail.
         let _ = writeln!(
             page,
-            "| `{}` | `{}` | {} | {default} | {}{} |",
+            "| `{}` | `{}` | {} | {default} | {} | {}{} |",
             key.name,
             variable(key.name),
             key.kind.describe(),
+            key.reload.describe(),
             key.meaning,
             if key.is_secret { " Secret: never shown." } else { "" }
         );

@@ -23,7 +23,7 @@ use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 use tower_service::Service;
-use web::ClientAddress;
+use web::{ClientAddress, Live};
 
 use crate::config::ListenerConfig;
 use header_budget::{Budget, HeaderReservation, Tracked};
@@ -100,7 +100,7 @@ pub(crate) struct Guard(Arc<Shared>);
 struct Shared {
     limiter: Arc<ConnectionLimiter>,
     headers: Arc<Budget>,
-    client_address: ClientAddress,
+    client_address: Live<ClientAddress>,
     /// Connections so far.
     count: AtomicU32,
     limits: Limits,
@@ -109,7 +109,7 @@ struct Shared {
 
 impl Guard {
     /// Call this once all permanently open files are open. `uploads` is the number of concurrent uploads.
-    pub(crate) fn new(options: &ListenerConfig, client_address: ClientAddress, uploads: usize) -> Self {
+    pub(crate) fn new(options: &ListenerConfig, client_address: Live<ClientAddress>, uploads: usize) -> Self {
         let configured =
             Limits { total: options.max_connections, per_peer: options.max_connections_per_peer };
         let file_limit = getrlimit(Resource::Nofile).current;
@@ -147,7 +147,7 @@ impl Guard {
 
     fn acquire(&self, peer: IpAddr) -> Result<ConnectionPermit, Refused> {
         let shared = &self.0;
-        shared.limiter.admit(peer, shared.client_address.is_proxy(peer)).ok_or_else(|| {
+        shared.limiter.admit(peer, shared.client_address.get().is_proxy(peer)).ok_or_else(|| {
             tracing::warn!(
                 connections = shared.limits.total,
                 connections_per_peer = shared.limits.per_peer,
@@ -188,7 +188,7 @@ where
         let (service, head) =
             (self.services.call(peer), HeaderReservation::new(self.guard.0.headers.clone()));
         let number = self.guard.0.count.fetch_add(1, Ordering::Relaxed);
-        let pace = Arc::new(Pace::new(number, self.guard.0.client_address.is_proxy(peer.ip())));
+        let pace = Arc::new(Pace::new(number, self.guard.0.client_address.get().is_proxy(peer.ip())));
         Box::pin(async move {
             let service = service.await.unwrap_or_else(|never| match never {});
             Ok(Tracked { service, head, permit, pace })

@@ -2,6 +2,7 @@
 //! A background thread writes the lines, so that a blocked standard error does not block requests.
 
 mod json;
+mod level;
 mod queue;
 mod repeat_filter;
 pub(crate) mod traces;
@@ -26,14 +27,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, TracesConfig};
 use json::JsonLine;
+pub(crate) use level::replace as replace_level;
 use queue::Queue;
 use repeat_filter::{RepeatFilter, Repeated};
 
-/// This service's crates, whose lines contain no secrets. Libraries are logged from warnings on, whatever the level: an
-/// HTTP library may log headers at trace level.
-const OWN_TARGETS: [&str; 7] = ["vimeo_connections", "web", "app", "store", "vimeo", "egress", "seal"];
-/// The resolver's libraries log the names they look up in warnings, and a webhook's host must never be logged.
-const SILENT_TARGETS: [&str; 3] = ["hickory_resolver", "hickory_net", "hickory_proto"];
 /// How long exit, or a panic, waits for the log to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// The message where lines were lost.
@@ -74,10 +71,7 @@ pub(crate) fn start(
     if LOG.set(log).is_err() {
         return Ok(());
     }
-    let libraries = level.min(LevelFilter::WARN);
-    let targets =
-        Targets::new().with_default(libraries).with_targets(OWN_TARGETS.map(|target| (target, level)));
-    let targets = targets.with_targets(SILENT_TARGETS.map(|target| (target, LevelFilter::OFF)));
+    let targets = level::start(level);
     let tracer = otlp.map(traces::start).transpose().map_err(io::Error::other)?;
     // The type of a layer depends on what is below it.
     macro_rules! install {
@@ -94,7 +88,7 @@ pub(crate) fn start(
                     let spans = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false);
                     let spans = spans.with_threads(false).with_level(false).with_target(false);
                     let spans = spans.with_tracked_inactivity(false);
-                    let lines = $layer.with_filter(targets.with_target(traces::TARGET, LevelFilter::OFF));
+                    let lines = $layer.with_filter(targets);
                     tracing_subscriber::registry().with(lines).with(spans.with_filter(only_traces)).init();
                 }
             }

@@ -6,3 +6,4 @@ pub(crate) mod lifecycle;
 pub(crate) mod log;
 pub(crate) mod log_backpressure;
 pub(crate) mod readiness;
+pub(crate) mod reload;

@@ -72,7 +72,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "a new key is shown once",
     ),
     (
-        "vimeo-connections/src/serve.rs",
+        "vimeo-connections/src/bootstrap.rs",
         r#"let line = Zeroizing::new(format!("{}\n", plain.expose()));"#,
         "written to the file of the bootstrap key, for its owner alone",
     ),
