@@ -95,7 +95,7 @@ pub use limits::share::WriteInProgress;
 pub use limits::streams::StreamPermit;
 pub use oidc::{Answer as ProviderAnswer, Error as ProviderError, Login, Refusal};
 pub use public_url::{ListenerScheme, PublicUrl, PublicUrlError};
-pub use readiness::{Check, CheckResult};
+pub use readiness::{Check, CheckResult, WriterAnswer};
 pub use retention::RetentionOptions;
 pub use sessions::{
     AttemptPurpose, Browser, FailedAttempt, IdentityError, IdentitySetup, IdentityStart, LinkOptions,

@@ -79,7 +79,24 @@ enum Write {
     Failed(Error),
 }
 
+/// What a test write shows about the writer of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriterAnswer {
+    /// It wrote, or it said why it could not: it responds.
+    Answered,
+    /// It did not answer in time, or was not asked because its queue is full.
+    Silent,
+}
+
 impl App {
+    /// Has the writer of the database write, and waits at most this long for its answer.
+    pub async fn probe_writer(&self, limit: Duration) -> WriterAnswer {
+        match timeout(limit, self.store.probe_write()).await {
+            Ok(Err(Error::Overloaded)) | Err(_) => WriterAnswer::Silent,
+            Ok(Ok(()) | Err(_)) => WriterAnswer::Answered,
+        }
+    }
+
     /// Checks that the database can be written, that its disk has free space, and that the keyring has the keys of the
     /// database. The service is ready if none of these fails. Results are cached, so it writes at most once a second.
     pub async fn check_readiness(&self) -> Arc<[Check]> {

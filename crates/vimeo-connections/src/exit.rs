@@ -5,6 +5,7 @@ use std::io;
 
 use app::{AccountError, BackupError, EngineMigrationError, OpenError, RestoreError, StartError};
 
+use crate::activation::ActivationError;
 use crate::cli::UsageError;
 use crate::client::{ClientError, TargetError};
 use crate::config::ConfigError;
@@ -98,6 +99,7 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
         .or_else(|| of::<ClientError>(error))
         .or_else(|| of::<WiringError>(error))
         .or_else(|| of::<PrepareError>(error))
+        .or_else(|| of::<ActivationError>(error))
         .or_else(|| of::<ServeError>(error))
         .or_else(|| of::<StartError>(error))
         .or_else(|| of::<OpenError>(error))
@@ -130,6 +132,12 @@ fn of_app_error(error: &app::Error) -> Option<ExitStatus> {
 }
 
 impl HasExitStatus for ConfigError {
+    fn exit_status(&self) -> ExitStatus {
+        ExitStatus::Misconfigured
+    }
+}
+
+impl HasExitStatus for ActivationError {
     fn exit_status(&self) -> ExitStatus {
         ExitStatus::Misconfigured
     }
@@ -201,7 +209,9 @@ impl HasExitStatus for PrepareError {
             | Self::KeyFile { .. }
             | Self::Key { .. }
             | Self::BootstrapKey { .. }
-            | Self::Exposed(_) => ExitStatus::Misconfigured,
+            | Self::Exposed(_)
+            | Self::Socket(_)
+            | Self::ExposedSocket(_) => ExitStatus::Misconfigured,
             Self::Wiring(error) => error.exit_status(),
         }
     }

@@ -1,8 +1,9 @@
 //! The binary: reads the configuration, wires the crates together, and implements the command line.
 //! Knows every crate's public API. Contains no business rules.
 //! Invariant: security settings come from the configuration or are rejected; nothing is read from the environment
-//! except the variables listed in `docs/config.md`.
+//! except the variables listed in `docs/config.md`, which include those of systemd.
 
+mod activation;
 mod bootstrap;
 mod browsers;
 mod certificates;
@@ -17,6 +18,7 @@ mod permissions;
 mod prepare;
 mod reload;
 mod serve;
+mod supervisor;
 mod telemetry;
 mod wiring;
 
@@ -34,9 +36,10 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     let arguments = cli::parse();
     hardening::apply();
+    let sockets = activation::take();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(cli::run(arguments)),
+        Ok(runtime) => runtime.block_on(cli::run(arguments, sockets)),
         Err(error) => Err(error.into()),
     };
     telemetry::finish();

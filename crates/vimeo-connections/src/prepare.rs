@@ -14,8 +14,9 @@ use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+use crate::activation::Sockets;
 use crate::certificates::{self, CertificateError, Validity};
-use crate::config::{Bootstrap, Config, ListenerConfig};
+use crate::config::{Bootstrap, Config, ExposedListener, ListenerConfig};
 use crate::permissions::{self, ExposedFile, require_writable};
 use crate::wiring::{self, WiringError};
 use crate::{listener, metrics_server};
@@ -54,6 +55,10 @@ pub(crate) enum PrepareError {
     BootstrapKey { path: PathBuf, source: BootstrapKeyError },
     #[error(transparent)]
     Exposed(#[from] ExposedFile),
+    #[error("a socket from the supervisor cannot be used")]
+    Socket(#[source] io::Error),
+    #[error("the socket from the supervisor: {0}")]
+    ExposedSocket(#[source] ExposedListener),
     #[error(transparent)]
     Wiring(#[from] WiringError),
 }
@@ -77,7 +82,11 @@ fn listening(key: &str, error: &io::Error) -> String {
 }
 
 /// Prepares everything, or returns the first error.
-pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, PrepareError> {
+pub(crate) async fn prepare(
+    config: &Config,
+    in_use: InUse,
+    sockets: Sockets,
+) -> Result<Prepared, PrepareError> {
     let tls = match &config.tls {
         Some(files) => {
             let (tls, validity) = certificates::read(files)?;
@@ -98,11 +107,19 @@ pub(crate) async fn prepare(config: &Config, in_use: InUse) -> Result<Prepared, 
     if let Some(bootstrap) = &config.bootstrap {
         check_bootstrap(config, bootstrap, keys.as_ref()).await?;
     }
-    let listener = listen("listen", (config.listen, &config.listener), in_use)?;
+    let listener = match sockets.api {
+        Some(socket) => {
+            let address = socket.local_addr().map_err(PrepareError::Socket)?;
+            config.check_exposure(address).map_err(PrepareError::ExposedSocket)?;
+            Some(listener::adopt(socket, &config.listener).map_err(PrepareError::Socket)?)
+        }
+        None => listen("listen", (config.listen, &config.listener), in_use)?,
+    };
     let options = metrics_server::listener_config();
-    let metrics_listener = match config.metrics_listen {
-        Some(address) => listen("metrics.listen", (address, &options), in_use)?,
-        None => None,
+    let metrics_listener = match (sockets.metrics, config.metrics_listen) {
+        (Some(socket), _) => Some(listener::adopt(socket, &options).map_err(PrepareError::Socket)?),
+        (None, Some(address)) => listen("metrics.listen", (address, &options), in_use)?,
+        (None, None) => None,
     };
     Ok(Prepared { listener, metrics_listener, tls })
 }

@@ -13,7 +13,7 @@ use crate::certificates::{self, Tls};
 use crate::cli::BoxError;
 use crate::cli::output::with_causes;
 use crate::config::{Changes, Config, Environment, Layers, Snapshot};
-use crate::{permissions, telemetry};
+use crate::{permissions, supervisor, telemetry};
 
 /// Where the configuration was read, and what was in it.
 pub(crate) struct Origin {
@@ -36,6 +36,8 @@ pub(crate) struct Reloader {
     pub(crate) settings: LiveSettings,
     pub(crate) tls: Option<Tls>,
     pub(crate) log_level: LevelFilter,
+    /// What systemd shows while the service runs.
+    pub(crate) status: String,
 }
 
 impl Origin {
@@ -62,10 +64,12 @@ impl Reloader {
     /// Reloads on every signal. Signals that arrive meanwhile cause one more reload.
     pub(crate) async fn run(mut self, mut hangups: Signal) {
         while hangups.recv().await.is_some() {
+            supervisor::reloading();
             if let Err(error) = self.reload().await {
                 let error = with_causes(&*error);
                 tracing::error!(error, "the configuration was not reloaded: everything remains as it was");
             }
+            supervisor::ready(&self.status);
         }
     }
 

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::{CertificateCheck, RequestIds, RequestSpans, Transport};
 
+use crate::activation::Sockets;
 use crate::certificates::Tls;
 use crate::cli::BoxError;
 use crate::config::{Config, VerificationMode};
@@ -26,7 +27,7 @@ use crate::exit::{self, ExitStatus};
 use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
 use crate::reload::{LiveSettings, Origin, Reloader};
-use crate::{bootstrap, browsers, metrics_server, telemetry, wiring};
+use crate::{bootstrap, browsers, metrics_server, supervisor, telemetry, wiring};
 
 /// How often repeated failures are reported.
 const REPEATS_INTERVAL: Duration = Duration::from_secs(5);
@@ -43,11 +44,12 @@ pub(crate) enum ServeError {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub(crate) async fn run(config: &Config, origin: Origin) -> Result<(), BoxError> {
+pub(crate) async fn run(config: &Config, sockets: Sockets, origin: Origin) -> Result<(), BoxError> {
     // First: without a handler, the signal would end the process.
     let hangups = signal(SignalKind::hangup())?;
+    supervisor::starting("opening the database");
     let Prepared { listener, metrics_listener, tls } =
-        Box::pin(prepare::prepare(config, InUse::Reject)).await?;
+        Box::pin(prepare::prepare(config, InUse::Reject, sockets)).await?;
     let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
     let tls = tls.zip(config.tls.clone()).map(|(read, files)| Tls::new(read, files));
@@ -74,15 +76,17 @@ pub(crate) async fn run(config: &Config, origin: Origin) -> Result<(), BoxError>
     let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let stops = ShutdownSignals { handle: handle.clone(), streams: streams.clone(), requested_at: stop };
     watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
-    log_start(config, address);
+    let status = log_start(config, address);
     let live = LiveSettings::of(config);
     let certificate = tls.as_ref().map(Tls::check);
     let settings = web::Settings { public_url, ..settings(config, &live, certificate, streams) };
     let uploads = if config.uploads.is_working { config.uploads.concurrency } else { 0 };
     let guard = Guard::new(&config.listener, live.client_address.clone(), uploads);
     let services = guard.admit(web::make_service(app.clone(), settings, Clock::system()));
+    supervisor::ready(&status);
     let (app_reloaded, log_level) = (app.clone(), config.log_level);
-    let reloader = Reloader { app: app_reloaded, origin, settings: live, tls: tls.clone(), log_level };
+    let reloader =
+        Reloader { app: app_reloaded, origin, settings: live, tls: tls.clone(), log_level, status };
     watchers.spawn(reloader.run(hangups));
     if let Some(tls) = tls {
         watchers.spawn(tls.clone().watch());
@@ -133,11 +137,12 @@ fn spawn_watchers(app: &Arc<App>, config: &Config) -> JoinSet<()> {
     watchers.spawn(record_api_key_uses(app.clone()));
     watchers.spawn(app.clone().run_audit_work(config.retention.audit));
     watchers.spawn(report_repeats());
+    watchers.spawn(supervisor::feed_watchdog(app.clone()));
     watchers
 }
 
-/// Logs what an operator needs to know first.
-fn log_start(config: &Config, address: SocketAddr) {
+/// Logs what an operator needs to know first. Returns what systemd shows.
+fn log_start(config: &Config, address: SocketAddr) -> String {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{address}{}", config.base_path);
     tracing::info!(
@@ -153,6 +158,7 @@ fn log_start(config: &Config, address: SocketAddr) {
     if config.vimeo.verification == VerificationMode::Off {
         tracing::warn!("vimeo.verification is off: connections are stored without being verified at Vimeo");
     }
+    format!("listening on {url}")
 }
 
 fn settings(
@@ -238,6 +244,7 @@ async fn stop_on_signal(signals: [Signal; 2], shutdown_signals: ShutdownSignals,
     let [mut terminate, mut interrupt] = signals;
     let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
     next().await;
+    supervisor::stopping();
     shutdown_signals.requested_at.send_replace(Some(Instant::now()));
     shutdown_signals.streams.cancel();
     shutdown_signals.handle.graceful_shutdown(Some(shutdown));

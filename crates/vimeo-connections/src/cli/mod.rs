@@ -35,6 +35,7 @@ use seal::keyring_file;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::activation::{ActivationError, Sockets};
 use crate::client::{self, ApiClient, ServiceArguments, Target};
 use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat, VerificationMode};
 use crate::prepare::{self, InUse};
@@ -149,14 +150,17 @@ pub(crate) fn parse() -> Arguments {
 }
 
 /// Runs a command.
-pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
+pub(crate) async fn run(
+    arguments: Arguments,
+    sockets: Result<Sockets, ActivationError>,
+) -> Result<ExitCode, BoxError> {
     let Arguments { config, service, command } = arguments;
     let (environment, variables) = Environment::from_process();
     match command {
         Command::Pages(command) => pages::run(&command),
         Command::Serve => {
             service.reject(&variables, "serve")?;
-            Box::pin(serve(config, environment)).await
+            Box::pin(serve(config, environment, sockets)).await
         }
         Command::Healthcheck(arguments) => {
             service.reject(&variables, "healthcheck")?;
@@ -183,13 +187,17 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, BoxError> {
     }
 }
 
-async fn serve(file: Option<PathBuf>, environment: Environment) -> Result<ExitCode, BoxError> {
+async fn serve(
+    file: Option<PathBuf>,
+    environment: Environment,
+    sockets: Result<Sockets, ActivationError>,
+) -> Result<ExitCode, BoxError> {
     match Config::load(file.as_deref(), environment) {
         Ok((config, layers)) => {
             telemetry::start(config.log_format, config.log_level, config.log_repeat, config.traces.as_ref())?;
             let origin = Origin::new(file, &layers);
             drop(layers);
-            let result = serve::run(&config, origin).await;
+            let result = serve::run(&config, sockets?, origin).await;
             telemetry::traces::finish().await;
             result?;
             Ok(ExitCode::SUCCESS)
@@ -224,7 +232,7 @@ async fn run_on_database(
         DatabaseCommand::Config(ConfigCommand::Check { beside_running }) => {
             output::print(config::effective(layers).trim_end())?;
             let in_use = if beside_running { InUse::Accept } else { InUse::Reject };
-            Box::pin(prepare::prepare(config, in_use)).await?;
+            Box::pin(prepare::prepare(config, in_use, Sockets::default())).await?;
             Ok(ExitCode::SUCCESS)
         }
         DatabaseCommand::Accounts(command) => {

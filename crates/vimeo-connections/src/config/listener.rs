@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use thiserror::Error;
 use web::{ClientAddress, TrustedProxies};
 
-use super::{Reader, keys};
+use super::{Config, Reader, keys};
 
 /// Limits for client connections.
 #[derive(Debug, Clone)]
@@ -14,6 +15,26 @@ pub(crate) struct ListenerConfig {
     pub(crate) max_connections_per_peer: usize,
     /// How long a client may stop reading.
     pub(crate) write_timeout: Duration,
+}
+
+/// Why a listener there would expose what clients send.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0} can be reached from other machines, and keys and credentials would be sent unencrypted; set \
+     tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front speaks TLS"
+)]
+pub(crate) struct ExposedListener(SocketAddr);
+
+/// API keys and Vimeo credentials must not be sent over a network unencrypted.
+pub(super) fn exposure(listen: SocketAddr, is_protected: bool) -> Result<(), ExposedListener> {
+    if listen.ip().is_loopback() || is_protected { Ok(()) } else { Err(ExposedListener(listen)) }
+}
+
+impl Config {
+    /// The same for a socket that the service did not open itself.
+    pub(crate) fn check_exposure(&self, listen: SocketAddr) -> Result<(), ExposedListener> {
+        exposure(listen, self.tls.is_some() || self.is_behind_tls_proxy)
+    }
 }
 
 impl Reader<'_> {

@@ -48,7 +48,7 @@ pub(crate) use effective::effective;
 pub(crate) use health::VerificationMode;
 pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
-pub(crate) use listener::ListenerConfig;
+pub(crate) use listener::{ExposedListener, ListenerConfig};
 pub(crate) use page::markdown;
 pub(crate) use reload::{Changes, Snapshot};
 pub(crate) use retention::RetentionConfig;
@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) public_url: Option<PublicUrl>,
     pub(crate) cors: Cors,
     pub(crate) client_address: ClientAddress,
+    /// `behind_tls_proxy`.
+    pub(crate) is_behind_tls_proxy: bool,
     pub(crate) unknown_fields: UnknownFields,
     /// TLS configuration for clients; `None` if the machine has no root certificates.
     pub(crate) tls_client: Option<ClientConfig>,
@@ -187,9 +189,11 @@ impl Reader<'_> {
     fn read(&mut self) -> Option<Config> {
         let listen = self.address("listen", "127.0.0.1:8080");
         let tls = self.tls();
-        let is_behind_proxy = self.flag("behind_tls_proxy");
-        if let Some(listen) = listen {
-            self.check_exposure(listen, tls.is_some() || is_behind_proxy);
+        let is_behind_tls_proxy = self.flag("behind_tls_proxy");
+        if let Some(error) =
+            listen.and_then(|listen| listener::exposure(listen, tls.is_some() || is_behind_tls_proxy).err())
+        {
+            self.errors.push(format!("listen: {error}"));
         }
         let client_address = self.client_address();
         let is_strict = self.flag("strict_fields");
@@ -227,6 +231,7 @@ impl Reader<'_> {
             public_url: self.public_url(),
             cors: cors?,
             client_address: client_address?,
+            is_behind_tls_proxy,
             unknown_fields,
             tls_client,
             database_url: database_url?,
@@ -251,17 +256,6 @@ impl Reader<'_> {
             log_repeat: Duration::from_secs(self.number("log.repeat_seconds")?),
             shutdown: Duration::from_secs(self.number("shutdown_seconds")?),
         })
-    }
-
-    /// API keys and Vimeo credentials must not be sent over a network unencrypted.
-    fn check_exposure(&mut self, listen: SocketAddr, is_protected: bool) {
-        if !listen.ip().is_loopback() && !is_protected {
-            self.errors.push(format!(
-                "listen: {listen} can be reached from other machines, and keys and credentials would be sent \
-                 unencrypted; set tls.certificate_file and tls.key_file, or behind_tls_proxy = true if a proxy in front \
-                 speaks TLS"
-            ));
-        }
     }
 
     fn tls_client(&mut self) -> Option<ClientConfig> {

@@ -16,7 +16,9 @@ pub(crate) fn markdown() -> String {
          values and where they come from. `VIMEO_CONNECTIONS_URL` and `VIMEO_CONNECTIONS_API_KEY` are not keys: they make\n\
          commands work on a remote service (see [cli.md](cli.md)); `serve` refuses the first and ignores the second.\n\
          The column *change*: whether a changed value is applied on SIGHUP or needs a restart\n\
-         ([Reloading](operations.md#reloading)).\n\n\
+         ([Reloading](operations.md#reloading)). Besides, `serve` uses the variables of systemd, if they are set:\n\
+         `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`, `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`\n\
+         ([systemd](operations.md#systemd)).\n\n\
          | key | environment variable | values | default | change | meaning |\n|---|---|---|---|---|---|\n",
     );
     for key in limit_keys::all() {

@@ -10,6 +10,7 @@ use std::fs;
 use std::future::{Ready, ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -51,13 +52,27 @@ pub(crate) fn listen(address: SocketAddr, options: &ListenerConfig) -> io::Resul
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // So that a restart need not wait for old connections in TIME_WAIT.
     socket.set_reuseaddr(true)?;
-    sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER_BYTES)?;
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    // Also limits how long data of a closed connection stays in the buffer.
-    let millis = u32::try_from(options.write_timeout.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(&socket, millis)?;
+    set_options(&socket, options)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)?.into_std()
+}
+
+/// Uses a socket that listens already, which the process got from its supervisor.
+pub(crate) fn adopt(listener: TcpListener, options: &ListenerConfig) -> io::Result<TcpListener> {
+    if !sockopt::socket_acceptconn(&listener)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+    }
+    set_options(&listener, options)?;
+    Ok(listener)
+}
+
+fn set_options(socket: &impl AsFd, options: &ListenerConfig) -> io::Result<()> {
+    sockopt::set_socket_send_buffer_size(socket, SEND_BUFFER_BYTES)?;
+    sockopt::set_tcp_nodelay(socket, true)?;
+    // Also limits how long data of a closed connection stays in the buffer.
+    let millis = u32::try_from(options.write_timeout.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(socket, millis)?;
+    Ok(())
 }
 
 /// Disconnects slow and silent clients, so that they cannot occupy connections.

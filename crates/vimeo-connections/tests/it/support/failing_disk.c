@@ -27,6 +27,11 @@ static int sync_fails(int file) {
     return is_triggered("sync-fails") || (is_triggered("database-sync-fails") && is_called(file, ".db"));
 }
 
+/* A disk that does not answer. */
+static void wait_for_disk(void) {
+    while (is_triggered("sync-hangs")) usleep(10 * 1000);
+}
+
 /* Every third write still succeeds, so that transactions fail in the middle, not only at the start. */
 static int is_full(int file) {
     static atomic_uint asked;
@@ -36,11 +41,13 @@ static int is_full(int file) {
 }
 
 int fsync(int file) {
+    wait_for_disk();
     if (sync_fails(file)) { errno = EIO; return -1; }
     return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file);
 }
 
 int fdatasync(int file) {
+    wait_for_disk();
     if (sync_fails(file)) { errno = EIO; return -1; }
     return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(file);
 }

@@ -42,11 +42,20 @@ impl Service {
     }
 
     /// The same, for a service that may fail to start: its error.
-    pub(crate) fn try_start(mut command: Command, directory: &Path) -> Result<Self, String> {
+    pub(crate) fn try_start(command: Command, directory: &Path) -> Result<Self, String> {
+        Self::try_start_with_stdout(command, directory, Stdio::null())
+    }
+
+    /// The same with this standard output, which the command may use for something else.
+    pub(crate) fn try_start_with_stdout(
+        mut command: Command,
+        directory: &Path,
+        stdout: Stdio,
+    ) -> Result<Self, String> {
         let log = directory.join("service.log");
         let before = fs::read_to_string(&log).map_or(0, |text| text.len());
         let file = fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut child = command.arg("serve").stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let mut child = command.arg("serve").stdout(stdout).stderr(file).spawn().unwrap();
         let started = Instant::now();
         loop {
             let text = fs::read_to_string(&log).unwrap();
