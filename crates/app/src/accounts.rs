@@ -1,6 +1,6 @@
 //! Accounts: creating, listing, deleting them.
 
-use domain::account::{Account, Label};
+use domain::account::{Account, AccountKeys, Label};
 use domain::audit::{Action, Actor};
 use domain::id::AccountId;
 use store::AccountDeletion;
@@ -29,8 +29,9 @@ impl App {
     /// Creates an account with its own key.
     pub async fn create_account(&self, name: Label) -> Result<Account, AccountError> {
         let id = AccountId::from_random(self.randomness.bytes());
-        let key = self.keyring.new_account_key(&id, &self.randomness).map_err(Error::from)?;
-        let account = Account { id, name, created_at: self.clock.now(), key };
+        let active = self.active_keyring_key().await?;
+        let key = self.keyring.get().new_account_key(&id, &active, &self.randomness).map_err(Error::from)?;
+        let account = Account { id, name, created_at: self.clock.now(), keys: AccountKeys::of(key) };
         let event = self.audit_event(
             &account.id,
             Actor::Operator,

@@ -6,9 +6,8 @@ use domain::account::Account;
 use domain::audit::{Action, Actor, AuditEvent, Outcome};
 use domain::id::{AccountId, AscendingId, AscendingIds};
 use domain::job::Job;
+use domain::secret::KeyringKeyId;
 use seal::Randomness;
-use seal::envelope::AccountKey;
-use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
 use store::Store;
 use tokio::sync::Notify;
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
 use crate::health::HealthChecks;
+use crate::keyring::CurrentKeyring;
 use crate::rate_limits::RateLimits;
 use crate::webhooks::Announcer;
 use crate::{Clock, Error};
@@ -24,7 +24,7 @@ use crate::{Clock, Error};
 /// What operations and the worker need to act for an account.
 pub struct Context {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) keyring: Keyring,
+    pub(crate) keyring: CurrentKeyring,
     pub(crate) service_keys: ServiceKeys,
     pub(crate) clock: Clock,
     pub(crate) randomness: Randomness,
@@ -79,10 +79,10 @@ impl Context {
         Ok(found.ok_or(Error::Unauthorized)?.value)
     }
 
-    /// The key that seals and decrypts the account's records.
-    pub(crate) async fn account_key(&self, account: &AccountId) -> Result<AccountKey, Error> {
-        let account = self.account(account).await?;
-        Ok(self.keyring.open_account_key(&account.id, &account.key)?)
+    /// The keyring key that wraps the keys of new accounts.
+    pub(crate) async fn active_keyring_key(&self) -> Result<KeyringKeyId, Error> {
+        let secret = self.store.find_service_secret().await?;
+        Ok(secret.map_or_else(|| self.keyring.get().primary_id().clone(), |secret| secret.keyring_key))
     }
 
     /// The MAC of a job's row.

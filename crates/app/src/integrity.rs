@@ -90,7 +90,7 @@ impl App {
     async fn try_account_key(&self, id: &AccountId) -> Result<Option<AccountKey>, Error> {
         match self.store.find_account(id).await {
             Ok(account) => {
-                Ok(account.and_then(|account| self.keyring.open_account_key(id, &account.key).ok()))
+                Ok(account.and_then(|account| self.keyring.get().open_account_key(id, &account.keys).ok()))
             }
             Err(store::Error::Corrupt(_)) => Ok(None),
             Err(error) => Err(error.into()),

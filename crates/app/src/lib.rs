@@ -23,6 +23,7 @@ mod health;
 mod idempotency;
 mod integrity;
 mod job_readings;
+mod keyring;
 mod limits;
 mod public_url;
 mod rate_limits;
@@ -88,6 +89,10 @@ pub use health::{ConnectionReport, HealthOptions, HealthSetup};
 pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use job_readings::Counts;
+pub use keyring::{
+    AccountKeyReport, AccountKeyState, InDatabase, InKeyring, KeyringKeyStatus, KeyringSource, Pace,
+    RetireError, RewrapError, RewrapReport,
+};
 pub use limits::LimitSettings;
 pub use limits::operations::ShownLimits;
 pub use limits::rates::{CallerRates, RatePolicy, RateReport, RateState};
@@ -101,7 +106,7 @@ pub use sessions::{
     AttemptPurpose, Browser, FailedAttempt, IdentityError, IdentitySetup, IdentityStart, LinkOptions,
     ReturnedBrowser, SessionError, SessionOptions, ShownLink, SignInLink, SignedIn, StartedSession,
 };
-pub use start::{Setup, StartError, check_database, describe_keys, inspect};
+pub use start::{Setup, StartError, check_database, check_keyring, describe_keys, inspect};
 pub use store::{
     AuditPage, BackupError, BackupHeader, Coalesce, CopiedTable, DatabaseUrl, DeliveryFilter,
     EngineMigrationError, EngineMigrationOutcome, EngineMigrationProgress, EngineMigrationState,

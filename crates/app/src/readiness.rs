@@ -132,7 +132,7 @@ impl App {
         let checks: Arc<[Check]> = Arc::new([
             check_database(&write),
             check_disk(&write, self.store.free_bytes()),
-            check_keyring(&self.keyring, stored.as_deref()),
+            check_keyring(&self.keyring.get(), stored.as_deref()),
         ]);
         *last = Some((Instant::now(), checks.clone()));
         checks

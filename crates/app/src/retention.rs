@@ -40,6 +40,7 @@ enum Sweep {
     DashboardSessions,
     OverdueAuthorizations,
     Authorizations { kept: Duration },
+    FormerAccountKeys,
 }
 
 impl Sweep {
@@ -53,6 +54,7 @@ impl Sweep {
             Self::DashboardSessions => "dashboard_sessions",
             Self::OverdueAuthorizations => "overdue_authorizations",
             Self::Authorizations { .. } => "authorizations",
+            Self::FormerAccountKeys => "former_account_keys",
         }
     }
 }
@@ -66,6 +68,7 @@ impl RetentionOptions {
             Sweep::DashboardSessions,
             Sweep::OverdueAuthorizations,
             Sweep::Authorizations { kept: AUTHORIZATIONS_KEPT },
+            Sweep::FormerAccountKeys,
         ];
         always.into_iter().chain(self.jobs.map(|kept| Sweep::Jobs { kept })).collect()
     }
@@ -138,6 +141,7 @@ impl App {
             }
             Sweep::OverdueAuthorizations => self.end_overdue_authorizations(PIECE).await?,
             Sweep::Authorizations { kept } => self.store.delete_ended_authorizations(&expired(kept)).await?,
+            Sweep::FormerAccountKeys => self.finish_account_keys().await?,
         })
     }
 }

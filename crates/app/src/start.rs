@@ -18,6 +18,7 @@ use crate::cache::SingleFlightCache;
 use crate::context::Context;
 use crate::health::{HealthChecks, HealthSetup};
 use crate::job_readings::JobReadings;
+use crate::keyring::{CurrentKeyring, KeyringSource};
 use crate::limits::failed_keys::FailedKeys;
 use crate::limits::rates::Rates;
 use crate::limits::share::Shares;
@@ -37,6 +38,8 @@ const CLOCK_SKEW_WARN_SECONDS: i64 = 60;
 pub struct Setup {
     /// The operator's keyring.
     pub keyring: Keyring,
+    /// Where it is read again while the service runs; `None` in a process that does not run for long.
+    pub keyring_source: Option<Arc<dyn KeyringSource>>,
     /// The location of the database.
     pub database_url: DatabaseUrl,
     /// The capacity of the queue of writes.
@@ -106,7 +109,7 @@ pub enum StartError {
 }
 
 /// Checks that the keyring has every key that the database was sealed with.
-fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
+pub(crate) fn compare(keyring: &Keyring, checks: &[KeyringCheck]) -> Result<(), StartError> {
     let missing: Vec<_> = keyring.missing(checks).into_iter().cloned().collect();
     if missing.is_empty() {
         return Ok(());
@@ -137,19 +140,24 @@ pub async fn check_database(
         return Ok(None);
     };
     compare(keyring, &found.keyring_checks)?;
-    let check = keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
     if found.schema < APPLICATION_SCHEMA {
         store::check_migratable(database_url).await?;
     } else {
         store::check_grants(database_url).await?;
         // A start takes the lock only if it has something to write.
-        if !found.keyring_checks.contains(&check) || found.service_secret.is_none() {
+        if found.keyring_checks.is_empty() || found.service_secret.is_none() {
             store::check_lock(database_url).await?;
         }
     }
     let secret = found.service_secret.as_ref();
     let keys = secret.map(|secret| keyring.open_service_secret(secret)).transpose();
     keys.map_err(|_| StartError::ServiceSecret)
+}
+
+/// Checks that a keyring is the one of a database, without changing anything. A database that does not exist yet needs none.
+pub async fn check_keyring(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
+    let found = inspect(database_url).await?;
+    compare(keyring, &found.map_or_else(Vec::new, |found| found.keyring_checks))
 }
 
 impl App {
@@ -170,9 +178,10 @@ impl App {
             postgres: setup.postgres,
         })
         .await?;
-        let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
         // A start takes the lock only if it has something to write, so that commands can read while another process writes.
-        if !found.contains(&check) {
+        // A new primary key is not written here: `keyring rewrap` does, when every node has it.
+        if found.is_empty() {
+            let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
             let kept = store.insert_keyring_check(&check, &found).await.map_err(StartError::Store)?;
             // Another process may have inserted the check values of another keyring meanwhile.
             compare(&setup.keyring, &kept)?;
@@ -189,7 +198,7 @@ impl App {
         }
         let context = Context {
             store,
-            keyring: setup.keyring,
+            keyring: CurrentKeyring::new(setup.keyring, setup.keyring_source),
             service_keys,
             clock: setup.clock,
             randomness: setup.randomness,

@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::id::AccountId;
-use crate::secret::KeyringWrapped;
+use crate::secret::{KeyringKeyId, KeyringWrapped};
 use crate::text;
 use crate::time::Timestamp;
 
@@ -72,8 +72,79 @@ pub struct Account {
     pub name: Label,
     /// When it was created.
     pub created_at: Timestamp,
-    /// The account key, wrapped with a keyring key.
+    /// The account's keys, wrapped with keyring keys.
+    pub keys: AccountKeys,
+}
+
+/// The keys that wrap the keys of everything sealed for an account: one, or two while it is being replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountKeys {
+    /// The key that seals.
+    pub current: KeyringWrapped,
+    /// The key that only decrypts.
+    pub second: Option<SecondKey>,
+}
+
+/// A key of an account that only decrypts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondKey {
+    /// The key.
     pub key: KeyringWrapped,
+    /// Why it is there.
+    pub role: SecondKeyRole,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Why an account has a second key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondKeyRole {
+    /// It will seal soon: every node reads it before anything is sealed with it.
+    Next,
+    /// It has sealed until then: what it sealed is being wrapped with the current key.
+    Former,
+}
+
+impl SecondKeyRole {
+    /// The stored form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Former => "former",
+        }
+    }
+
+    /// Parses the stored form.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        [Self::Next, Self::Former].into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+impl AccountKeys {
+    /// One key.
+    pub fn of(current: KeyringWrapped) -> Self {
+        Self { current, second: None }
+    }
+
+    /// The keyring keys that wrap them.
+    pub fn keyring_keys(&self) -> impl Iterator<Item = &KeyringKeyId> {
+        let second = self.second.iter().map(|second| &second.key.keyring_key);
+        std::iter::once(&self.current.keyring_key).chain(second)
+    }
+
+    /// The next step of a replacement: the key `next` is there, but does not seal yet.
+    #[must_use]
+    pub fn with_next(&self, next: KeyringWrapped, now: Timestamp) -> Self {
+        let second = SecondKey { key: next, role: SecondKeyRole::Next, since: now };
+        Self { current: self.current.clone(), second: Some(second) }
+    }
+
+    /// The next step: the key that was the next one seals, and the current one only decrypts. `None` without a next key.
+    pub fn switched(&self, now: Timestamp) -> Option<Self> {
+        let next = self.second.as_ref().filter(|second| second.role == SecondKeyRole::Next)?;
+        let former = SecondKey { key: self.current.clone(), role: SecondKeyRole::Former, since: now };
+        Some(Self { current: next.key.clone(), second: Some(former) })
+    }
 }
 
 #[cfg(test)]

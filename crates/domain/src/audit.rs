@@ -136,6 +136,12 @@ pub enum Action {
     DeleteAccount,
     /// Changed the limits of an account.
     UpdateAccountLimits,
+    /// Created the next key of an account, which replaces the current one.
+    StartAccountKeyReplacement,
+    /// Replaced the key of an account.
+    ReplaceAccountKey,
+    /// Deleted the former key of an account.
+    DeleteFormerAccountKey,
     /// Created a connection.
     CreateConnection,
     /// Updated a connection.
@@ -206,7 +212,7 @@ pub enum Action {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 45] = [
         Self::CreateAccount,
         Self::CreateApiKey,
         Self::ImportApiKey,
@@ -216,6 +222,9 @@ impl Action {
         Self::StartAccountDeletion,
         Self::DeleteAccount,
         Self::UpdateAccountLimits,
+        Self::StartAccountKeyReplacement,
+        Self::ReplaceAccountKey,
+        Self::DeleteFormerAccountKey,
         Self::CreateConnection,
         Self::UpdateConnection,
         Self::VerifyConnection,
@@ -263,6 +272,9 @@ impl Action {
             Self::StartAccountDeletion => "start_account_deletion",
             Self::DeleteAccount => "delete_account",
             Self::UpdateAccountLimits => "update_account_limits",
+            Self::StartAccountKeyReplacement => "start_account_key_replacement",
+            Self::ReplaceAccountKey => "replace_account_key",
+            Self::DeleteFormerAccountKey => "delete_former_account_key",
             Self::CreateConnection => "create_connection",
             Self::UpdateConnection => "update_connection",
             Self::VerifyConnection => "verify_connection",

@@ -13,10 +13,21 @@ use crate::{CryptoError, Randomness};
 /// First byte of an envelope: the version of its format.
 const ENVELOPE_FORMAT: u8 = 1;
 
-/// The key of one account. It only wraps the keys of that account's envelopes.
+/// The key of one account. It only wraps the keys of that account's envelopes. While it is being replaced there are two:
+/// one seals, and both decrypt.
 pub struct AccountKey {
     account: AccountId,
     key: Key,
+    second: Option<Key>,
+}
+
+/// What a sealing key is wrapped with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rewrapped {
+    /// The key that seals: nothing is to be done.
+    Current,
+    /// The account's other key: this is the same key, wrapped with the one that seals.
+    New(WrappedKey),
 }
 
 /// What sealed bytes are. Bytes sealed for one purpose cannot be decrypted for another.
@@ -86,8 +97,8 @@ impl<'a> AssociatedData<'a> {
 }
 
 impl AccountKey {
-    pub(crate) fn new(account: AccountId, key: Key) -> Self {
-        Self { account, key }
+    pub(crate) fn new(account: AccountId, key: Key, second: Option<Key>) -> Self {
+        Self { account, key, second }
     }
 
     /// Encrypts bytes with a new key, and wraps that key with this one.
@@ -153,7 +164,30 @@ impl AccountKey {
         if *format != ENVELOPE_FORMAT {
             return Err(CryptoError::Decrypt);
         }
-        self.key.unwrap_key(for_key, sealing_key)?.open(for_bytes, body)
+        self.unwrap(for_key, sealing_key)?.open(for_bytes, body)
+    }
+
+    fn unwrap(&self, for_key: Context<'_>, sealing_key: &WrappedKey) -> Result<Key, CryptoError> {
+        let unwrapped = self.key.unwrap_key(for_key, sealing_key);
+        match &self.second {
+            Some(second) => unwrapped.or_else(|_| second.unwrap_key(for_key, sealing_key)),
+            None => unwrapped,
+        }
+    }
+
+    /// Wraps the key of sealed bytes with the account key that seals, unless it is.
+    pub fn rewrap(
+        &self,
+        data: AssociatedData<'_>,
+        sealing_key: &WrappedKey,
+        randomness: &Randomness,
+    ) -> Result<Rewrapped, CryptoError> {
+        let (_, for_key) = self.contexts(data);
+        if self.key.unwrap_key(for_key, sealing_key).is_ok() {
+            return Ok(Rewrapped::Current);
+        }
+        let key = self.unwrap(for_key, sealing_key)?;
+        Ok(Rewrapped::New(self.key.wrap(for_key, &key, randomness)?))
     }
 
     /// The contexts of the bytes and of their key.
@@ -185,16 +219,54 @@ impl fmt::Debug for AccountKey {
 
 #[cfg(test)]
 mod tests {
+    use domain::account::{AccountKeys, SecondKey, SecondKeyRole};
+    use domain::time::Timestamp;
+
     use super::*;
     use crate::keyring::Keyring;
+
+    #[test]
+    fn during_a_replacement_both_keys_decrypt_and_one_seals() {
+        let (keyring, randomness) = (Keyring::generate(&Randomness::system()), Randomness::system());
+        let account = AccountId::from_random([1; 16]);
+        let wrapped = || keyring.new_account_key(&account, keyring.primary_id(), &randomness).unwrap();
+        let (old, new) = (wrapped(), wrapped());
+        let open = |current: &_, second: Option<&_>| {
+            let second = second.map(|key: &domain::secret::KeyringWrapped| SecondKey {
+                key: key.clone(),
+                role: SecondKeyRole::Former,
+                since: Timestamp::from_millis(1),
+            });
+            keyring
+                .open_account_key(&account, &AccountKeys { current: Clone::clone(current), second })
+                .unwrap()
+        };
+        let data = AssociatedData { purpose: Purpose::JobLink, record: "a", version: 3 };
+        let mut sealed = open(&old, None).seal(data, b"plain", &randomness).unwrap();
+        let (only_new, both) = (open(&new, None), open(&new, Some(&old)));
+        assert_eq!(only_new.open(data, &sealed), Err(CryptoError::Decrypt));
+        assert_eq!(both.open(data, &sealed).unwrap().as_slice(), b"plain");
+        let wrong = AssociatedData { version: 4, ..data };
+        assert_eq!(both.rewrap(wrong, &sealed.sealing_key, &randomness), Err(CryptoError::Decrypt));
+        let Rewrapped::New(rewrapped) = both.rewrap(data, &sealed.sealing_key, &randomness).unwrap() else {
+            panic!("it was wrapped with the old key");
+        };
+        sealed.sealing_key = rewrapped;
+        assert_eq!(only_new.open(data, &sealed).unwrap().as_slice(), b"plain");
+        let again = both.rewrap(data, &sealed.sealing_key, &randomness).unwrap();
+        assert_eq!(again, Rewrapped::Current);
+        let by_both = both.seal(data, b"plain", &randomness).unwrap();
+        assert_eq!(only_new.open(data, &by_both).unwrap().as_slice(), b"plain");
+    }
 
     #[test]
     fn sealed_bytes_can_be_decrypted_only_with_the_same_associated_data() {
         let keyring = Keyring::generate(&Randomness::system());
         let key = |fill| {
             let account = AccountId::from_random([fill; 16]);
-            let wrapped = keyring.new_account_key(&account, &Randomness::system()).unwrap();
-            keyring.open_account_key(&account, &wrapped).unwrap()
+            let wrapped =
+                keyring.new_account_key(&account, keyring.primary_id(), &Randomness::system()).unwrap();
+            keyring.open_account_key(&account, &AccountKeys::of(wrapped)).unwrap()
         };
         let (mine, other) = (key(1), key(2));
         let right = AssociatedData { purpose: Purpose::JobRequest, record: "a", version: 1 };

@@ -3,20 +3,35 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use domain::account::AccountKeys;
 use domain::id::AccountId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
-use serde::Deserialize;
-use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
 
 use crate::cipher::{Context, Key};
 use crate::envelope::AccountKey;
 use crate::service::ServiceKeys;
 use crate::{CryptoError, Randomness};
 
-const FILE_FORMAT: u32 = 1;
+pub use crate::keyring_text::KeyringError;
+
+/// What a wrapped key is, which binds it.
+#[derive(Debug, Clone, Copy)]
+struct Wrapped<'a> {
+    purpose: &'static str,
+    account: &'a str,
+}
+
+const SERVICE_SECRET: Wrapped<'static> = Wrapped { purpose: "service-secret", account: "" };
+
+fn account_key(account: &AccountId) -> Wrapped<'_> {
+    Wrapped { purpose: "account-key", account: account.as_str() }
+}
+
+impl<'a> Wrapped<'a> {
+    fn context(self, keyring_key: &'a KeyringKeyId) -> Context<'a> {
+        Context { purpose: self.purpose, account: self.account, record: &keyring_key.0, version: 0 }
+    }
+}
 
 /// Keys by identifier; the primary one is used for wrapping.
 #[derive(Clone)]
@@ -27,112 +42,18 @@ pub struct Keyring {
     wrapping_keys: BTreeMap<KeyringKeyId, Key>,
 }
 
-/// Why a text is not a valid keyring. Never contains the text.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum KeyringError {
-    /// Not a file written by `init`.
-    #[error("line {line} of the keyring is invalid: the file is damaged or not a keyring")]
-    Malformed {
-        /// Starts at 1.
-        line: usize,
-    },
-    /// Written by a later version of the service.
-    #[error("the keyring has format {0}, which this version of the service does not support")]
-    UnknownFormat(u32),
-    /// A key is not the base64 of 32 bytes.
-    #[error(
-        "{0} is not the base64 of exactly 32 bytes: it is damaged, or a passphrase, which is not supported"
-    )]
-    NotAKey(String),
-    /// A key does not match its identifier.
-    #[error("the key {0} does not match its name: the file is damaged")]
-    Damaged(KeyringKeyId),
-    /// The keyring does not contain its primary key.
-    #[error("the keyring does not contain its primary key {0}")]
-    NoPrimary(KeyringKeyId),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileIn {
-    format: u32,
-    primary: String,
-    keys: BTreeMap<String, String>,
-}
-
-impl Drop for FileIn {
-    fn drop(&mut self) {
-        self.keys.values_mut().for_each(Zeroize::zeroize);
-    }
-}
-
 impl Keyring {
     /// A keyring with one new key.
     pub fn generate(randomness: &Randomness) -> Self {
         Self::of_one(Key::random(randomness))
     }
 
-    /// A keyring with one key: the base64 of 32 random bytes, as in an environment variable.
-    pub fn from_value(value: &str) -> Result<Self, KeyringError> {
-        decode_key(value.trim())
-            .map(Self::of_one)
-            .ok_or_else(|| KeyringError::NotAKey("the value".to_owned()))
-    }
-
-    /// Parses the output of [`Self::to_text`].
-    pub fn parse(text: &str) -> Result<Self, KeyringError> {
-        // The parser's message quotes the line, which may contain a key: keep only the line number.
-        let file: FileIn = toml::from_str(text).map_err(|error| KeyringError::Malformed {
-            line: error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count() + 1),
-        })?;
-        if file.format != FILE_FORMAT {
-            return Err(KeyringError::UnknownFormat(file.format));
-        }
-        let mut keys = BTreeMap::new();
-        for (id, value) in &file.keys {
-            let id = KeyringKeyId(id.clone());
-            let key = decode_key(value).ok_or_else(|| KeyringError::NotAKey(format!("the key {id}")))?;
-            if key_id(&key) != id {
-                return Err(KeyringError::Damaged(id));
-            }
-            keys.insert(id, key);
-        }
-        let primary = KeyringKeyId(file.primary.clone());
-        if !keys.contains_key(&primary) {
-            return Err(KeyringError::NoPrimary(primary));
-        }
-        Ok(Self::new(primary, keys))
-    }
-
-    /// The content of a keyring file.
-    pub fn to_text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(format!(
-            "# The keyring of a vimeo-connections service. Stored credentials cannot be decrypted without it,\n\
-             # and all of them can with it and the database. Back it up, apart from the database and its backups.\n\
-             format = {FILE_FORMAT}\n\
-             primary = \"{}\"\n\n\
-             [keys]\n",
-            self.primary
-        ));
-        for (id, key) in &self.keys {
-            let encoded = Zeroizing::new(STANDARD.encode(key.0));
-            text.push_str(&id.0);
-            text.push_str(" = \"");
-            text.push_str(&encoded);
-            text.push_str("\"\n");
-        }
-        text
-    }
-
-    fn new(primary: KeyringKeyId, keys: BTreeMap<KeyringKeyId, Key>) -> Self {
+    pub(crate) fn new(primary: KeyringKeyId, keys: BTreeMap<KeyringKeyId, Key>) -> Self {
         let wrapping_keys = keys.iter().map(|(id, key)| (id.clone(), key.derive("keyring-wrap/1"))).collect();
         Self { primary, keys, wrapping_keys }
     }
 
-    fn of_one(key: Key) -> Self {
+    pub(crate) fn of_one(key: Key) -> Self {
         let primary = key_id(&key);
         Self::new(primary.clone(), BTreeMap::from([(primary, key)]))
     }
@@ -156,53 +77,105 @@ impl Keyring {
         checks.iter().filter(|check| !holds(check)).map(|check| &check.keyring_key).collect()
     }
 
-    /// A new account key, wrapped with the primary key.
+    /// Whether it contains the key.
+    pub fn contains(&self, key: &KeyringKeyId) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// The identifiers of its keys, in their order.
+    pub fn key_ids(&self) -> impl Iterator<Item = &KeyringKeyId> {
+        self.keys.keys()
+    }
+
+    pub(crate) fn keys(&self) -> &BTreeMap<KeyringKeyId, Key> {
+        &self.keys
+    }
+
+    /// The same keyring with one new key, which is the primary one.
+    #[must_use]
+    pub fn rotated(&self, randomness: &Randomness) -> Self {
+        let mut keys = self.keys.clone();
+        let key = Key::random(randomness);
+        let primary = key_id(&key);
+        keys.insert(primary.clone(), key);
+        Self::new(primary, keys)
+    }
+
+    /// The same keyring without a key; `None` if it is the primary one, or absent.
+    pub fn without(&self, key: &KeyringKeyId) -> Option<Self> {
+        let mut keys = self.keys.clone();
+        if *key == self.primary || keys.remove(key).is_none() {
+            return None;
+        }
+        Some(Self::new(self.primary.clone(), keys))
+    }
+
+    /// A new account key, wrapped with a key of this keyring.
     pub fn new_account_key(
         &self,
         account: &AccountId,
+        with: &KeyringKeyId,
         randomness: &Randomness,
     ) -> Result<KeyringWrapped, CryptoError> {
-        self.wrap_new("account-key", account.as_str(), randomness)
+        self.wrap(account_key(account), with, &Key::random(randomness), randomness)
     }
 
-    /// Unwraps an account key.
+    /// Unwraps the keys of an account.
     pub fn open_account_key(
         &self,
         account: &AccountId,
-        wrapped: &KeyringWrapped,
+        keys: &AccountKeys,
     ) -> Result<AccountKey, CryptoError> {
-        Ok(AccountKey::new(account.clone(), self.unwrap("account-key", account.as_str(), wrapped)?))
+        let unwrap = |wrapped: &KeyringWrapped| self.unwrap(account_key(account), wrapped);
+        let second = keys.second.as_ref().map(|second| unwrap(&second.key)).transpose()?;
+        Ok(AccountKey::new(account.clone(), unwrap(&keys.current)?, second))
+    }
+
+    /// The same account key, wrapped with another key of this keyring.
+    pub fn rewrap_account_key(
+        &self,
+        account: &AccountId,
+        wrapped: &KeyringWrapped,
+        with: &KeyringKeyId,
+        randomness: &Randomness,
+    ) -> Result<KeyringWrapped, CryptoError> {
+        let key = self.unwrap(account_key(account), wrapped)?;
+        self.wrap(account_key(account), with, &key, randomness)
     }
 
     /// A new service secret, wrapped with the primary key.
     pub fn new_service_secret(&self, randomness: &Randomness) -> Result<KeyringWrapped, CryptoError> {
-        self.wrap_new("service-secret", "", randomness)
+        self.wrap(SERVICE_SECRET, &self.primary, &Key::random(randomness), randomness)
+    }
+
+    /// The same service secret, wrapped with the primary key.
+    pub fn rewrap_service_secret(
+        &self,
+        wrapped: &KeyringWrapped,
+        randomness: &Randomness,
+    ) -> Result<KeyringWrapped, CryptoError> {
+        let secret = self.unwrap(SERVICE_SECRET, wrapped)?;
+        self.wrap(SERVICE_SECRET, &self.primary, &secret, randomness)
     }
 
     /// Unwraps the service secret and derives the service's keys.
     pub fn open_service_secret(&self, wrapped: &KeyringWrapped) -> Result<ServiceKeys, CryptoError> {
-        Ok(ServiceKeys::from_secret(&self.unwrap("service-secret", "", wrapped)?))
+        Ok(ServiceKeys::from_secret(&self.unwrap(SERVICE_SECRET, wrapped)?))
     }
 
-    fn wrap_new(
+    fn wrap(
         &self,
-        purpose: &'static str,
-        account: &str,
+        what: Wrapped<'_>,
+        with: &KeyringKeyId,
+        key: &Key,
         randomness: &Randomness,
     ) -> Result<KeyringWrapped, CryptoError> {
-        let context = Context { purpose, account, record: &self.primary.0, version: 0 };
-        let wrapping_key = self.wrapping_key(&self.primary)?;
-        let wrapped = wrapping_key.wrap(context, &Key::random(randomness), randomness)?;
-        Ok(KeyringWrapped { keyring_key: self.primary.clone(), wrapped })
+        let wrapped = self.wrapping_key(with)?.wrap(what.context(with), key, randomness)?;
+        Ok(KeyringWrapped { keyring_key: with.clone(), wrapped })
     }
 
-    fn unwrap(
-        &self,
-        purpose: &'static str,
-        account: &str,
-        wrapped: &KeyringWrapped,
-    ) -> Result<Key, CryptoError> {
-        let context = Context { purpose, account, record: &wrapped.keyring_key.0, version: 0 };
+    fn unwrap(&self, what: Wrapped<'_>, wrapped: &KeyringWrapped) -> Result<Key, CryptoError> {
+        let context = what.context(&wrapped.keyring_key);
         self.wrapping_key(&wrapped.keyring_key)?.unwrap_key(context, &wrapped.wrapped)
     }
 
@@ -215,13 +188,8 @@ impl Keyring {
     }
 }
 
-fn decode_key(text: &str) -> Option<Key> {
-    let bytes = Zeroizing::new(STANDARD.decode(text).ok()?);
-    bytes.as_slice().try_into().ok().map(Key)
-}
-
 /// Derived from the key, so that a damaged or swapped key is detected.
-fn key_id(key: &Key) -> KeyringKeyId {
+pub(crate) fn key_id(key: &Key) -> KeyringKeyId {
     use fmt::Write as _;
     let derived = key.derive("keyring-key-id/1");
     derived.0.iter().take(8).fold(KeyringKeyId("k_".to_owned()), |mut id, byte| {
@@ -244,48 +212,10 @@ impl fmt::Debug for Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::envelope::{AssociatedData, Purpose};
 
     fn keyring() -> Keyring {
         Keyring::generate(&Randomness::system())
-    }
-
-    #[test]
-    fn a_keyring_survives_a_round_trip_through_its_file() {
-        let keyring = keyring();
-        let again = Keyring::parse(&keyring.to_text()).unwrap();
-        assert_eq!(again.primary_id(), keyring.primary_id());
-        assert!(again.missing(&[keyring.primary_check().unwrap()]).is_empty());
-    }
-
-    #[test]
-    fn a_damaged_keyring_is_rejected_and_its_keys_are_not_shown() {
-        let text = keyring().to_text().to_string();
-        let secret = text.rsplit('"').nth(1).unwrap().to_owned();
-        let flipped = if secret.starts_with('A') { "B" } else { "A" };
-        let cases = [
-            text.replace(&secret, &format!("{flipped}{}", &secret[1..])),
-            text.replace(&secret, &secret[..40]),
-            text.replace("primary = \"k_", "primary = \"k_0"),
-            text.replace("format = 1", "format = 7"),
-            text.replace(&format!("\"{secret}\""), &secret),
-            text.replace("[keys]", "[key]"),
-            String::new(),
-            "\u{0}\u{1}".to_owned(),
-        ];
-        for case in cases {
-            let error = Keyring::parse(&case).unwrap_err();
-            assert!(!format!("{error} {error:?}").contains(&secret[4..20]), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_value_is_32_bytes_in_base64_and_nothing_else() {
-        assert!(Keyring::from_value(&STANDARD.encode([7; 32])).is_ok());
-        assert!(Keyring::from_value(&format!("{}\n", STANDARD.encode([7; 32]))).is_ok());
-        for bad in ["", "correct horse battery staple", &STANDARD.encode([7; 31]), &STANDARD.encode([7; 33])]
-        {
-            assert!(matches!(Keyring::from_value(bad), Err(KeyringError::NotAKey(_))), "{bad}");
-        }
     }
 
     #[test]
@@ -294,10 +224,49 @@ mod tests {
         let checks = [right.primary_check().unwrap()];
         assert_eq!(wrong.missing(&checks), [right.primary_id()]);
         let account = AccountId::from_random([1; 16]);
-        let wrapped = right.new_account_key(&account, &Randomness::system()).unwrap();
-        assert!(right.open_account_key(&account, &wrapped).is_ok());
-        assert_eq!(wrong.open_account_key(&account, &wrapped).err(), Some(CryptoError::Decrypt));
+        let wrapped = right.new_account_key(&account, right.primary_id(), &Randomness::system()).unwrap();
+        let keys = AccountKeys::of(wrapped);
+        assert!(right.open_account_key(&account, &keys).is_ok());
+        assert_eq!(wrong.open_account_key(&account, &keys).err(), Some(CryptoError::Decrypt));
         let other = AccountId::from_random([2; 16]);
-        assert_eq!(right.open_account_key(&other, &wrapped).err(), Some(CryptoError::Decrypt));
+        assert_eq!(right.open_account_key(&other, &keys).err(), Some(CryptoError::Decrypt));
+    }
+
+    #[test]
+    fn a_rotated_keyring_has_all_keys_and_a_new_primary_one() {
+        let before = keyring();
+        let after = before.rotated(&Randomness::system());
+        assert_ne!(after.primary_id(), before.primary_id());
+        assert_eq!(after.key_ids().count(), 2);
+        assert!(after.missing(&[before.primary_check().unwrap(), after.primary_check().unwrap()]).is_empty());
+        assert!(after.without(after.primary_id()).is_none(), "the primary key stays");
+        let retired = after.without(before.primary_id()).unwrap();
+        assert_eq!(retired.key_ids().collect::<Vec<_>>(), [after.primary_id()]);
+        assert!(retired.without(before.primary_id()).is_none(), "it is gone");
+    }
+
+    #[test]
+    fn a_rewrapped_account_key_is_the_same_key_under_another() {
+        let randomness = Randomness::system();
+        let before = keyring();
+        let both = before.rotated(&randomness);
+        let only_new = both.without(before.primary_id()).unwrap();
+        let account = AccountId::from_random([1; 16]);
+        let data = AssociatedData { purpose: Purpose::JobRequest, record: "a", version: 1 };
+        let old = before.new_account_key(&account, before.primary_id(), &randomness).unwrap();
+        let key = before.open_account_key(&account, &AccountKeys::of(old.clone())).unwrap();
+        let sealed = key.seal(data, b"plain", &randomness).unwrap();
+        let new = both.rewrap_account_key(&account, &old, both.primary_id(), &randomness).unwrap();
+        assert_eq!(new.keyring_key, *both.primary_id());
+        let again = only_new.open_account_key(&account, &AccountKeys::of(new.clone())).unwrap();
+        assert_eq!(again.open(data, &sealed).unwrap().as_slice(), b"plain");
+        assert!(before.open_account_key(&account, &AccountKeys::of(new.clone())).is_err());
+        let renamed = KeyringWrapped { keyring_key: before.primary_id().clone(), ..new };
+        assert!(both.open_account_key(&account, &AccountKeys::of(renamed)).is_err(), "bound to its key");
+        let other = AccountId::from_random([2; 16]);
+        assert!(both.rewrap_account_key(&other, &old, both.primary_id(), &randomness).is_err());
+        let secret = before.new_service_secret(&randomness).unwrap();
+        let secret = both.rewrap_service_secret(&secret, &randomness).unwrap();
+        assert!(only_new.open_service_secret(&secret).is_ok());
     }
 }

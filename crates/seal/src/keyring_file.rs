@@ -117,6 +117,35 @@ pub fn create(path: &Path, keyring: &Keyring, randomness: &Randomness) -> Result
     secret_file::create(path, keyring.to_text().as_bytes(), randomness).map_err(failed)
 }
 
+/// Replaces the content of a keyring file atomically, keeping its owner and mode, with what `change` makes of the keyring.
+/// A crash leaves the one or the other. Two changes at once come one after the other. `None`: it stays as it is.
+pub fn update(
+    path: &Path,
+    group: GroupAccess,
+    randomness: &Randomness,
+    change: impl FnOnce(&Keyring) -> Option<Keyring>,
+) -> Result<Option<Keyring>, KeyringFileError> {
+    let failed = |source: io::Error| KeyringFileError::Io { path: path.to_owned(), source };
+    // A link stays a link.
+    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let _lock = lock(&target).map_err(failed)?;
+    let Some(keyring) = change(&read(path, group)?) else { return Ok(None) };
+    secret_file::replace(&target, keyring.to_text().as_bytes(), randomness).map_err(failed)?;
+    Ok(Some(keyring))
+}
+
+/// Locks a file that is replaced under its lock.
+fn lock(path: &Path) -> io::Result<File> {
+    loop {
+        let file = File::open(path)?;
+        file.lock()?;
+        let (locked, current) = (file.metadata()?, std::fs::metadata(path)?);
+        if (locked.dev(), locked.ino()) == (current.dev(), current.ino()) {
+            return Ok(file);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +166,30 @@ mod tests {
         let other = Keyring::generate(&randomness);
         assert!(matches!(create(&path, &other, &randomness), Err(KeyringFileError::Exists(_))));
         assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
+    }
+
+    #[test]
+    fn a_keyring_file_is_replaced_with_its_mode_and_changes_at_once_are_all_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("k.keyring");
+        let randomness = Randomness::system();
+        create(&path, &Keyring::generate(&randomness), &randomness).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        let before = fs::read(&path).unwrap();
+        assert!(update(&path, GroupAccess::Forbidden, &randomness, |_| None).unwrap().is_none());
+        assert_eq!(fs::read(&path).unwrap(), before);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let randomness = Randomness::system();
+                    let change = |keyring: &Keyring| Some(keyring.rotated(&randomness));
+                    update(&path, GroupAccess::Forbidden, &randomness, change).unwrap().unwrap();
+                });
+            }
+        });
+        assert_eq!(read(&path, GroupAccess::Forbidden).unwrap().key_ids().count(), 9);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o400);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
     }
 

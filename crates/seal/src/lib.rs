@@ -16,6 +16,7 @@ mod sessions;
 pub mod webhook;
 
 mod cipher;
+mod keyring_text;
 mod randomness;
 #[cfg(test)]
 mod tests;

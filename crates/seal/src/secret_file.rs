@@ -1,9 +1,9 @@
-//! Creates a file with a secret: atomically, without overwriting, readable by its owner only.
+//! Creates a file with a secret: atomically, without overwriting, readable by its owner only. Or replaces one, atomically too.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 use crate::Randomness;
 
@@ -14,11 +14,7 @@ pub fn create(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<
     if path.symlink_metadata().is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let temporary = directory.join(format!(".secret-{:016x}.tmp", u64::from_be_bytes(randomness.bytes())));
+    let (directory, temporary) = beside(path, randomness);
     let written = write_durably(&temporary, bytes)
         // Unlike a rename, a link fails if the target exists.
         .and_then(|()| std::fs::hard_link(&temporary, path))
@@ -26,6 +22,40 @@ pub fn create(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<
     // The temporary name is no longer needed. A leftover does no harm.
     let _ = std::fs::remove_file(&temporary);
     written
+}
+
+/// Replaces a file, keeping its owner and its mode. The new content is durable when this returns.
+pub fn replace(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<()> {
+    let metadata = path.metadata()?;
+    let (directory, temporary) = beside(path, randomness);
+    let replaced = write_durably(&temporary, bytes)
+        .and_then(|()| keep_owner(&temporary, &metadata))
+        .and_then(|()| std::fs::set_permissions(&temporary, metadata.permissions()))
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .and_then(|()| File::open(directory)?.sync_all());
+    if replaced.is_err() {
+        let _ = std::fs::remove_file(&temporary);
+    }
+    replaced
+}
+
+/// Gives a file the owner and group of the one that it replaces, so that the service can still read it.
+fn keep_owner(path: &Path, old: &Metadata) -> io::Result<()> {
+    let new = path.metadata()?;
+    if (new.uid(), new.gid()) == (old.uid(), old.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(path, Some(old.uid()), Some(old.gid()))
+}
+
+/// The directory of a file, and the path of a temporary file in it.
+fn beside<'a>(path: &'a Path, randomness: &Randomness) -> (&'a Path, PathBuf) {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = format!(".secret-{:016x}.tmp", u64::from_be_bytes(randomness.bytes()));
+    (directory, directory.join(name))
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::account::AccountKeys;
 use domain::account::Label;
 use domain::api_key::{ApiKey, Creator, Grant, PlainKey};
 use domain::audit::{AuditChain, AuditHead, AuditRecord, Link};
@@ -32,8 +33,8 @@ fn connection(tail: &str) -> ConnectionId {
 }
 
 fn account_key(keyring: &Keyring, account: &AccountId) -> AccountKey {
-    let wrapped = keyring.new_account_key(account, &Randomness::system()).unwrap();
-    keyring.open_account_key(account, &wrapped).unwrap()
+    let wrapped = keyring.new_account_key(account, keyring.primary_id(), &Randomness::system()).unwrap();
+    keyring.open_account_key(account, &AccountKeys::of(wrapped)).unwrap()
 }
 
 fn open(
@@ -173,10 +174,10 @@ fn make_vectors() -> Value {
     let keyring = Keyring::from_value(&STANDARD.encode([0x42; 32])).unwrap();
     let check = keyring.primary_check().unwrap();
     let account = AccountId::from_random([1; 16]);
-    let account_key = keyring.new_account_key(&account, &randomness).unwrap();
+    let account_key = keyring.new_account_key(&account, keyring.primary_id(), &randomness).unwrap();
     let id = connection("vector");
     let data = AssociatedData::of_credentials(&id, 7, Availability::Enabled);
-    let opened = keyring.open_account_key(&account, &account_key).unwrap();
+    let opened = keyring.open_account_key(&account, &AccountKeys::of(account_key.clone())).unwrap();
     let sealed = opened
         .seal_credentials(data, &secrets("vector-client-secret", "vector-access-token"), &randomness)
         .unwrap();
@@ -325,7 +326,7 @@ fn the_frozen_bytes_can_be_decrypted() {
         wrapped: WrappedKey(bytes(name).try_into().unwrap()),
     };
     let account = AccountId::from_stored(text("account_id"));
-    let key = keyring.open_account_key(&account, &wrapped("wrapped_account_key")).unwrap();
+    let key = keyring.open_account_key(&account, &AccountKeys::of(wrapped("wrapped_account_key"))).unwrap();
     let sealed = SealedCredentials {
         envelope: bytes("envelope"),
         sealing_key: WrappedKey(bytes("wrapped_sealing_key").try_into().unwrap()),

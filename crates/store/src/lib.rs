@@ -21,6 +21,7 @@ mod job_counts;
 mod job_rows;
 mod job_values;
 mod jobs;
+mod key_rotation;
 mod limits;
 mod migrations;
 mod postgres;
@@ -69,6 +70,9 @@ pub use jobs::{
     LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, NewJob, SealedPart, SentBytes, StoredJob,
     WebhookSecretRow, Work,
 };
+pub use key_rotation::{
+    AccountKeysUpdate, KeyRotation, KeyringUse, SealedKind, SealingKey, SealingKeyUpdate,
+};
 pub use limits::{Counted, FoundApiKey, Limits};
 pub use retention::{Expired, Retention, SweepLease};
 pub use traits::{
@@ -84,7 +88,7 @@ pub use webhooks::{
 };
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 18;
+pub const APPLICATION_SCHEMA: u32 = 19;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

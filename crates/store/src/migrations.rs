@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 18] = [
+pub(crate) const MIGRATIONS: [Migration; 19] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -43,6 +43,7 @@ pub(crate) const MIGRATIONS: [Migration; 18] = [
     migration!(16, "authorizations", 9, "0016_authorizations.sql"),
     migration!(17, "dashboard_sessions", 9, "0017_dashboard_sessions.sql"),
     migration!(18, "publications", 9, "0018_publications.sql"),
+    migration!(19, "account_keys", 9, "0019_account_keys.sql"),
 ];
 
 /// The first schema in which API keys have scopes.

@@ -61,7 +61,8 @@ pub(crate) const TABLES: [Table; 19] = [
     account_id Text, name Text, created_at Integer, keyring_key_id Text, wrapped_key Bytes,
     max_requests_per_minute Integer, max_key_requests_per_minute Integer, max_connections Integer,
     max_jobs_in_progress Integer, max_idempotency_records Integer, max_event_streams Integer,
-    max_webhook_endpoints Integer, max_open_authorizations Integer, },
+    max_webhook_endpoints Integer, max_open_authorizations Integer, second_keyring_key_id Text,
+    second_wrapped_key Bytes, second_key_role Text, second_key_since Integer, },
     table! { api_keys by 1:
     api_key_id Text, account_id Text, name Text, key_hash Bytes, last_four Text, created_at Integer,
     expires_at Integer, revoked_at Integer, row_mac Bytes, scopes Text, created_by Text, rotated_from Text,

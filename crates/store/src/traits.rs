@@ -18,15 +18,16 @@ use domain::time::Timestamp;
 
 use crate::{
     ApiKeyUpdate, ApiKeyUse, Audit, Authorizations, ConnectionHealth, DashboardSessions, Deferral, DueJob,
-    DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, LeaseRelease, LeaseRenewal,
-    LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention, StatusCounts, StoredJob, WebhookDeliveries,
-    WebhookEndpoints, WebhookSecretRow, Work,
+    DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, KeyRotation, LeaseRelease,
+    LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention, StatusCounts, StoredJob,
+    WebhookDeliveries, WebhookEndpoints, WebhookSecretRow, Work,
 };
 
 /// Everything that the service stores.
 pub trait Store:
     Maintenance
     + Keyring
+    + KeyRotation
     + Accounts
     + ApiKeys
     + Limits
@@ -49,6 +50,7 @@ pub trait Store:
 impl<S> Store for S where
     S: Maintenance
         + Keyring
+        + KeyRotation
         + Accounts
         + ApiKeys
         + Limits

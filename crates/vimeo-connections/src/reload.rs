@@ -13,7 +13,7 @@ use crate::certificates::{self, Tls};
 use crate::cli::BoxError;
 use crate::cli::output::with_causes;
 use crate::config::{Changes, Config, Environment, Layers, Snapshot};
-use crate::{permissions, supervisor, telemetry};
+use crate::{permissions, supervisor, telemetry, wiring};
 
 /// Where the configuration was read, and what was in it.
 pub(crate) struct Origin {
@@ -123,11 +123,10 @@ fn report(changes: &Changes) {
     );
 }
 
-// HOOK: the keyring is reloaded here, before anything else is applied, so that an error leaves everything as it was. The
-// rows of `keyring.*` in `config/keys.rs` then get `.on_reload(…)`.
 /// Uses the keyring that the configuration names now.
-#[expect(clippy::unused_async, reason = "reading the keyring and comparing it with the database will wait")]
-async fn reload_keyring(_app: &App, _config: &Config) -> Result<(), BoxError> {
-    tracing::debug!("the keyring is not reloaded: restart to use another one");
+async fn reload_keyring(app: &App, config: &Config) -> Result<(), BoxError> {
+    let keyring = wiring::read_keyring(config).await?;
+    let keys = app.reload_keyring(keyring, wiring::keyring_source(config)).await?;
+    tracing::info!(keys, "the keyring was reloaded");
     Ok(())
 }

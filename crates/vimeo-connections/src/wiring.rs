@@ -1,16 +1,18 @@
 //! Builds an [`App`] from the configuration: reads the keyring, creates the Vimeo client, opens the database.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use app::{
     AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
     EgressTimeouts, HealthSetup, IdentitySetup, Migrations, OperatorEndpoint, OwnAddresses, PublicUrl, Setup,
     UploadOptions, UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
 };
+use async_trait::async_trait;
 use domain::secret::Secret;
 use seal::Randomness;
 use seal::keyring::Keyring;
-use seal::keyring_file::{self, KeyringFileError};
+use seal::keyring_file::{self, GroupAccess, KeyringFileError};
 use seal::service::ServiceKeys;
 use seal::webhook::WebhookSecret;
 use thiserror::Error;
@@ -18,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use vimeo::{ClientError, ClientOptions, Requirements};
 use zeroize::Zeroizing;
 
+use crate::cli::BoxError;
 use crate::config::{Config, KeyringSource, VerificationMode, VimeoConfig};
 
 /// Why the service could not be built. The messages are for operators.
@@ -46,7 +49,7 @@ pub(crate) enum WiringError {
         .0.display()
     )]
     NoKeyringToRestoreWith(PathBuf),
-    #[error("{0}. Nothing was changed. Restore the keyring from its backup")]
+    #[error("{0}. Nothing was changed. Correct the file, or restore it from its backup")]
     KeyringDamaged(KeyringFileError),
     #[error("{0}. Nothing was changed")]
     KeyringFile(KeyringFileError),
@@ -106,10 +109,20 @@ async fn open_for_uploads(
     let uploads = Some(uploads(config, client.clone(), egress));
     let health = Some(health(config, client.clone()));
     let keyring = read_keyring(config).await?;
+    let keyring_source = keyring_source(config);
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
     let identity = identity(config)?;
-    let setup =
-        Setup { public_url, identity, migrations, uploads, health, webhooks, operator_endpoint, ..setup };
+    let setup = Setup {
+        public_url,
+        identity,
+        migrations,
+        uploads,
+        health,
+        webhooks,
+        operator_endpoint,
+        keyring_source,
+        ..setup
+    };
     Ok(Box::pin(App::open(setup)).await?)
 }
 
@@ -121,6 +134,12 @@ pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Option<
     identity(config)?;
     let keyring = read_keyring(config).await?;
     Ok(app::check_database(&config.database_url, &keyring).await?)
+}
+
+/// Checks that the keyring is the one of the database, if that exists.
+pub(crate) async fn check_keyring(config: &Config) -> Result<(), WiringError> {
+    let keyring = read_keyring(config).await?;
+    Ok(app::check_keyring(&config.database_url, &keyring).await?)
 }
 
 /// Opens the service for an administrative command, without verification and migrations.
@@ -178,6 +197,7 @@ async fn open(
 fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: TaskTracker) -> Setup {
     Setup {
         keyring,
+        keyring_source: None,
         database_url: config.database_url.clone(),
         queue: config.queue,
         postgres: config.postgres.clone(),
@@ -199,7 +219,32 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
     }
 }
 
-async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
+/// Where a running service reads its keyring again; `None` if it cannot change.
+pub(crate) fn keyring_source(config: &Config) -> Option<Arc<dyn app::KeyringSource>> {
+    match &config.keyring {
+        KeyringSource::Value(_) => None,
+        KeyringSource::File { path, group } => {
+            Some(Arc::new(KeyringFile { path: path.clone(), group: *group }))
+        }
+    }
+}
+
+/// A keyring file that a running service reads again.
+#[derive(Debug)]
+struct KeyringFile {
+    path: PathBuf,
+    group: GroupAccess,
+}
+
+#[async_trait]
+impl app::KeyringSource for KeyringFile {
+    async fn read(&self) -> Result<Keyring, BoxError> {
+        Ok(keyring_file::read(&self.path, self.group)?)
+    }
+}
+
+/// Reads the keyring.
+pub(crate) async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
     let (path, group) = match &config.keyring {
         KeyringSource::Value(keyring) => return Ok(keyring.clone()),
         KeyringSource::File { path, group } => (path, *group),

@@ -264,8 +264,8 @@ mod tests {
     fn the_secrets_decrypt_only_with_the_request_that_they_were_sealed_with() {
         let (keyring, randomness) = (Keyring::generate(&Randomness::system()), Randomness::system());
         let account_id = AccountId::from_random([1; 16]);
-        let wrapped = keyring.new_account_key(&account_id, &randomness).unwrap();
-        let key = keyring.open_account_key(&account_id, &wrapped).unwrap();
+        let wrapped = keyring.new_account_key(&account_id, keyring.primary_id(), &randomness).unwrap();
+        let key = keyring.open_account_key(&account_id, &domain::account::AccountKeys::of(wrapped)).unwrap();
         let name = ConnectionName::parse("a").unwrap();
         let request = request(AuthorizationTarget::Create { name, description: None }).to_stored();
         let id = AuthorizationId::parse("auth_20260131090500042abcdefghijklmno").unwrap();

@@ -53,6 +53,7 @@ use crate::{App, Caller, Error, IdempotentRequest, Outcome};
 use client_upload::{LinkCompletion, LinkResult, create_link};
 use lease::LEASE;
 use prepare::PrepareError;
+pub(crate) use prepare::REQUEST_VERSIONS;
 
 pub use local_file::{FileRun, LocalFile, LocalFileFailed};
 pub use request::{RequestedSource, UploadRequest, WebhookTarget};

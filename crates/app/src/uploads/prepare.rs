@@ -18,6 +18,8 @@ use crate::context::Context;
 /// the service wrote, whose row may have none.
 const AUTHENTICATED: u64 = 2;
 const WITHOUT_MAC: u64 = 1;
+/// The versions at which requests of jobs are sealed.
+pub(crate) const REQUEST_VERSIONS: [u64; 2] = [AUTHENTICATED, WITHOUT_MAC];
 
 /// A decrypted job.
 pub(super) struct Prepared {

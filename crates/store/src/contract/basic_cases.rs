@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::account::Label;
+use domain::account::{AccountKeys, Label};
 use domain::api_key::{HashedKey, RowMac};
 use domain::audit::{Actor, AuditFilter, Outcome};
 use domain::id::AccountId;
@@ -251,7 +251,7 @@ pub(crate) async fn the_first_keyring_and_the_first_service_secret_are_kept(db: 
     assert_eq!(store.find_or_insert_service_secret(&wrapped(2)).await.unwrap(), wrapped(1));
     let unchecked = KeyringWrapped { keyring_key: KeyringKeyId("k_unknown".into()), ..wrapped(3) };
     let mut stranger = account(3);
-    stranger.key = unchecked;
+    stranger.keys = AccountKeys::of(unchecked);
     let refused = store.insert_account(&stranger, &event(&stranger.id, 1, Actor::Operator, "x")).await;
     assert!(refused.is_err(), "a key that the database holds no check value for");
     let checks = store.list_keyring_checks().await.unwrap();

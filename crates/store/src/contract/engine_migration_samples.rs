@@ -59,18 +59,7 @@ pub(super) async fn migrate_to(
 /// A file with rows in each table.
 pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     let store = source.open().await;
-    let account = insert_account(&*store, 1).await;
-    let key = key_row(&account, 1);
-    store.insert_api_key(&account, &key, &event(&account, 11, Actor::Operator, "key")).await.unwrap();
-    store.find_or_insert_service_secret(&samples::wrapped(8)).await.unwrap();
-    for number in 1..=3 {
-        insert_connection(&*store, &account, number, &format!("name {number}")).await.unwrap();
-    }
-    insert_jobs(&*store, &account).await;
-    insert_webhooks(&*store, &account).await;
-    let session = session_row(&account, 1, SessionState::Active);
-    insert_session(&*store, &account, &session).await;
-    authorization_samples::insert(&*store, &account, 1).await;
+    let account = fill(&*store).await;
     link_events(&*store, &account).await;
     store.close().await;
     let file = Connection::open(source.path()).unwrap();
@@ -80,6 +69,23 @@ pub(super) async fn filled(source: &TestDatabase) -> Box<Connection> {
     )
     .unwrap();
     Box::new(file)
+}
+
+/// An account with an API key, a session, and sealed records of every kind.
+pub(super) async fn fill(store: &dyn Store) -> AccountId {
+    let account = insert_account(store, 1).await;
+    let key = key_row(&account, 1);
+    store.insert_api_key(&account, &key, &event(&account, 11, Actor::Operator, "key")).await.unwrap();
+    store.find_or_insert_service_secret(&samples::wrapped(8)).await.unwrap();
+    for number in 1..=3 {
+        insert_connection(store, &account, number, &format!("name {number}")).await.unwrap();
+    }
+    insert_jobs(store, &account).await;
+    insert_webhooks(store, &account).await;
+    let session = session_row(&account, 1, SessionState::Active);
+    insert_session(store, &account, &session).await;
+    authorization_samples::insert(store, &account, 1).await;
+    account
 }
 
 /// An endpoint, a delivery to it, and a job's own with its secret.

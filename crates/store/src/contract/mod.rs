@@ -29,6 +29,7 @@ mod job_filter_cases;
 mod job_lease_cases;
 pub(crate) mod job_samples;
 mod job_secret_cases;
+mod key_rotation_cases;
 mod limit_cases;
 mod node_cases;
 mod publication_cases;
@@ -226,6 +227,13 @@ contract_suite! {
         an_idempotent_request_is_completed_with_its_authorization,
         ended_authorizations_are_deleted_when_they_are_old_enough,
         deleting_an_account_deletes_its_authorizations,
+    }
+    key_rotation_cases {
+        a_keyring_key_becomes_active_with_the_service_secret,
+        account_keys_are_rewrapped_unless_they_have_changed,
+        a_keyring_key_is_deleted_only_when_nothing_needs_it,
+        the_keys_of_an_account_change_with_the_event_or_not_at_all,
+        sealing_keys_of_every_kind_are_listed_and_replaced,
     }
     limit_cases {
         the_limits_of_an_account_are_set_and_reset_one_by_one,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 
-use domain::account::{Account, Label};
+use domain::account::{Account, AccountKeys, Label};
 use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, RowMac};
 use domain::audit::{Action, Actor, AuditEvent, AuditFilter, AuditRecord, Outcome};
 use domain::connection::{Availability, ClientIdentifier, Connection, ConnectionName, Description};
@@ -37,7 +37,7 @@ pub(crate) fn account(number: u8) -> Account {
         id: AccountId::from_random([number; 16]),
         name: Label::parse(&format!("Account {number}")).unwrap(),
         created_at: at(0),
-        key: wrapped(number),
+        keys: AccountKeys::of(wrapped(number)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
 use super::{Postgres, rows};
-use super::{connection_health, dashboard_sessions};
+use super::{connection_health, dashboard_sessions, key_rotation};
 use crate::sql::statement;
 use crate::{AccountDeletion, Accounts, Error};
 
@@ -75,7 +75,7 @@ pub(super) fn account_from(row: &Row) -> Result<Account, PgError> {
         id: account_id_from(row)?,
         name: Label::from_stored(rows::get(row, "name")?),
         created_at: rows::instant(row, "created_at")?,
-        key: rows::keyring_wrapped(row)?,
+        keys: key_rotation::account_keys_from(row)?,
     })
 }
 
@@ -102,8 +102,8 @@ impl SingleWrite for InsertAccount {
             ("account_id", &account.id.as_str()),
             ("name", &account.name.as_str()),
             ("created_at", &account.created_at.as_micros()),
-            ("keyring_key_id", &account.key.keyring_key.0),
-            ("wrapped_key", &account.key.wrapped.0.as_slice()),
+            ("keyring_key_id", &account.keys.current.keyring_key.0),
+            ("wrapped_key", &account.keys.current.wrapped.0.as_slice()),
         ];
         let is_written = run_logged(session, INSERT, event, own).await?;
         Ok(if is_written { Ok(()) } else { Err(Error::NameTaken) })

@@ -15,7 +15,7 @@ use crate::{Error, Keyring};
 const SQL: &str = include_str!("sql/keyring.sql");
 const LIST_CHECKS: &str = statement(SQL, "list_keyring_checks");
 const INSERT_CHECK: &str = statement(SQL, "insert_keyring_check");
-const FIND_SECRET: &str = statement(SQL, "find_service_secret");
+pub(super) const FIND_SECRET: &str = statement(SQL, "find_service_secret");
 const INSERT_SECRET: &str = statement(SQL, "insert_service_secret");
 
 #[async_trait]
@@ -58,6 +58,13 @@ pub(super) async fn find_secret(session: &Session) -> Result<Option<KeyringWrapp
     session.query_named(FIND_SECRET, &[]).await?.first().map(rows::keyring_wrapped).transpose()
 }
 
+/// Adds a check value, unless it is there.
+pub(super) async fn insert_check(session: &Session, check: &KeyringCheck) -> Result<(), PgError> {
+    let parameters: Parameters<'_> =
+        &[("keyring_key_id", &check.keyring_key.0), ("check_value", &check.value.as_slice())];
+    session.query_named(INSERT_CHECK, parameters).await.map(drop)
+}
+
 /// Adds a check value if the stored ones are still the expected ones.
 struct InsertKeyringCheck {
     check: KeyringCheck,
@@ -82,9 +89,7 @@ impl InsertKeyringCheck {
         if stored != self.expected {
             return Ok(stored);
         }
-        let parameters: Parameters<'_> =
-            &[("keyring_key_id", &self.check.keyring_key.0), ("check_value", &self.check.value.as_slice())];
-        session.query_named(INSERT_CHECK, parameters).await?;
+        insert_check(session, &self.check).await?;
         list_checks(session).await
     }
 }

@@ -23,6 +23,7 @@ mod job_counts;
 mod job_leases;
 mod job_writes;
 mod jobs;
+mod key_rotation;
 mod keyring;
 mod maintenance;
 mod parameters;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, named_params};
 use super::writer::WriteResult;
 use super::{
     Sqlite, api_keys, audit_events, authorizations, connection_health, connections, dashboard_sessions,
-    idempotency_records, jobs, keyring, rows, sealing_keys, statements, webhook_deliveries,
+    idempotency_records, jobs, key_rotation, rows, sealing_keys, statements, webhook_deliveries,
     webhook_endpoints, webhook_secrets,
 };
 use crate::sql::statement;
@@ -74,8 +74,8 @@ fn insert(database: &Connection, account: &Account, event: &AuditEvent) -> Write
             ":account_id": account.id.as_str(),
             ":name": account.name.as_str(),
             ":created_at": account.created_at.as_micros(),
-            ":keyring_key_id": account.key.keyring_key.0,
-            ":wrapped_key": account.key.wrapped.0,
+            ":keyring_key_id": account.keys.current.keyring_key.0,
+            ":wrapped_key": account.keys.current.wrapped.0,
         },
     )?;
     if inserted == 0 {
@@ -129,11 +129,11 @@ pub(super) fn find_by_name(database: &Connection, name: &Label) -> rusqlite::Res
     statements::find(database, FIND_BY_NAME, named_params! { ":name": name.as_str() }, account_from)
 }
 
-fn account_from(row: &Row<'_>) -> rusqlite::Result<Account> {
+pub(super) fn account_from(row: &Row<'_>) -> rusqlite::Result<Account> {
     Ok(Account {
         id: AccountId::from_stored(row.get("account_id")?),
         name: Label::from_stored(row.get("name")?),
         created_at: rows::instant(row, "created_at")?,
-        key: keyring::keyring_wrapped(row)?,
+        keys: key_rotation::account_keys_from(row)?,
     })
 }

@@ -48,11 +48,15 @@ fn insert_check(
     expected: &[KeyringCheck],
 ) -> WriteResult<Vec<KeyringCheck>> {
     if list_checks(database)? == expected {
-        let parameters =
-            named_params! { ":keyring_key_id": check.keyring_key.0, ":check_value": check.value };
-        statements::execute(database, INSERT_CHECK, parameters)?;
+        insert_check_of(database, check)?;
     }
     Ok(Ok(list_checks(database)?))
+}
+
+/// Adds a check value, unless it is there.
+pub(super) fn insert_check_of(database: &Connection, check: &KeyringCheck) -> rusqlite::Result<()> {
+    let parameters = named_params! { ":keyring_key_id": check.keyring_key.0, ":check_value": check.value };
+    statements::execute(database, INSERT_CHECK, parameters).map(drop)
 }
 
 /// All check values, ordered by key identifier.

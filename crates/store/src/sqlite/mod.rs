@@ -25,6 +25,7 @@ mod idempotency_records;
 mod job_counts;
 mod job_secrets;
 mod jobs;
+mod key_rotation;
 mod keyring;
 mod maintenance;
 mod readers;

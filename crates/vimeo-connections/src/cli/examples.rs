@@ -56,6 +56,16 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "vimeo-connections accounts sign-in-link acme --person Anna --role member --hours 72",
         ],
     ),
+    ("keyring", &["vimeo-connections keyring status", "vimeo-connections keyring rotate"]),
+    ("keyring status", &["vimeo-connections keyring status", "vimeo-connections keyring status --json"]),
+    ("keyring rotate", &["vimeo-connections keyring rotate"]),
+    (
+        "keyring rewrap",
+        &["vimeo-connections keyring rewrap", "vimeo-connections keyring rewrap --per-second 50"],
+    ),
+    ("keyring retire", &["vimeo-connections keyring retire k_3f1a09c2d4b5e687"]),
+    ("account-key", &["vimeo-connections account-key replace --account acme"]),
+    ("account-key replace", &["vimeo-connections account-key replace --account acme"]),
     ("keys", &["vimeo-connections keys create --account acme", "vimeo-connections keys list"]),
     (
         "keys create",

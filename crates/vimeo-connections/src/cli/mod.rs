@@ -15,6 +15,7 @@ mod exports;
 mod healthcheck;
 mod imports;
 mod jobs;
+mod keyring;
 mod keys;
 mod lines;
 pub(crate) mod output;
@@ -95,6 +96,12 @@ enum DatabaseCommand {
     /// Create, list and delete accounts, and change their limits
     #[command(subcommand)]
     Accounts(accounts::Command),
+    /// Rotate the keyring: add a key, rewrap with it, and retire the earlier one
+    #[command(subcommand)]
+    Keyring(keyring::Command),
+    /// Replace the key of an account
+    #[command(subcommand)]
+    AccountKey(keyring::AccountKeyCommand),
     /// Migrate to PostgreSQL without decrypting; rerun to resume
     Move(engine_migration::Arguments),
 }
@@ -241,6 +248,10 @@ async fn run_on_database(
             let public_url = browsers::public_url(config, listener);
             administer(config, async |app| accounts::run(app, public_url.as_ref(), command).await).await
         }
+        DatabaseCommand::Keyring(command) => Box::pin(keyring::run(config, command)).await,
+        DatabaseCommand::AccountKey(command) => {
+            administer(config, async |app| keyring::run_account_key(app, command).await).await
+        }
         DatabaseCommand::Move(arguments) => engine_migration::run(config, arguments).await,
     }
 }
@@ -303,6 +314,8 @@ impl DatabaseCommand {
             Self::Restore(_) => "restore",
             Self::Config(_) => "config",
             Self::Accounts(_) => "accounts",
+            Self::Keyring(_) => "keyring",
+            Self::AccountKey(_) => "account-key",
             Self::Move(_) => "move",
         }
     }

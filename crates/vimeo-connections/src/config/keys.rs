@@ -87,17 +87,20 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Text,
         "./vimeo-connections.keyring",
         "The file that `vimeo-connections init` creates. Keep it and its backups separate from the database and its backups.",
-    ),
+    )
+    .on_reload(Reload::Yes),
     key(
         "keyring.group_may_read",
         Kind::Flag,
         "false",
         "Accept a keyring file that is readable by its group, as some container platforms mount it.",
-    ),
+    )
+    .on_reload(Reload::Yes),
     secret(
         "keyring.value",
         "Instead of a file: the base64 of 32 random bytes (`openssl rand -base64 32`). Not a passphrase.",
-    ),
+    )
+    .on_reload(Reload::Yes),
     key(
         "vimeo.base_url",
         Kind::Text,

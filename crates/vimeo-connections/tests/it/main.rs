@@ -17,6 +17,7 @@ mod oidc;
 mod process;
 mod publication;
 mod retention;
+mod rotation;
 mod security;
 mod support;
 mod uploads;

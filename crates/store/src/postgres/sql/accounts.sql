@@ -1,5 +1,7 @@
 -- name: list_accounts
-SELECT account_id, name, created_at, keyring_key_id, wrapped_key
+SELECT
+    account_id, name, created_at, keyring_key_id, wrapped_key, second_keyring_key_id, second_wrapped_key, second_key_role,
+    second_key_since
 FROM accounts
 ORDER BY name;
 
@@ -9,12 +11,16 @@ FROM accounts
 ORDER BY account_id;
 
 -- name: find_account
-SELECT account_id, name, created_at, keyring_key_id, wrapped_key
+SELECT
+    account_id, name, created_at, keyring_key_id, wrapped_key, second_keyring_key_id, second_wrapped_key, second_key_role,
+    second_key_since
 FROM accounts
 WHERE account_id = :account_id;
 
 -- name: find_account_by_name
-SELECT account_id, name, created_at, keyring_key_id, wrapped_key
+SELECT
+    account_id, name, created_at, keyring_key_id, wrapped_key, second_keyring_key_id, second_wrapped_key, second_key_role,
+    second_key_since
 FROM accounts
 WHERE name = :name;
 

@@ -180,6 +180,8 @@ async fn a_backup_with_an_older_schema_is_migrated() {
              ALTER TABLE accounts DROP COLUMN max_event_streams;
              ALTER TABLE accounts DROP COLUMN max_webhook_endpoints;
              ALTER TABLE accounts DROP COLUMN max_open_authorizations;
+             ALTER TABLE accounts DROP COLUMN second_keyring_key_id; ALTER TABLE accounts DROP COLUMN second_wrapped_key;
+             ALTER TABLE accounts DROP COLUMN second_key_role; ALTER TABLE accounts DROP COLUMN second_key_since;
              DROP TABLE authorizations; DROP TABLE authorization_secrets; DROP TABLE dashboard_sessions;
              DROP TABLE webhook_endpoints; DROP TABLE webhook_deliveries; DROP TABLE webhook_delivery_secrets;
              ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;

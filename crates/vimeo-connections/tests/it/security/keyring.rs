@@ -129,7 +129,7 @@ async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
             .trim_matches('"')
             .to_owned();
 
-        let restore = ["damaged", "Nothing was changed", "Restore the keyring from its backup"];
+        let restore = ["the keyring file", "Nothing was changed", "or restore it from its backup"];
         for damaged in damage(&right, &key) {
             fs::write(&path, damaged).unwrap();
             assert_refused(&env, &[], &restore, &secrets);

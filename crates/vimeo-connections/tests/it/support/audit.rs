@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::cluster::env_on_database;
-use crate::support::harness::{TestEnv, printed, until};
+use crate::support::harness::{EnvOptions, TestEnv, printed, until};
 use crate::support::postgres::{SharedPostgres, Version};
 
 /// An environment whose database is reached directly.
@@ -15,6 +15,12 @@ pub(crate) struct AuditEnv {
 impl AuditEnv {
     pub(crate) async fn sqlite(config: &str) -> Self {
         Self { env: TestEnv::without_verification(config).await, postgres: None }
+    }
+
+    /// Credentials are verified with the sandbox.
+    pub(crate) async fn verifying(config: &str) -> Self {
+        let options = EnvOptions { config: config.to_owned(), ..EnvOptions::default() };
+        Self { env: TestEnv::with(options).await, postgres: None }
     }
 
     /// `None`, and reported, if there is no server: the test is skipped.

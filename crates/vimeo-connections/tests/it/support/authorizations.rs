@@ -53,6 +53,7 @@ impl Authorizing {
             budget: Duration::from_secs(20),
         };
         let setup = Setup {
+            keyring_source: None,
             keyring: Keyring::generate(&Randomness::system()),
             database_url: DatabaseUrl::parse(&format!("sqlite:{}/a.db", directory.path().display())).unwrap(),
             queue: 100,

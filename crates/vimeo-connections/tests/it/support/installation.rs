@@ -99,8 +99,11 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
-    // It builds the table of jobs again, from columns that the table still has.
-    let revert = "DELETE FROM schema_migrations WHERE number = 18;";
+    let revert = "ALTER TABLE accounts DROP COLUMN second_keyring_key_id;
+        ALTER TABLE accounts DROP COLUMN second_wrapped_key;
+        ALTER TABLE accounts DROP COLUMN second_key_role;
+        ALTER TABLE accounts DROP COLUMN second_key_since;
+        DELETE FROM schema_migrations WHERE number = 19;";
     database.execute_batch(revert).unwrap();
 }
 

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
+use domain::account::AccountKeys;
 use domain::connection::Availability;
 use domain::connection::{AccessToken, ClientSecret, SecretCredentials};
 use domain::id::{AccountId, ConnectionId};
@@ -38,7 +39,7 @@ pub(crate) fn insert_connections(env: &TestEnv, count: usize) {
         Ok((AccountId::from_stored(row.get(0)?), wrapped))
     };
     let (account, wrapped) = database.query_row(query, [ACCOUNT], read).unwrap();
-    let key = keyring.open_account_key(&account, &wrapped).unwrap();
+    let key = keyring.open_account_key(&account, &AccountKeys::of(wrapped)).unwrap();
     let secrets = SecretCredentials {
         client_secret: ClientSecret::parse("aclientsecret").unwrap(),
         access_token: AccessToken::parse("anaccesstoken").unwrap(),

@@ -1,0 +1,261 @@
+//! Replacing the key of an account, while the service runs.
+//!
+//! First the account gets its next key, which seals nothing yet, until every node has read it. Then the next key becomes the
+//! current one, and the former key only decrypts. Then everything that the former key has sealed is wrapped with the current
+//! one. The former key is deleted a day later: stored responses of idempotent requests are sealed with it for that long.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use domain::account::{Account, AccountKeys, SecondKeyRole};
+use domain::audit::{Action, Actor};
+use domain::idempotency::RESPONSE_TTL_SECONDS;
+use domain::time::Timestamp;
+use store::{AccountKeysUpdate, Changed};
+use tokio::time::sleep;
+
+use super::rewrap::{Pace, RewrapError, WorkLease};
+use super::sealing_keys::Pass;
+use crate::{App, Error};
+
+/// How long the next key of an account only decrypts: longer than nodes cache accounts, with time for requests in flight.
+const NEXT_KEY_SETTLES: Duration = Duration::from_secs(5);
+/// How long a former key is kept at least: the stored responses that it has sealed expire, and requests in flight end.
+const FORMER_KEY_KEPT: Duration =
+    Duration::from_secs(RESPONSE_TTL_SECONDS.unsigned_abs()).saturating_add(Duration::from_hours(1));
+/// The pace of what a service does by itself.
+const BACKGROUND_PACE: Pace = Pace::per_second(match NonZeroU32::new(200) {
+    Some(rows) => rows,
+    None => NonZeroU32::MIN,
+});
+
+/// How far the replacement of an account's key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountKeyState {
+    /// Nothing needs the former key but stored responses; a running service deletes it after this instant.
+    Replaced {
+        /// The instant.
+        former_key_until: Timestamp,
+    },
+    /// Some sealed values cannot be decrypted with either key. The former key is kept.
+    Damaged {
+        /// Their number.
+        values: u64,
+    },
+}
+
+/// What a command has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountKeyReport {
+    /// Whether a replacement that was begun earlier was continued, instead of another one.
+    pub is_resumed: bool,
+    /// The number of sealed values whose keys were wrapped with the new key.
+    pub rewrapped: u64,
+    /// How far it is.
+    pub state: AccountKeyState,
+}
+
+/// The next step of a replacement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Give the account its next key.
+    AddNext,
+    /// Wait, and look again.
+    Wait(Duration),
+    /// Make the next key the current one.
+    Switch,
+    /// Wrap everything with the current key. `may_end`: if nothing was left to wrap, the former key is deleted.
+    Rewrap { may_end: bool },
+}
+
+/// The next step by the keys of the account.
+fn next_step(keys: &AccountKeys, now: Timestamp) -> Step {
+    let Some(second) = &keys.second else { return Step::AddNext };
+    let wait = |lasts: Duration| {
+        let left = second.since.plus(lasts).as_micros().saturating_sub(now.as_micros());
+        u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros)
+    };
+    match second.role {
+        // A clock that was set back does not make it wait for longer.
+        SecondKeyRole::Next => {
+            wait(NEXT_KEY_SETTLES).map_or(Step::Switch, |left| Step::Wait(left.min(NEXT_KEY_SETTLES)))
+        }
+        SecondKeyRole::Former => Step::Rewrap { may_end: wait(FORMER_KEY_KEPT).is_none() },
+    }
+}
+
+impl App {
+    /// Replaces the key of an account, or continues a replacement that was interrupted. Requests go on meanwhile.
+    pub async fn replace_account_key(
+        &self,
+        account: &Account,
+        pace: Pace,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Result<AccountKeyReport, RewrapError> {
+        let lease = WorkLease::take(self).await?;
+        let is_resumed = account.keys.second.is_some();
+        let (rewrapped, pass) = loop {
+            let account = self.reread(account).await?;
+            match next_step(&account.keys, self.clock.now()) {
+                Step::Rewrap { .. } => {
+                    break self.rewrap_all(&account, (&lease, pace), &mut progress).await?;
+                }
+                step => self.take_key_step(&account, step, Actor::Operator).await?,
+            }
+            lease.renew_after(Duration::ZERO).await?;
+        };
+        let account = self.reread(account).await?;
+        let since = account.keys.second.map_or_else(|| self.clock.now(), |second| second.since);
+        lease.release().await;
+        let state = if pass.damaged > 0 {
+            AccountKeyState::Damaged { values: pass.damaged }
+        } else {
+            AccountKeyState::Replaced { former_key_until: since.plus(FORMER_KEY_KEPT) }
+        };
+        Ok(AccountKeyReport { is_resumed, rewrapped, state })
+    }
+
+    /// Continues replacements that were interrupted, and deletes former keys that nothing needs any more. Returns their number.
+    pub(crate) async fn finish_account_keys(&self) -> Result<usize, Error> {
+        let accounts = self.store.list_accounts_with_second_key().await?;
+        if accounts.is_empty() {
+            return Ok(0);
+        }
+        let lease = match WorkLease::take(self).await {
+            Ok(lease) => lease,
+            Err(RewrapError::Other(error)) => return Err(error),
+            // A command is doing it.
+            Err(_) => return Ok(0),
+        };
+        let mut deleted = 0;
+        for account in accounts {
+            match self.finish_account_key(&account, &lease).await {
+                Ok(Changed::Yes) => deleted += 1,
+                Ok(Changed::No) => {}
+                Err(RewrapError::Other(error)) => return Err(error),
+                Err(_) => return Ok(deleted),
+            }
+        }
+        lease.release().await;
+        Ok(deleted)
+    }
+
+    async fn finish_account_key(
+        &self,
+        account: &Account,
+        lease: &WorkLease<'_>,
+    ) -> Result<Changed, RewrapError> {
+        match next_step(&account.keys, self.clock.now()) {
+            Step::Rewrap { may_end: true } => {}
+            // Until then nothing is to be done here: visiting everything that is sealed has its cost.
+            Step::Rewrap { may_end: false } | Step::AddNext | Step::Wait(_) => return Ok(Changed::No),
+            Step::Switch => {
+                self.take_key_step(account, Step::Switch, Actor::Service).await?;
+                return Ok(Changed::No);
+            }
+        }
+        let (_, pass) = self.rewrap_all(account, (lease, BACKGROUND_PACE), &mut |_| {}).await?;
+        if pass.damaged > 0 {
+            tracing::warn!(
+                account = %account.id,
+                values = pass.damaged,
+                "sealed values cannot be decrypted: the former key of the account is kept"
+            );
+            return Ok(Changed::No);
+        }
+        let keys = AccountKeys::of(account.keys.current.clone());
+        self.change_keys(account, keys, Action::DeleteFormerAccountKey, Actor::Service).await
+    }
+
+    /// Wraps everything with the current key, until nothing is left; returns the number of values, and the last pass.
+    async fn rewrap_all(
+        &self,
+        account: &Account,
+        terms: (&WorkLease<'_>, Pace),
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(u64, Pass), RewrapError> {
+        let keyring = self.keyring.get();
+        let key = keyring.open_account_key(&account.id, &account.keys);
+        let key = key.map_err(|_| RewrapError::Damaged(vec![account.name.to_string()]))?;
+        let mut total = 0;
+        loop {
+            let before = total;
+            let pass = self
+                .rewrap_sealing_keys(&account.id, &key, terms, &mut |done| progress(before + done))
+                .await?;
+            total += pass.rewrapped;
+            if pass.rewrapped + pass.changed == 0 {
+                return Ok((total, pass));
+            }
+        }
+    }
+
+    async fn take_key_step(&self, account: &Account, step: Step, actor: Actor) -> Result<(), RewrapError> {
+        let (keys, action) = match step {
+            Step::AddNext => {
+                let active = self.active_keyring_key().await?;
+                let next = self.keyring.get().new_account_key(&account.id, &active, &self.randomness);
+                let keys = account.keys.with_next(next.map_err(Error::from)?, self.clock.now());
+                (keys, Action::StartAccountKeyReplacement)
+            }
+            Step::Switch => match account.keys.switched(self.clock.now()) {
+                Some(keys) => (keys, Action::ReplaceAccountKey),
+                None => return Ok(()),
+            },
+            Step::Wait(left) => {
+                sleep(left).await;
+                return Ok(());
+            }
+            Step::Rewrap { .. } => return Ok(()),
+        };
+        // If the keys have changed meanwhile, they are read again, and the step is taken again.
+        self.change_keys(account, keys, action, actor).await.map(drop)
+    }
+
+    async fn change_keys(
+        &self,
+        account: &Account,
+        keys: AccountKeys,
+        action: Action,
+        actor: Actor,
+    ) -> Result<Changed, RewrapError> {
+        let event = self.audit_event(&account.id, actor, action, Some(account.id.to_string()));
+        let update = AccountKeysUpdate { account: account.id.clone(), expected: account.keys.clone(), keys };
+        Ok(self.store.update_account_keys(&update, &event).await.map_err(Error::from)?)
+    }
+
+    async fn reread(&self, account: &Account) -> Result<Account, RewrapError> {
+        let found = self.store.find_account(&account.id).await.map_err(Error::from)?;
+        Ok(found.ok_or(Error::Unauthorized)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::secret::{KeyringKeyId, KeyringWrapped, WrappedKey};
+
+    use super::*;
+
+    #[test]
+    fn a_replacement_goes_through_its_steps_by_the_keys_and_the_time() {
+        let wrapped = |fill| KeyringWrapped {
+            keyring_key: KeyringKeyId("k_0000000000000000".into()),
+            wrapped: WrappedKey([fill; 60]),
+        };
+        let at = |second| Timestamp::from_millis(1_000_000).plus_seconds(second);
+        let keys = AccountKeys::of(wrapped(1));
+        assert_eq!(next_step(&keys, at(0)), Step::AddNext);
+        let keys = keys.with_next(wrapped(2), at(0));
+        assert_eq!((&keys.current, &keys.second.as_ref().unwrap().key), (&wrapped(1), &wrapped(2)));
+        assert_eq!(next_step(&keys, at(0)), Step::Wait(Duration::from_secs(5)));
+        assert_eq!(next_step(&keys, at(4)), Step::Wait(Duration::from_secs(1)));
+        assert_eq!(next_step(&keys, at(-900)), Step::Wait(Duration::from_secs(5)), "a clock set back");
+        assert_eq!(next_step(&keys, at(5)), Step::Switch);
+        let keys = keys.switched(at(5)).unwrap();
+        assert_eq!((&keys.current, &keys.second.as_ref().unwrap().key), (&wrapped(2), &wrapped(1)));
+        assert_eq!(keys.switched(at(6)), None, "once");
+        assert_eq!(next_step(&keys, at(5)), Step::Rewrap { may_end: false });
+        assert_eq!(next_step(&keys, at(5 + 25 * 3_600 - 1)), Step::Rewrap { may_end: false });
+        assert_eq!(next_step(&keys, at(5 + 25 * 3_600)), Step::Rewrap { may_end: true });
+    }
+}
