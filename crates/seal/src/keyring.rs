@@ -58,6 +58,25 @@ impl Keyring {
         Self::new(primary.clone(), BTreeMap::from([(primary, key)]))
     }
 
+    /// A keyring of these keys, each of which must match its identifier.
+    pub(crate) fn from_keys(
+        primary: KeyringKeyId,
+        keys: BTreeMap<KeyringKeyId, Key>,
+    ) -> Result<Self, KeyringError> {
+        if let Some((name, key)) = keys.iter().find(|(id, key)| key_id(key) != **id) {
+            return Err(KeyringError::Mismatch { name: name.clone(), actual: key_id(key) });
+        }
+        if !keys.contains_key(&primary) {
+            return Err(KeyringError::NoPrimary { primary: primary.0, keys: keys.into_keys().collect() });
+        }
+        Ok(Self::new(primary, keys))
+    }
+
+    /// All keys, by identifier.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = (&KeyringKeyId, &Key)> {
+        self.keys.iter()
+    }
+
     /// The identifier of the key that is used for wrapping.
     pub fn primary_id(&self) -> &KeyringKeyId {
         &self.primary
@@ -85,10 +104,6 @@ impl Keyring {
     /// The identifiers of its keys, in their order.
     pub fn key_ids(&self) -> impl Iterator<Item = &KeyringKeyId> {
         self.keys.keys()
-    }
-
-    pub(crate) fn keys(&self) -> &BTreeMap<KeyringKeyId, Key> {
-        &self.keys
     }
 
     /// The same keyring with one new key, which is the primary one.

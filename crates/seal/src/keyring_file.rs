@@ -117,21 +117,34 @@ pub fn create(path: &Path, keyring: &Keyring, randomness: &Randomness) -> Result
     secret_file::create(path, keyring.to_text().as_bytes(), randomness).map_err(failed)
 }
 
-/// Replaces the content of a keyring file atomically, keeping its owner and mode, with what `change` makes of the keyring.
-/// A crash leaves the one or the other. Two changes at once come one after the other. `None`: it stays as it is.
-pub fn update(
-    path: &Path,
-    group: GroupAccess,
-    randomness: &Randomness,
-    change: impl FnOnce(&Keyring) -> Option<Keyring>,
-) -> Result<Option<Keyring>, KeyringFileError> {
-    let failed = |source: io::Error| KeyringFileError::Io { path: path.to_owned(), source };
-    // A link stays a link.
-    let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let _lock = lock(&target).map_err(failed)?;
-    let Some(keyring) = change(&read(path, group)?) else { return Ok(None) };
-    secret_file::replace(&target, keyring.to_text().as_bytes(), randomness).map_err(failed)?;
-    Ok(Some(keyring))
+/// A keyring file that no other process changes meanwhile.
+#[derive(Debug)]
+pub struct LockedKeyring {
+    path: PathBuf,
+    target: PathBuf,
+    /// Unlocked when it is closed.
+    _file: File,
+}
+
+impl LockedKeyring {
+    /// Waits until no other process changes the file.
+    pub fn lock(path: &Path) -> Result<Self, KeyringFileError> {
+        // A link stays a link.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        match lock(&target) {
+            Ok(file) => Ok(Self { path: path.to_owned(), target, _file: file }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(KeyringFileError::Absent(path.to_owned()))
+            }
+            Err(source) => Err(KeyringFileError::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Replaces its content atomically, keeping its owner and mode. A crash leaves the one or the other.
+    pub fn replace(self, text: &str, randomness: &Randomness) -> Result<(), KeyringFileError> {
+        let replaced = secret_file::replace(&self.target, text.as_bytes(), randomness);
+        replaced.map_err(|source| KeyringFileError::Io { path: self.path, source })
+    }
 }
 
 /// Locks a file that is replaced under its lock.
@@ -176,15 +189,13 @@ mod tests {
         let randomness = Randomness::system();
         create(&path, &Keyring::generate(&randomness), &randomness).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
-        let before = fs::read(&path).unwrap();
-        assert!(update(&path, GroupAccess::Forbidden, &randomness, |_| None).unwrap().is_none());
-        assert_eq!(fs::read(&path).unwrap(), before);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let randomness = Randomness::system();
-                    let change = |keyring: &Keyring| Some(keyring.rotated(&randomness));
-                    update(&path, GroupAccess::Forbidden, &randomness, change).unwrap().unwrap();
+                    let locked = LockedKeyring::lock(&path).unwrap();
+                    let keyring = read(&path, GroupAccess::Forbidden).unwrap().rotated(&randomness);
+                    locked.replace(&keyring.to_text(), &randomness).unwrap();
                 });
             }
         });

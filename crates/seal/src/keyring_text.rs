@@ -77,6 +77,16 @@ pub enum KeyringError {
         /// The name that the key would have.
         actual: KeyringKeyId,
     },
+    /// What was decrypted is another key.
+    #[error(
+        "the decrypted value of {name} is the key {actual}: the file was damaged, or values were exchanged"
+    )]
+    Mismatch {
+        /// The name in the file.
+        name: KeyringKeyId,
+        /// The name that the key would have.
+        actual: KeyringKeyId,
+    },
     /// The keyring does not contain its primary key.
     #[error("`primary` is the key {primary}, which is not among the keys: they are {}", list(.keys))]
     NoPrimary {

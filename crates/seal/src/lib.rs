@@ -10,6 +10,7 @@ pub mod browser_tokens;
 pub mod envelope;
 pub mod keyring;
 pub mod keyring_file;
+pub mod sealed_keyring_file;
 pub mod secret_file;
 pub mod service;
 mod sessions;

@@ -4,11 +4,13 @@ use std::error::Error;
 use std::io;
 
 use app::{AccountError, BackupError, EngineMigrationError, OpenError, RestoreError, StartError};
+use key_holders::FailureKind;
 
 use crate::activation::ActivationError;
 use crate::cli::UsageError;
 use crate::client::{ClientError, TargetError};
 use crate::config::ConfigError;
+use crate::keyring_source::KeyringSourceError;
 use crate::prepare::PrepareError;
 use crate::serve::ServeError;
 use crate::telemetry;
@@ -21,13 +23,14 @@ pub(crate) enum ExitStatus {
     Failure,
     /// The command line is not valid.
     Usage,
-    /// The database or the remote service cannot be used now; later it may.
+    /// The database, the holder of the keyring's keys or the remote service cannot be used now; later it may.
     Unavailable,
     /// The state of the database is unknown, or it was migrated away. A restart recovers it or reports where it is.
     DatabaseFailed,
     /// No connection was found unhealthy, and some could not be verified.
     NotVerified,
-    /// The remote service does not accept the API key, or the key lacks a scope.
+    /// The remote service does not accept the API key, or the key lacks a scope; or the same for the holder of the keyring's
+    /// keys and the service's credentials there.
     NotPermitted,
     /// The configuration, or a file that it names, must be changed first; a restart does not help.
     Misconfigured,
@@ -69,10 +72,12 @@ Exit status:
   1    failed for another reason; connections verify: a connection is unhealthy
   2    the command line is not valid
   69   the database cannot be used now: unreachable, locked, read-only, full or damaged; or the
-       remote service: unreachable, overloaded or limiting requests
+       remote service: unreachable, overloaded or limiting requests; or the holder of the
+       keyring's keys (keyring.holder): unreachable, sealed or overloaded
   70   serve: the state of the database is unknown, or it was migrated away; restart
   75   connections verify: no connection is unhealthy, but one could not be verified
-  77   the remote service does not accept the API key, or the key lacks a scope
+  77   the remote service does not accept the API key, or the key lacks a scope; or the holder
+       of the keyring's keys refuses access
   78   the configuration, or a file that it names, must be changed first
   130  interrupted, or not stopped in time (143 after SIGTERM: upload)";
 
@@ -98,6 +103,7 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
         .or_else(|| of::<TargetError>(error))
         .or_else(|| of::<ClientError>(error))
         .or_else(|| of::<WiringError>(error))
+        .or_else(|| of::<KeyringSourceError>(error))
         .or_else(|| of::<PrepareError>(error))
         .or_else(|| of::<ActivationError>(error))
         .or_else(|| of::<ServeError>(error))
@@ -146,11 +152,7 @@ impl HasExitStatus for ActivationError {
 impl HasExitStatus for WiringError {
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::NoKeyringYet(_)
-            | Self::KeyringLost { .. }
-            | Self::NoKeyringToRestoreWith(_)
-            | Self::KeyringDamaged(_)
-            | Self::KeyringFile(_)
+            Self::NoKeyringToRestoreWith(_)
             | Self::OperatorUrl(_)
             | Self::OperatorSecretFile { .. }
             | Self::OperatorSecret { .. }
@@ -159,7 +161,32 @@ impl HasExitStatus for WiringError {
             | Self::Oidc(_)
             | Self::Vimeo(_)
             | Self::Egress(_) => ExitStatus::Misconfigured,
+            Self::Keyring(error) => error.exit_status(),
             Self::Start(error) => error.exit_status(),
+            Self::Open(error) => error.exit_status(),
+        }
+    }
+}
+
+impl HasExitStatus for KeyringSourceError {
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Holder(error) => match error.kind() {
+                FailureKind::Unavailable => ExitStatus::Unavailable,
+                FailureKind::Forbidden => ExitStatus::NotPermitted,
+                FailureKind::KeyDisabled
+                | FailureKind::KeyNotFound
+                | FailureKind::WrongContext
+                | FailureKind::Misconfigured => ExitStatus::Misconfigured,
+            },
+            Self::Value
+            | Self::NoKeyringYet(_)
+            | Self::KeyringLost { .. }
+            | Self::Damaged(_)
+            | Self::File(_)
+            | Self::Sealed { .. }
+            | Self::Decrypted { .. }
+            | Self::OtherHolder { .. } => ExitStatus::Misconfigured,
             Self::Open(error) => error.exit_status(),
         }
     }
@@ -238,6 +265,7 @@ fn of_listening(kind: io::ErrorKind) -> ExitStatus {
 mod tests {
     use std::path::PathBuf;
 
+    use key_holders::HolderError;
     use thiserror::Error;
 
     use super::*;
@@ -255,10 +283,15 @@ mod tests {
         let path = || PathBuf::from("x");
         let address = "192.0.2.1:1".parse().unwrap();
         let listen = |kind| PrepareError::Listen { key: "listen", address, source: io(kind) };
-        let cases: [(Box<dyn Error>, u8); 16] = [
-            (Box::new(WiringError::NoKeyringYet(path())), 78),
+        let no_keyring = || KeyringSourceError::NoKeyringYet(path());
+        let away = HolderError::Unavailable { holder: String::new(), what: String::new() };
+        let refuses = HolderError::Forbidden { holder: String::new(), what: String::new() };
+        let cases: [(Box<dyn Error>, u8); 18] = [
+            (Box::new(no_keyring()), 78),
+            (Box::new(WiringError::Keyring(KeyringSourceError::Holder(away))), 69),
+            (Box::new(WiringError::Keyring(KeyringSourceError::Holder(refuses))), 77),
             (Box::new(WiringError::NoKeyringToRestoreWith(path())), 78),
-            (Box::new(Around(WiringError::NoKeyringYet(path()))), 78),
+            (Box::new(Around(WiringError::Keyring(no_keyring()))), 78),
             (Box::new(WiringError::Start(StartError::ServiceSecret)), 69),
             (Box::new(WiringError::Start(OpenError::ForeignSchema.into())), 78),
             (Box::new(WiringError::Open(OpenError::Server("away".into()))), 69),
@@ -281,7 +314,7 @@ mod tests {
     /// Only the type counts, even if the text is the same.
     #[test]
     fn the_text_of_an_error_does_not_decide_the_status() {
-        let text: Box<dyn Error> = WiringError::NoKeyringYet(PathBuf::from("x")).to_string().into();
+        let text: Box<dyn Error> = KeyringSourceError::NoKeyringYet(PathBuf::from("x")).to_string().into();
         assert_eq!(ExitStatus::of(&*text), ExitStatus::Failure);
     }
 

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod exit;
 mod hardening;
+mod keyring_source;
 mod listener;
 mod metrics_server;
 mod permissions;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::config::{Bootstrap, Config, KeyringSource};
+use crate::config::{Bootstrap, Config, KeyHolderConfig, KeyringSource};
 
 const OTHERS_WRITE: u32 = 0o002;
 const OTHERS_READ: u32 = 0o004;
@@ -19,8 +19,8 @@ const ROOT: u32 = 0;
 enum PathKind {
     /// The keyring, whose mode is checked when it is read.
     Keyring,
-    /// The bootstrap API key, the TLS key, or the secret of the operator's webhooks or of the identity
-    /// provider. Groups may read them, as is usual for TLS keys.
+    /// The bootstrap API key, the TLS key, or the secret of the operator's webhooks, of the identity provider or for the
+    /// keyring's holder. Groups may read them, as is usual for TLS keys.
     Secret,
     /// The database. Its secrets are encrypted; names and addresses are not.
     Database,
@@ -74,6 +74,9 @@ pub(crate) struct ExposedFile {
 pub(crate) fn check(config: &Config) -> Result<(), ExposedFile> {
     if let KeyringSource::File { path, .. } = &config.keyring {
         check_path(PathKind::Keyring, "keyring.file", path)?;
+    }
+    if let Some((key, path)) = config.key_holder.as_ref().and_then(KeyHolderConfig::secret_file) {
+        check_path(PathKind::Secret, key, path)?;
     }
     if let Some(files) = &config.tls {
         check_path(PathKind::Secret, "tls.key_file", &files.key)?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use app::{BootstrapError, BootstrapKey, BootstrapKeyError, Clock};
 use domain::api_key::{MalformedKey, PlainKey};
 use rustls::ServerConfig;
+use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::activation::Sockets;
 use crate::certificates::{self, CertificateError, Validity};
 use crate::config::{Bootstrap, Config, ExposedListener, ListenerConfig};
+use crate::keyring_source::WhenUnavailable;
 use crate::permissions::{self, ExposedFile, require_writable};
 use crate::wiring::{self, WiringError};
 use crate::{listener, metrics_server};
@@ -28,6 +30,7 @@ pub(crate) struct Prepared {
     /// `None` if metrics are not served, or the address was in use and that was accepted.
     pub(crate) metrics_listener: Option<TcpListener>,
     pub(crate) tls: Option<(Arc<ServerConfig>, Validity)>,
+    pub(crate) keyring: Keyring,
 }
 
 /// Whether the listen address may be in use.
@@ -81,11 +84,12 @@ fn listening(key: &str, error: &io::Error) -> String {
     }
 }
 
-/// Prepares everything, or returns the first error.
+/// Prepares everything, or returns the first error. May wait for the holder of the keyring, before anything listens.
 pub(crate) async fn prepare(
     config: &Config,
     in_use: InUse,
     sockets: Sockets,
+    when: WhenUnavailable,
 ) -> Result<Prepared, PrepareError> {
     let tls = match &config.tls {
         Some(files) => {
@@ -95,7 +99,7 @@ pub(crate) async fn prepare(
         }
         None => None,
     };
-    let keys = wiring::check(config, TaskTracker::new()).await?;
+    let (keyring, keys) = wiring::check(config, when, TaskTracker::new()).await?;
     permissions::check(config)?;
     // After the database, whose directory contains the spool by default, so that its errors are reported first.
     if config.uploads.is_working && config.uploads.spool.file_max_bytes > 0 {
@@ -121,7 +125,7 @@ pub(crate) async fn prepare(
         (None, Some(address)) => listen("metrics.listen", (address, &options), in_use)?,
         (None, None) => None,
     };
-    Ok(Prepared { listener, metrics_listener, tls })
+    Ok(Prepared { listener, metrics_listener, tls, keyring })
 }
 
 /// Opens a listening socket; `None` if the address is in use and that is accepted.

@@ -13,7 +13,8 @@ use crate::certificates::{self, Tls};
 use crate::cli::BoxError;
 use crate::cli::output::with_causes;
 use crate::config::{Changes, Config, Environment, Layers, Snapshot};
-use crate::{permissions, supervisor, telemetry, wiring};
+use crate::keyring_source::{self, WhenUnavailable};
+use crate::{permissions, supervisor, telemetry};
 
 /// Where the configuration was read, and what was in it.
 pub(crate) struct Origin {
@@ -125,8 +126,8 @@ fn report(changes: &Changes) {
 
 /// Uses the keyring that the configuration names now.
 async fn reload_keyring(app: &App, config: &Config) -> Result<(), BoxError> {
-    let keyring = wiring::read_keyring(config).await?;
-    let keys = app.reload_keyring(keyring, wiring::keyring_source(config)).await?;
+    let keyring = keyring_source::read(config, WhenUnavailable::Fail).await?;
+    let keys = app.reload_keyring(keyring, keyring_source::reader(config)).await?;
     tracing::info!(keys, "the keyring was reloaded");
     Ok(())
 }

@@ -24,6 +24,7 @@ use crate::certificates::Tls;
 use crate::cli::BoxError;
 use crate::config::{Config, VerificationMode};
 use crate::exit::{self, ExitStatus};
+use crate::keyring_source::WhenUnavailable;
 use crate::listener::{self, Guard};
 use crate::prepare::{self, InUse, Prepared};
 use crate::reload::{LiveSettings, Origin, Reloader};
@@ -45,17 +46,24 @@ pub(crate) enum ServeError {
 
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(config: &Config, sockets: Sockets, origin: Origin) -> Result<(), BoxError> {
-    // First: without a handler, the signal would end the process.
+    // First: without a handler, the signal would end the process. Preparing may wait for the keyring's holder.
     let hangups = signal(SignalKind::hangup())?;
+    let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     supervisor::starting("opening the database");
-    let Prepared { listener, metrics_listener, tls } =
-        Box::pin(prepare::prepare(config, InUse::Reject, sockets)).await?;
+    let preparing = Box::pin(prepare::prepare(config, InUse::Reject, sockets, WhenUnavailable::Wait));
+    let Prepared { listener, metrics_listener, tls, keyring } = tokio::select! {
+        prepared = preparing => prepared?,
+        () = next_signal(&mut signals) => {
+            tracing::info!("stopped before the start");
+            return Ok(());
+        }
+    };
     let listener = listener.ok_or_else(|| io::Error::from(io::ErrorKind::AddrInUse))?;
     let address = listener.local_addr()?;
     let tls = tls.zip(config.tls.clone()).map(|(read, files)| Tls::new(read, files));
     let background_tasks = TaskTracker::new();
     let public_url = browsers::public_url(config, Some(address));
-    let opened = wiring::open_for_serving(config, public_url.clone(), background_tasks.clone());
+    let opened = wiring::open_for_serving(config, keyring, public_url.clone(), background_tasks.clone());
     let app = Arc::new(Box::pin(opened).await?);
     if let Some(bootstrap) = &config.bootstrap {
         bootstrap::create(&app, bootstrap).await?;
@@ -73,7 +81,6 @@ pub(crate) async fn run(config: &Config, sockets: Sockets, origin: Origin) -> Re
     }
     let (stop, stopping) = watch::channel(None);
     let streams = CancellationToken::new();
-    let signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let stops = ShutdownSignals { handle: handle.clone(), streams: streams.clone(), requested_at: stop };
     watchers.spawn(stop_on_signal(signals, stops, config.shutdown));
     let status = log_start(config, address);
@@ -240,14 +247,16 @@ struct ShutdownSignals {
 }
 
 /// The first signal starts a graceful shutdown, the second ends the process immediately.
-async fn stop_on_signal(signals: [Signal; 2], shutdown_signals: ShutdownSignals, shutdown: Duration) {
-    let [mut terminate, mut interrupt] = signals;
-    let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
-    next().await;
+async fn stop_on_signal(mut signals: [Signal; 2], shutdown_signals: ShutdownSignals, shutdown: Duration) {
+    next_signal(&mut signals).await;
     supervisor::stopping();
     shutdown_signals.requested_at.send_replace(Some(Instant::now()));
     shutdown_signals.streams.cancel();
     shutdown_signals.handle.graceful_shutdown(Some(shutdown));
-    next().await;
+    next_signal(&mut signals).await;
     exit::now(ExitStatus::Interrupted.code());
+}
+
+async fn next_signal([terminate, interrupt]: &mut [Signal; 2]) {
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
 }

@@ -1,18 +1,15 @@
 //! Builds an [`App`] from the configuration: reads the keyring, creates the Vimeo client, opens the database.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use app::{
-    AllowHttp, App, Clock, DatabaseUrl, Egress, EgressOptions, EgressPolicy, EgressSetupError,
-    EgressTimeouts, HealthSetup, IdentitySetup, Migrations, OperatorEndpoint, OwnAddresses, PublicUrl, Setup,
-    UploadOptions, UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
+    AllowHttp, App, Clock, Egress, EgressOptions, EgressPolicy, EgressSetupError, EgressTimeouts,
+    HealthSetup, IdentitySetup, Migrations, OperatorEndpoint, OwnAddresses, PublicUrl, Setup, UploadOptions,
+    UploadSetup, UrlError, Verification, WebhookOptions, WebhookSetup,
 };
-use async_trait::async_trait;
 use domain::secret::Secret;
 use seal::Randomness;
 use seal::keyring::Keyring;
-use seal::keyring_file::{self, GroupAccess, KeyringFileError};
 use seal::service::ServiceKeys;
 use seal::webhook::WebhookSecret;
 use thiserror::Error;
@@ -20,27 +17,14 @@ use tokio_util::task::TaskTracker;
 use vimeo::{ClientError, ClientOptions, Requirements};
 use zeroize::Zeroizing;
 
-use crate::cli::BoxError;
-use crate::config::{Config, KeyringSource, VerificationMode, VimeoConfig};
+use crate::config::{Config, VerificationMode, VimeoConfig};
+use crate::keyring_source::{self, KeyringSourceError, WhenUnavailable};
 
 /// Why the service could not be built. The messages are for operators.
 #[derive(Debug, Error)]
 pub(crate) enum WiringError {
-    #[error(
-        "there is no keyring file at {}. Run `vimeo-connections init` once: it creates the keyring, which encrypts \
-         everything stored. If you had one before, set keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to its \
-         path",
-        .0.display()
-    )]
-    NoKeyringYet(PathBuf),
-    #[error(
-        "there is no keyring file at {}, and the database {database_url} was sealed with {keys}. Nothing was changed. \
-         Probably the service was started in a different directory, or the file was not mounted: set \
-         keyring.file (VIMEO_CONNECTIONS_KEYRING__FILE) to its path, or restore it from its backup. Do not run \
-         `init`: a new keyring cannot decrypt what an old one encrypted",
-        path.display()
-    )]
-    KeyringLost { path: PathBuf, database_url: DatabaseUrl, keys: String },
+    #[error(transparent)]
+    Keyring(#[from] KeyringSourceError),
     #[error(
         "there is no keyring file at {}, and a backup can only be restored with the keyring that it was sealed with. \
          Nothing was changed. Restore the keyring from its own backup, or set keyring.file \
@@ -49,10 +33,6 @@ pub(crate) enum WiringError {
         .0.display()
     )]
     NoKeyringToRestoreWith(PathBuf),
-    #[error("{0}. Nothing was changed. Correct the file, or restore it from its backup")]
-    KeyringDamaged(KeyringFileError),
-    #[error("{0}. Nothing was changed")]
-    KeyringFile(KeyringFileError),
     #[error("webhooks.operator_url: {0}")]
     OperatorUrl(#[source] UrlError),
     #[error("webhooks.operator_secret_file {} cannot be read: {source}", path.display())]
@@ -82,34 +62,44 @@ pub(crate) enum WiringError {
 /// The `User-Agent` header of requests.
 pub(crate) const USER_AGENT: &str = concat!("vimeo-connections/", env!("CARGO_PKG_VERSION"));
 
-/// Opens the service for `serve`, with verification as configured and with uploads.
+/// Opens the service for `serve`, with verification as configured and with uploads. [`check`] has read the keyring.
 pub(crate) async fn open_for_serving(
     config: &Config,
+    keyring: Keyring,
     public_url: Option<PublicUrl>,
     tasks: TaskTracker,
 ) -> Result<App, WiringError> {
-    open_for_uploads(config, public_url, Migrations::Apply, tasks).await
+    let options = ServingOptions { public_url, migrations: Migrations::Apply };
+    open_for_uploads(config, keyring, options, tasks).await
 }
 
 /// The same for the `upload` command, without migrations.
 pub(crate) async fn open_for_uploading(config: &Config, tasks: TaskTracker) -> Result<App, WiringError> {
-    open_for_uploads(config, None, Migrations::OnlyIfNew, tasks).await
+    let keyring = read_keyring(config).await?;
+    let options = ServingOptions { public_url: None, migrations: Migrations::OnlyIfNew };
+    open_for_uploads(config, keyring, options, tasks).await
+}
+
+/// What distinguishes `serve` from `upload`.
+struct ServingOptions {
+    public_url: Option<PublicUrl>,
+    migrations: Migrations,
 }
 
 async fn open_for_uploads(
     config: &Config,
-    public_url: Option<PublicUrl>,
-    migrations: Migrations,
+    keyring: Keyring,
+    options: ServingOptions,
     tasks: TaskTracker,
 ) -> Result<App, WiringError> {
+    let ServingOptions { public_url, migrations } = options;
     let client = client(config, tasks.clone())?;
     let egress = egress(config)?;
     let operator_endpoint = operator_endpoint(config, &egress)?;
     let webhooks = Some(WebhookSetup { egress: egress.clone(), options: webhook_options(config) });
     let uploads = Some(uploads(config, client.clone(), egress));
     let health = Some(health(config, client.clone()));
-    let keyring = read_keyring(config).await?;
-    let keyring_source = keyring_source(config);
+    let keyring_source = keyring_source::reader(config);
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
     let identity = identity(config)?;
     let setup = Setup {
@@ -126,14 +116,19 @@ async fn open_for_uploads(
     Ok(Box::pin(App::open(setup)).await?)
 }
 
-/// Checks everything that [`open_for_serving`] needs, without creating or changing anything. Returns the service's
-/// keys, if they exist.
-pub(crate) async fn check(config: &Config, tasks: TaskTracker) -> Result<Option<ServiceKeys>, WiringError> {
+/// Checks everything that [`open_for_serving`] needs, without creating or changing anything. Returns the keyring, and the
+/// service's keys, if they exist.
+pub(crate) async fn check(
+    config: &Config,
+    when: WhenUnavailable,
+    tasks: TaskTracker,
+) -> Result<(Keyring, Option<ServiceKeys>), WiringError> {
     client(config, tasks)?;
     operator_endpoint(config, &egress(config)?)?;
     identity(config)?;
-    let keyring = read_keyring(config).await?;
-    Ok(app::check_database(&config.database_url, &keyring).await?)
+    let keyring = keyring_source::read(config, when).await?;
+    let keys = app::check_database(&config.database_url, &keyring).await?;
+    Ok((keyring, keys))
 }
 
 /// Checks that the keyring is the one of the database, if that exists.
@@ -170,7 +165,7 @@ pub(crate) async fn open_for_migrating(config: &Config) -> Result<App, WiringErr
 /// The setup for restoring a backup.
 pub(crate) async fn setup_for_restoring(config: &Config) -> Result<Setup, WiringError> {
     let keyring = match read_keyring(config).await {
-        Err(WiringError::NoKeyringYet(path)) => return Err(WiringError::NoKeyringToRestoreWith(path)),
+        Err(KeyringSourceError::NoKeyringYet(path)) => return Err(WiringError::NoKeyringToRestoreWith(path)),
         read => read?,
     };
     Ok(setup(config, keyring, Verification::Off, TaskTracker::new()))
@@ -179,8 +174,8 @@ pub(crate) async fn setup_for_restoring(config: &Config) -> Result<Setup, Wiring
 /// The keyring, if it exists, for commands that can do without.
 pub(crate) async fn find_keyring(config: &Config) -> Result<Option<Keyring>, WiringError> {
     match read_keyring(config).await {
-        Err(WiringError::NoKeyringYet(_) | WiringError::KeyringLost { .. }) => Ok(None),
-        read => read.map(Some),
+        Err(KeyringSourceError::NoKeyringYet(_) | KeyringSourceError::KeyringLost { .. }) => Ok(None),
+        read => Ok(Some(read?)),
     }
 }
 
@@ -219,56 +214,9 @@ fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: T
     }
 }
 
-/// Where a running service reads its keyring again; `None` if it cannot change.
-pub(crate) fn keyring_source(config: &Config) -> Option<Arc<dyn app::KeyringSource>> {
-    match &config.keyring {
-        KeyringSource::Value(_) => None,
-        KeyringSource::File { path, group } => {
-            Some(Arc::new(KeyringFile { path: path.clone(), group: *group }))
-        }
-    }
-}
-
-/// A keyring file that a running service reads again.
-#[derive(Debug)]
-struct KeyringFile {
-    path: PathBuf,
-    group: GroupAccess,
-}
-
-#[async_trait]
-impl app::KeyringSource for KeyringFile {
-    async fn read(&self) -> Result<Keyring, BoxError> {
-        Ok(keyring_file::read(&self.path, self.group)?)
-    }
-}
-
-/// Reads the keyring.
-pub(crate) async fn read_keyring(config: &Config) -> Result<Keyring, WiringError> {
-    let (path, group) = match &config.keyring {
-        KeyringSource::Value(keyring) => return Ok(keyring.clone()),
-        KeyringSource::File { path, group } => (path, *group),
-    };
-    let error = match keyring_file::read(path, group) {
-        Ok(keyring) => return Ok(keyring),
-        Err(error) => error,
-    };
-    match error {
-        KeyringFileError::Absent(path) => match sealed_with(&config.database_url).await? {
-            Some(keys) => {
-                Err(WiringError::KeyringLost { path, database_url: config.database_url.clone(), keys })
-            }
-            None => Err(WiringError::NoKeyringYet(path)),
-        },
-        KeyringFileError::Content { .. } => Err(WiringError::KeyringDamaged(error)),
-        _ => Err(WiringError::KeyringFile(error)),
-    }
-}
-
-/// The keys that a database was sealed with, for a message; `None` if there is no such database.
-pub(crate) async fn sealed_with(database_url: &DatabaseUrl) -> Result<Option<String>, app::OpenError> {
-    let checks = app::inspect(database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
-    Ok((!checks.is_empty()).then(|| app::describe_keys(checks.iter().map(|check| &check.keyring_key))))
+/// The keyring, for a command, which does not wait for its holder.
+async fn read_keyring(config: &Config) -> Result<Keyring, KeyringSourceError> {
+    keyring_source::read(config, WhenUnavailable::Fail).await
 }
 
 /// The Vimeo client, for a command that sends bytes itself.

@@ -23,7 +23,7 @@ const NEXT_KEY_SETTLES: Duration = Duration::from_secs(5);
 /// How long a former key is kept at least: the stored responses that it has sealed expire, and requests in flight end.
 const FORMER_KEY_KEPT: Duration =
     Duration::from_secs(RESPONSE_TTL_SECONDS.unsigned_abs()).saturating_add(Duration::from_hours(1));
-/// The pace of what a service does by itself.
+/// The pace of what a service does without a command.
 const BACKGROUND_PACE: Pace = Pace::per_second(match NonZeroU32::new(200) {
     Some(rows) => rows,
     None => NonZeroU32::MIN,
@@ -47,7 +47,7 @@ pub enum AccountKeyState {
 /// What a command has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountKeyReport {
-    /// Whether a replacement that was begun earlier was continued, instead of another one.
+    /// Whether a replacement that had started earlier was continued, instead of another one.
     pub is_resumed: bool,
     /// The number of sealed values whose keys were wrapped with the new key.
     pub rewrapped: u64,
@@ -85,7 +85,7 @@ fn next_step(keys: &AccountKeys, now: Timestamp) -> Step {
 }
 
 impl App {
-    /// Replaces the key of an account, or continues a replacement that was interrupted. Requests go on meanwhile.
+    /// Replaces the key of an account, or continues a replacement that was interrupted. Requests are served meanwhile.
     pub async fn replace_account_key(
         &self,
         account: &Account,

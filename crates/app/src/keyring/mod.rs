@@ -1,7 +1,7 @@
 //! The keyring of a running service: which key wraps, reloading, and the replacement of keys.
 //!
 //! The active key, which wraps the keys of new accounts, is the one that wraps the service secret. So the database decides,
-//! and nodes whose keyring has a new primary key go on with the old one until `keyring rewrap` makes the new one active.
+//! and nodes whose keyring has a new primary key keep the old one in use until `keyring rewrap` makes the new one active.
 
 mod account_keys;
 mod current;

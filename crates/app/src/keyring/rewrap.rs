@@ -110,7 +110,7 @@ impl<'a> WorkLease<'a> {
 
 impl App {
     /// Makes the keyring's primary key the active one, and wraps all accounts' keys with it. May be interrupted and repeated;
-    /// requests go on meanwhile. `progress` receives the number of accounts done.
+    /// requests are served meanwhile. `progress` receives the number of accounts done.
     pub async fn rewrap_account_keys(
         &self,
         pace: Pace,

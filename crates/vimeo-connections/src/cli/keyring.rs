@@ -10,12 +10,12 @@ use domain::account::Label;
 use domain::secret::KeyringKeyId;
 use seal::Randomness;
 use seal::keyring::Keyring;
-use seal::keyring_file::{self, GroupAccess};
 use serde_json::{Value, json};
 
 use super::confirmation::Confirmation;
 use super::{BoxError, Format, output};
 use crate::config::{Config, KeyringSource};
+use crate::keyring_source::{self, KeyringSourceError};
 use crate::wiring;
 
 #[derive(Subcommand)]
@@ -116,7 +116,7 @@ pub(super) async fn run_account_key(app: &App, command: AccountKeyCommand) -> Re
             "damagedValues": damaged,
         }));
     }
-    let begun = if report.is_resumed { "Continued the replacement of" } else { "Replaced" };
+    let done = if report.is_resumed { "Continued the replacement of" } else { "Replaced" };
     let rest = match until {
         Some(until) => format!(
             "The former key is needed only for stored responses; a running service deletes it after {until}."
@@ -127,30 +127,25 @@ pub(super) async fn run_account_key(app: &App, command: AccountKeyCommand) -> Re
         ),
     };
     output::print(&format!(
-        "{begun} the key of the account {} (values rewrapped: {}).\n{rest}",
+        "{done} the key of the account {} (values rewrapped: {}).\n{rest}",
         account.name, report.rewrapped
     ))
 }
 
 /// The keyring file; a value in the configuration cannot be rotated.
-fn file(config: &Config) -> Result<(&Path, GroupAccess), BoxError> {
+fn file(config: &Config) -> Result<&Path, BoxError> {
     match &config.keyring {
-        KeyringSource::File { path, group } => Ok((path, *group)),
-        KeyringSource::Value(_) => {
-            Err("keyring.value is set: it has one key, and only a file can have several. Write a \
-             keyring file with this key (see docs/operations.md), and set keyring.file to its path instead"
-                .into())
-        }
+        KeyringSource::File { path, .. } => Ok(path),
+        KeyringSource::Value(_) => Err(KeyringSourceError::Value.into()),
     }
 }
 
 async fn rotate(config: &Config, format: &Format) -> Result<ExitCode, BoxError> {
-    let (path, group) = file(config)?;
+    let path = file(config)?;
     // A keyring of another installation is not rotated by mistake.
     wiring::check_keyring(config).await?;
     let randomness = Randomness::system();
-    let rotated =
-        keyring_file::update(path, group, &randomness, |keyring| Some(keyring.rotated(&randomness)))?;
+    let rotated = keyring_source::update(config, |keyring| Some(keyring.rotated(&randomness))).await?;
     let Some(keyring) = rotated else { return Ok(ExitCode::SUCCESS) };
     if format.json {
         return output::print_json(&json!({
@@ -207,7 +202,7 @@ async fn retire(
     confirmation: &Confirmation,
     format: &Format,
 ) -> Result<ExitCode, BoxError> {
-    let (path, group) = file(config)?;
+    let path = file(config)?;
     let key = KeyringKeyId(key);
     app.check_retirable(&key).await?;
     let sentence = format!(
@@ -217,7 +212,7 @@ async fn retire(
     confirmation.ask_word(&sentence, "retire")?;
     app.retire_keyring_key(&key).await?;
     let without = |keyring: &Keyring| keyring.without(&key);
-    let changed = keyring_file::update(path, group, &Randomness::system(), without)?;
+    let changed = keyring_source::update(config, without).await?;
     if format.json {
         return output::print_json(&json!({ "keyringKey": key.to_string(), "status": "retired" }));
     }

@@ -32,13 +32,13 @@ use app::App;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use seal::Randomness;
 use seal::keyring::Keyring;
-use seal::keyring_file;
 use tokio_util::task::TaskTracker;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::activation::{ActivationError, Sockets};
 use crate::client::{self, ApiClient, ServiceArguments, Target};
 use crate::config::{self, Config, Environment, KeyringSource, Layers, LogFormat, VerificationMode};
+use crate::keyring_source::{self, WhenUnavailable};
 use crate::prepare::{self, InUse};
 use crate::reload::Origin;
 use crate::{browsers, exit, serve, telemetry, wiring};
@@ -239,7 +239,7 @@ async fn run_on_database(
         DatabaseCommand::Config(ConfigCommand::Check { beside_running }) => {
             output::print(config::effective(layers).trim_end())?;
             let in_use = if beside_running { InUse::Accept } else { InUse::Reject };
-            Box::pin(prepare::prepare(config, in_use, Sockets::default())).await?;
+            Box::pin(prepare::prepare(config, in_use, Sockets::default(), WhenUnavailable::Fail)).await?;
             Ok(ExitCode::SUCCESS)
         }
         DatabaseCommand::Accounts(command) => {
@@ -353,7 +353,7 @@ async fn init(config: &Config) -> Result<ExitCode, BoxError> {
         return Err("keyring.value is set: it is the keyring, and there is nothing to create".into());
     };
     if !path.exists()
-        && let Some(keys) = wiring::sealed_with(&config.database_url).await?
+        && let Some(keys) = keyring_source::sealed_with(&config.database_url).await?
     {
         return Err(format!(
             "the database {} was sealed with {keys}, and a new keyring could not decrypt it. Restore the old keyring at \
@@ -365,9 +365,10 @@ async fn init(config: &Config) -> Result<ExitCode, BoxError> {
     }
     let randomness = Randomness::system();
     let keyring = Keyring::generate(&randomness);
-    keyring_file::create(path, &keyring, &randomness)?;
+    let holder = keyring_source::create(config, path, &keyring, &randomness).await?;
+    let holder = holder.map_or_else(String::new, |holder| format!(", encrypted by {holder}"));
     output::print(&format!(
-        "Created the keyring {} with the key {}.\n\
+        "Created the keyring {} with the key {}{holder}.\n\
          It encrypts everything stored: without it nothing can ever be decrypted.\n\
          Back it up now, separately from the database and its backups: both together reveal everything.\n\
          Next: vimeo-connections accounts create <name>, and vimeo-connections serve.",

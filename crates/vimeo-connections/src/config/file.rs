@@ -41,21 +41,21 @@ fn parse(text: &str) -> Result<Vec<Entry>, String> {
         format!("line {line}: {}", cure(text, line))
     })?;
     let mut entries = Vec::new();
-    for (name, value) in table.into_inner() {
-        let line = line_at(text, name.span().start);
-        let name = name.into_inner().into_owned();
-        match value.into_inner() {
-            DeValue::Table(section) => {
-                for (inner, value) in section {
-                    let line = line_at(text, inner.span().start);
-                    entries.push(entry(format!("{name}.{}", inner.get_ref()), &value, line));
-                }
-            }
-            value => entries.push(entry(name, &Spanned::new(0..0, value), line)),
-        }
-    }
+    flatten("", table.get_ref(), text, &mut entries);
     entries.sort_by_key(|entry| entry.line);
     Ok(entries)
+}
+
+/// The entries of a table whose name ends with a dot, and of those in it.
+fn flatten(prefix: &str, table: &DeTable<'_>, text: &str, entries: &mut Vec<Entry>) {
+    for (name, value) in table {
+        let line = line_at(text, name.span().start);
+        let name = format!("{prefix}{}", name.get_ref());
+        match value.get_ref() {
+            DeValue::Table(section) => flatten(&format!("{name}."), section, text, entries),
+            _ => entries.push(entry(name, value, line)),
+        }
+    }
 }
 
 fn entry(name: String, value: &Spanned<DeValue<'_>>, line: usize) -> Entry {
@@ -87,7 +87,7 @@ fn cure(text: &str, line: usize) -> String {
     let Some((name, value)) = line.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
         return "write `key = value`, or `[section]`".to_owned();
     };
-    let is_named = |key: &str| key == name || key.split_once('.').is_some_and(|(_, last)| last == name);
+    let is_named = |key: &str| key == name || key.rsplit_once('.').is_some_and(|(_, last)| last == name);
     let key = limit_keys::all()
         .find(|key| key.name == name)
         .or_else(|| limit_keys::all().find(|key| is_named(key.name)));
@@ -120,6 +120,7 @@ mod tests {
                 "line 2: a string value needs quotes: listen = \"127.0.0.1:8080\"",
             ),
             ("[vimeo]\nbase_url = https://x\n", "line 2: a string value needs quotes: base_url = \"https://"),
+            ("[keyring.transit]\nmount = a\n", "line 2: a string value needs quotes: mount = \"transit\""),
             ("[vimeo]\nrequired_scopes = private\n", "required_scopes = [\"private\", \"upload\", \"edit\"]"),
             ("strict_fields = True\n", "line 1: `strict_fields` is true or false, in lower case"),
             ("shutdown_seconds = 10s\n", "line 1: `shutdown_seconds` is a whole number"),
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn every_value_has_its_line_and_a_byte_order_mark_is_skipped() {
-        let text = "\u{feff}listen = \"a\"\nvimeo.proxy = \"b\"\n\n[store]\n# c\nqueue = 7\n";
+        let text = "\u{feff}listen = \"a\"\nvimeo.proxy = \"b\"\n\n[store]\n# c\nqueue = 7\n[keyring.transit]\nkey = \"k\"\n";
         let entries = parse(text).unwrap();
         let shown: Vec<_> = entries
             .iter()
@@ -146,6 +147,7 @@ mod tests {
             ("listen", "a".to_owned(), 1),
             ("vimeo.proxy", "b".to_owned(), 2),
             ("store.queue", "7".to_owned(), 6),
+            ("keyring.transit.key", "k".to_owned(), 8),
         ];
         assert_eq!(shown, expected);
     }

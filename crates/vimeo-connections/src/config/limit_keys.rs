@@ -11,6 +11,7 @@ const COUNT: Kind = Kind::Number { least: 0, most: LIMIT_MAX };
 /// All keys.
 pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
     let subjects = [
+        super::key_holder::KEYS,
         super::public_url::KEYS,
         super::dashboard::KEYS,
         super::oidc::KEYS,

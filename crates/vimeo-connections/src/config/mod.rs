@@ -6,6 +6,7 @@ mod effective;
 mod file;
 mod health;
 mod key;
+mod key_holder;
 mod keys;
 mod kind;
 mod kubernetes;
@@ -46,6 +47,7 @@ pub(crate) use self::oidc::OidcConfig;
 pub(crate) use dashboard::DashboardConfig;
 pub(crate) use effective::effective;
 pub(crate) use health::VerificationMode;
+pub(crate) use key_holder::KeyHolderConfig;
 pub(crate) use keys::DEFAULT_BASE_PATH;
 pub(crate) use layers::{API_KEY_VARIABLE, ClientVariables, Environment, Layers, Source, URL_VARIABLE};
 pub(crate) use listener::{ExposedListener, ListenerConfig};
@@ -85,6 +87,8 @@ pub(crate) struct Config {
     /// The same.
     pub(crate) store_timeout: Duration,
     pub(crate) keyring: KeyringSource,
+    /// What encrypts the keyring file, if something does.
+    pub(crate) key_holder: Option<KeyHolderConfig>,
     pub(crate) vimeo: VimeoConfig,
     pub(crate) uploads: UploadsConfig,
     pub(crate) health: HealthOptions,
@@ -214,13 +218,13 @@ impl Reader<'_> {
         let postgres = self.postgres();
         let queue = self.number("store.queue").and_then(|queue| usize::try_from(queue).ok());
         let keyring = self.keyring();
+        let key_holder = self.key_holder(tls_client.as_ref());
         let vimeo = self.vimeo();
         let uploads = self.uploads();
         let webhooks = self.webhooks();
         let bootstrap = self.bootstrap();
         let oidc = self.oidc(listen);
-        let log_level =
-            self.parsed("log.level", |text| text.parse().map_err(|_| "is not a log level".to_owned()));
+        let log_level = self.log_level();
         Some(Config {
             listen: listen?,
             listener: self.listener()?,
@@ -240,6 +244,7 @@ impl Reader<'_> {
             prepared_statements,
             store_timeout: store_timeout?,
             keyring: keyring?,
+            key_holder,
             vimeo: vimeo?,
             uploads: uploads?,
             health: self.health()?,
@@ -256,6 +261,10 @@ impl Reader<'_> {
             log_repeat: Duration::from_secs(self.number("log.repeat_seconds")?),
             shutdown: Duration::from_secs(self.number("shutdown_seconds")?),
         })
+    }
+
+    fn log_level(&mut self) -> Option<LevelFilter> {
+        self.parsed("log.level", |text| text.parse().map_err(|_| "is not a log level".to_owned()))
     }
 
     fn tls_client(&mut self) -> Option<ClientConfig> {

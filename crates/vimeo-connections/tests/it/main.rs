@@ -10,6 +10,7 @@ mod dashboard;
 mod engines;
 mod health;
 mod http;
+mod key_holding;
 mod keys;
 mod limits;
 mod monitoring;

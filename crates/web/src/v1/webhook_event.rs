@@ -83,7 +83,7 @@ fn event_object(event: &PresentedEvent<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use domain::account::Label;
+    use domain::account::{AccountKeys, Label};
     use domain::id::{AccountId, EndpointId};
     use domain::job::{JobState, Queued};
     use domain::secret::{KeyringKeyId, KeyringWrapped, WrappedKey};
@@ -112,7 +112,10 @@ mod tests {
             id: AccountId::from_stored("acc_1".to_owned()),
             name: Label::parse("Acme").unwrap(),
             created_at: Timestamp::from_millis(0),
-            key: KeyringWrapped { keyring_key: KeyringKeyId("k".into()), wrapped: WrappedKey([0; 60]) },
+            keys: AccountKeys::of(KeyringWrapped {
+                keyring_key: KeyringKeyId("k".into()),
+                wrapped: WrappedKey([0; 60]),
+            }),
         };
         let data = EventData::DisabledEndpoint { id: &id, reason: DisabledReason::Gone };
         assert_eq!(

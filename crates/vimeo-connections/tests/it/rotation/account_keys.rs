@@ -117,7 +117,7 @@ async fn replace_under_load(mut env: AuditEnv) {
         let count = format!("SELECT count(*) FROM audit_events WHERE action = '{action}'");
         assert_eq!(env.value(&count), "1", "{action}");
     }
-    // Another one can be begun.
+    // Another one can follow.
     let next = run_successfully(env.env.path(), &["account-key", "replace", "--account", ACCOUNT]);
     assert!(next.contains("Replaced the key"), "{next}");
     records_decrypt(&env).await;

@@ -46,7 +46,7 @@ async fn each_step_of_a_rotation_says_what_comes_next() {
     let rewrapped = run_successfully(directory, &["keyring", "rewrap"]);
     assert!(rewrapped.contains("accounts rewrapped: 2") && rewrapped.contains("retire"), "{rewrapped}");
     assert_eq!((active(&old), active(&new)), ((false, 0), (true, 2)));
-    // The service reads its keyring again by itself, because it lacks the key of its accounts.
+    // The service reads its keyring again without a signal, because it lacks the key of its accounts.
     create_connection(&env, "two").await;
     until("the keyring was read again", async || env.log().contains("the keyring was read again")).await;
     let again = run_successfully(directory, &["keyring", "rewrap"]);

@@ -31,6 +31,22 @@ fn rotate_with_kills(env: &AuditEnv, seed: &mut u64) {
     run_successfully(env.env.path(), &["keyring", "rotate"]);
 }
 
+/// Kills `keyring retire` at any moment, and repeats it until the file and the database agree.
+fn retire_with_kills(env: &AuditEnv, old: &str, seed: &mut u64) {
+    for _ in 0..4 {
+        let mut command = binary(env.env.path());
+        let command = command.args(["keyring", "retire", old, "--yes"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(next_random(seed, 60_000) as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    for key in keys_of(env.env.path()).into_iter().skip(1) {
+        run_successfully(env.env.path(), &["keyring", "retire", &key, "--yes"]);
+    }
+    reload(&env.env);
+}
+
 /// Requests while `during` runs: each is answered, and what was acknowledged is there.
 async fn under_load(
     env: &mut AuditEnv,
@@ -90,24 +106,7 @@ async fn rotate_under_load(mut env: AuditEnv) {
     );
     let left = format!("SELECT count(*) FROM accounts WHERE keyring_key_id <> '{primary}'");
     assert_eq!(env.value(&left), "0");
-    created.extend(
-        under_load(&mut env, "retire", |env| {
-            for _ in 0..4 {
-                let mut command = binary(env.env.path());
-                let command = command.args(["keyring", "retire", &old, "--yes"]);
-                let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-                std::thread::sleep(Duration::from_micros(next_random(&mut seed, 60_000) as u64));
-                child.kill().unwrap();
-                child.wait().unwrap();
-            }
-            // Repeated until the file and the database agree.
-            for key in keys_of(env.env.path()).into_iter().skip(1) {
-                run_successfully(env.env.path(), &["keyring", "retire", &key, "--yes"]);
-            }
-            reload(&env.env);
-        })
-        .await,
-    );
+    created.extend(under_load(&mut env, "retire", |env| retire_with_kills(env, &old, &mut seed)).await);
     assert_eq!(keys_of(env.env.path()), [primary.as_str()]);
     let keys = status(env.env.path());
     assert_eq!(keys.len(), 1, "{keys:?}");

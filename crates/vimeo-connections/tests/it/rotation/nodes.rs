@@ -32,7 +32,7 @@ async fn nodes_take_part_in_a_rotation_one_after_the_other_without_refusing_a_re
     create_connection(&env, "rotated").await;
     assert_eq!(create_at(&env, address, "not rotated").await, 201);
 
-    // The other has the file and was not told of it.
+    // The other has the file and got no signal.
     fs::copy(directory.join(KEYRING), other.directory.path().join(KEYRING)).unwrap();
     run_successfully(directory, &["keyring", "rewrap"]);
     for number in 0..20 {

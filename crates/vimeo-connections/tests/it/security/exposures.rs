@@ -35,6 +35,19 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("domain/src/secret.rs", "pub fn expose(&self) -> &str {", "the definition"),
     ("seal/src/envelope.rs", "secrets.client_secret.expose().as_bytes(),", "it is sealed"),
     ("seal/src/envelope.rs", "secrets.access_token.expose().as_bytes(),", "it is sealed"),
+    ("seal/src/sealed_keyring_file.rs", "pub fn expose(&self) -> &[u8; KEY_LEN] {", "the definition"),
+    (
+        "vimeo-connections/src/keyring_source.rs",
+        "let text = holder.encrypt(&id.0, key.expose()).await?;",
+        "sent to its holder, which encrypts it",
+    ),
+    ("key_holders/src/secret_file.rs", "pub(crate) fn expose(&self) -> &str {", "the definition"),
+    (
+        "key_holders/src/transit/mod.rs",
+        "let mut value = HeaderValue::from_str(token.expose())",
+        "sent to OpenBao in a header",
+    ),
+    ("key_holders/src/pkcs11.rs", "let pin = AuthPin::from(pin.expose().to_owned());", "given to the token"),
     ("seal/src/service.rs", "HashedKey(sign(&self.api_key_hash, key.expose().as_bytes()))", "it is hashed"),
     (
         "vimeo/src/oauth.rs",

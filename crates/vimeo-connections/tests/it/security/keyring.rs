@@ -134,8 +134,8 @@ async fn an_unusable_keyring_is_rejected_and_no_file_is_touched() {
             fs::write(&path, damaged).unwrap();
             assert_refused(&env, &[], &restore, &secrets);
         }
-        fs::write(&path, right.replace("format = 1", "format = 2")).unwrap();
-        assert_refused(&env, &[], &["format 2", "this version"], &secrets);
+        fs::write(&path, right.replace("format = 1", "format = 3")).unwrap();
+        assert_refused(&env, &[], &["format 3", "this version"], &secrets);
 
         fs::write(&path, wrong).unwrap();
         let not_it = ["is not the one that this database was sealed with", &id, "put back the right keyring"];

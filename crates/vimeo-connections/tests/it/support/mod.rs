@@ -15,6 +15,7 @@ pub(crate) mod failing_disk;
 pub(crate) mod file_servers;
 pub(crate) mod harness;
 pub(crate) mod health;
+pub(crate) mod holders;
 pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod migration;
