@@ -21,6 +21,7 @@ mod retention;
 mod rotation;
 mod security;
 mod support;
+mod upgrades;
 mod uploads;
 mod webhooks;
 mod words;

@@ -323,53 +323,6 @@ async fn a_revoked_key_is_rejected_on_every_node_within_a_second() {
     }
 }
 
-const NEWER: &str = "ALTER TABLE connections ADD COLUMN colour TEXT;
-    ALTER TABLE idempotency_records ADD COLUMN mood BIGINT;
-    CREATE TABLE folders (folder_id TEXT PRIMARY KEY);";
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_migrated_by_a_newer_version_is_still_served() {
-    let Some(database) = SharedPostgres::database(Version::V15) else { return };
-    let mut env = env_on_database(&database.url(), "").await;
-    let chaos = ChaosClients::start(&env, &[env.service.address], "rolling", 8);
-    chaos.wait_for_acks(100).await;
-    let row = |lowest: u32| {
-        format!("INSERT INTO schema_migrations VALUES (9{lowest:02}, 'later_{lowest}', {lowest}, 0)")
-    };
-    // While the service runs, with every statement already prepared.
-    database.sql(&format!("{NEWER} {}", row(1)));
-    chaos.wait_for_acks(200).await;
-    let report = chaos.finish().await;
-    report.assert_only_errors(&[]);
-    report.assert_acknowledged_stored(&database.url());
-    assert_whole(&env, &database.url());
-    env.kill_and_restart();
-    let chaos = ChaosClients::start(&env, &[env.service.address], "after", 8);
-    chaos.wait_for_acks(50).await;
-    let report = chaos.finish().await;
-    report.assert_only_errors(&[]);
-    report.assert_acknowledged_stored(&database.url());
-
-    env.service.kill();
-    let above = u32::try_from(schema()).unwrap() + 1;
-    database.sql(&row(above));
-    let everything = "SELECT md5(string_agg(t, '/')) FROM (SELECT (c)::text AS t FROM connections c
-        UNION ALL SELECT (a)::text FROM audit_events a UNION ALL SELECT (m)::text FROM schema_migrations m
-        UNION ALL SELECT (k)::text FROM keyring_checks k ORDER BY 1) rows";
-    let before = database.sql(everything);
-    for arguments in [&["serve"][..], &["accounts", "list"], &["migrate"]] {
-        let refused = crate::support::harness::run(env.path(), &[], arguments);
-        let text = printed(&refused);
-        assert_eq!(refused.status.code(), Some(78), "{text}");
-        assert!(
-            text.contains(&format!("lowest application schema is {above}"))
-                && text.contains("Nothing was changed"),
-            "{text}"
-        );
-    }
-    assert_eq!(database.sql(everything), before);
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_on_one_node_is_visible_on_the_other_immediately() {
     let Some(database) = SharedPostgres::database(Version::V15) else { return };
