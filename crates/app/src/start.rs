@@ -145,7 +145,7 @@ pub async fn check_database(
     } else {
         store::check_grants(database_url).await?;
         // A start takes the lock only if it has something to write.
-        if found.keyring_checks.is_empty() || found.service_secret.is_none() {
+        if found.service_secret.is_none() {
             store::check_lock(database_url).await?;
         }
     }
@@ -168,7 +168,9 @@ impl App {
     }
 
     async fn open_store(setup: Setup) -> Result<Self, StartError> {
-        let found = inspect(&setup.database_url).await?.map_or_else(Vec::new, |found| found.keyring_checks);
+        let inspected = inspect(&setup.database_url).await?;
+        let has_secret = inspected.as_ref().is_some_and(|found| found.service_secret.is_some());
+        let found = inspected.map_or_else(Vec::new, |found| found.keyring_checks);
         compare(&setup.keyring, &found)?;
         let store = store::open(store::Options {
             database_url: setup.database_url,
@@ -179,9 +181,9 @@ impl App {
         })
         .await?;
         // A start takes the lock only if it has something to write, so that commands can read while another process writes.
-        // A new primary key is not written here: `keyring rewrap` does, when every node has it.
-        if found.is_empty() {
-            let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
+        // A new primary key is not written here, unless nothing was sealed yet: `keyring rewrap` does, when every node has it.
+        let check = setup.keyring.primary_check().map_err(|_| StartError::ServiceSecret)?;
+        if !has_secret && !found.contains(&check) {
             let kept = store.insert_keyring_check(&check, &found).await.map_err(StartError::Store)?;
             // Another process may have inserted the check values of another keyring meanwhile.
             compare(&setup.keyring, &kept)?;
