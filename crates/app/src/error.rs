@@ -142,6 +142,9 @@ pub enum Error {
     /// Retry later.
     #[error("the database could not be used")]
     StoreUnavailable(#[source] BoxError),
+    /// Retry later, or at another node.
+    #[error("the keyring of this node lacks a key that the account needs")]
+    KeyringLacksKey,
     /// Check whether the operation was executed.
     #[error("the database was lost during a commit")]
     OutcomeUnknown,
@@ -151,9 +154,12 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the database could not be used: the same may succeed later.
+    /// Whether the database or the keyring could not be used: the same may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Overloaded | Self::StoreUnavailable(_) | Self::OutcomeUnknown)
+        matches!(
+            self,
+            Self::Overloaded | Self::StoreUnavailable(_) | Self::KeyringLacksKey | Self::OutcomeUnknown
+        )
     }
 
     /// The code of the audit event; `None` for errors that are not audited, because they are not refusals of a mutation.
@@ -197,6 +203,7 @@ impl Error {
             | Self::VimeoUnavailable { .. }
             | Self::Overloaded
             | Self::StoreUnavailable(_)
+            | Self::KeyringLacksKey
             | Self::OutcomeUnknown
             | Self::Internal(_) => None,
         }

@@ -40,7 +40,7 @@ impl App {
         let mut report = IntegrityReport { accounts: 0, decrypted: 0, failures: Vec::new() };
         for account in self.store.list_account_ids().await? {
             report.accounts += 1;
-            let Some(key) = self.try_account_key(&account).await? else {
+            let Some(mut key) = self.try_account_key(&account).await? else {
                 report.failures.push(IntegrityFailure::AccountKey(account));
                 continue;
             };
@@ -52,7 +52,15 @@ impl App {
                 let Some(last) = page.last() else { break };
                 after = Some(last.clone());
                 for id in page {
-                    match self.decrypts(&key, &account, &id).await? {
+                    let mut decrypts = self.decrypts(&key, &account, &id).await?;
+                    if decrypts == Some(false)
+                        && let Some(current) = self.try_account_key(&account).await?
+                    {
+                        // The key of the account may have been replaced since it was read.
+                        key = current;
+                        decrypts = self.decrypts(&key, &account, &id).await?;
+                    }
+                    match decrypts {
                         Some(true) => report.decrypted += 1,
                         Some(false) => {
                             report.failures.push(IntegrityFailure::Connection(account.clone(), id));

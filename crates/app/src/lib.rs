@@ -90,8 +90,8 @@ pub use idempotency::{IdempotentRequest, Outcome};
 pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use job_readings::Counts;
 pub use keyring::{
-    AccountKeyReport, AccountKeyState, InDatabase, InKeyring, KeyringKeyStatus, KeyringSource, Pace,
-    RetireError, RewrapError, RewrapReport,
+    AccountKeyReport, AccountKeyState, InDatabase, InKeyring, KeyringKeyStatus, KeyringReadError,
+    KeyringSource, Pace, Repeat, RetireError, RewrapError, RewrapReport,
 };
 pub use limits::LimitSettings;
 pub use limits::operations::ShownLimits;

@@ -129,6 +129,10 @@ impl App {
         }
         // An error of the read needs no report: the write fails for the same reason.
         let stored = stored.ok().and_then(Result::ok);
+        // A node that is not ready gets no request that would have it read its keyring again.
+        if stored.as_ref().is_some_and(|stored| !self.keyring.get().missing(stored).is_empty()) {
+            self.reread_keyring().await;
+        }
         let checks: Arc<[Check]> = Arc::new([
             check_database(&write),
             check_disk(&write, self.store.free_bytes()),

@@ -170,6 +170,7 @@ mod tests {
             Sweep::DashboardSessions,
             Sweep::OverdueAuthorizations,
             Sweep::Authorizations { kept: 30 * DAY },
+            Sweep::FormerAccountKeys,
         ];
         assert_eq!(options(None).sweeps(), always);
         let jobs = Sweep::Jobs { kept: 90 * DAY };

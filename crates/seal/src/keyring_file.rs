@@ -141,8 +141,8 @@ impl LockedKeyring {
     }
 
     /// Replaces its content atomically, keeping its owner and mode. A crash leaves the one or the other.
-    pub fn replace(self, text: &str, randomness: &Randomness) -> Result<(), KeyringFileError> {
-        let replaced = secret_file::replace(&self.target, text.as_bytes(), randomness);
+    pub fn replace(self, text: &str) -> Result<(), KeyringFileError> {
+        let replaced = secret_file::replace(&self.target, text.as_bytes());
         replaced.map_err(|source| KeyringFileError::Io { path: self.path, source })
     }
 }
@@ -195,7 +195,7 @@ mod tests {
                     let randomness = Randomness::system();
                     let locked = LockedKeyring::lock(&path).unwrap();
                     let keyring = read(&path, GroupAccess::Forbidden).unwrap().rotated(&randomness);
-                    locked.replace(&keyring.to_text(), &randomness).unwrap();
+                    locked.replace(&keyring.to_text()).unwrap();
                 });
             }
         });

@@ -227,7 +227,7 @@ fn wrong_type(line: usize, name: &str, expected: &'static str) -> KeyringError {
 }
 
 /// Whether a text has the form of a key's identifier.
-fn is_key_id(text: &str) -> bool {
+pub(crate) fn is_key_id(text: &str) -> bool {
     let is_digit = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
     text.strip_prefix("k_").is_some_and(|digits| digits.len() == 16 && digits.chars().all(is_digit))
 }

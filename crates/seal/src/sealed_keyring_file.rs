@@ -14,6 +14,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::cipher::{KEY_LEN, Key};
 use crate::keyring::{Keyring, KeyringError};
+use crate::keyring_text::is_key_id;
 use crate::{Randomness, secret_file};
 
 const FILE_FORMAT: u32 = 2;
@@ -114,6 +115,11 @@ pub fn keys_of(keyring: &Keyring) -> BTreeMap<KeyringKeyId, PlainKeyringKey> {
     keys.map(|(id, key)| (id.clone(), PlainKeyringKey(Zeroizing::new(key.0)))).collect()
 }
 
+/// A name for a message. What is no identifier may be a key in the wrong place.
+fn printable(name: &str) -> KeyringKeyId {
+    KeyringKeyId(if is_key_id(name) { name } else { "(not a name)" }.to_owned())
+}
+
 impl SealedKeyring {
     /// Parses the output of [`Self::to_text`].
     pub fn parse(text: &str) -> Result<Self, SealedKeyringError> {
@@ -127,9 +133,7 @@ impl SealedKeyring {
         })?;
         let of_form = |is_encrypted: bool| {
             let mut entries = file.keys.iter();
-            entries
-                .find(|(_, value)| value.contains(':') == is_encrypted)
-                .map(|(id, _)| KeyringKeyId(id.clone()))
+            entries.find(|(_, value)| value.contains(':') == is_encrypted).map(|(id, _)| printable(id))
         };
         let misplaced = match file.format {
             FILE_FORMAT => of_form(false).map(SealedKeyringError::Plain),
@@ -143,7 +147,7 @@ impl SealedKeyring {
         }
         let primary = KeyringKeyId(file.primary.clone());
         if !file.keys.contains_key(&file.primary) {
-            return Err(SealedKeyringError::NoPrimary(primary));
+            return Err(SealedKeyringError::NoPrimary(printable(&primary.0)));
         }
         let entries = file.keys.iter().map(|(id, text)| (KeyringKeyId(id.clone()), text.clone()));
         Ok(Self { primary, entries: entries.collect() })

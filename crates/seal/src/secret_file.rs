@@ -24,10 +24,19 @@ pub fn create(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<
     written
 }
 
-/// Replaces a file, keeping its owner and its mode. The new content is durable when this returns.
-pub fn replace(path: &Path, bytes: &[u8], randomness: &Randomness) -> io::Result<()> {
+/// Replaces a file, keeping its owner and its mode. The new content is durable when this returns. The caller has locked it.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let metadata = path.metadata()?;
-    let (directory, temporary) = beside(path, randomness);
+    let directory = directory_of(path);
+    // Always the same name, so that what a killed process has left is removed.
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tmp");
+    let temporary = directory.join(name);
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let replaced = write_durably(&temporary, bytes)
         .and_then(|()| keep_owner(&temporary, &metadata))
         .and_then(|()| std::fs::set_permissions(&temporary, metadata.permissions()))
@@ -50,12 +59,16 @@ fn keep_owner(path: &Path, old: &Metadata) -> io::Result<()> {
 
 /// The directory of a file, and the path of a temporary file in it.
 fn beside<'a>(path: &'a Path, randomness: &Randomness) -> (&'a Path, PathBuf) {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     let name = format!(".secret-{:016x}.tmp", u64::from_be_bytes(randomness.bytes()));
     (directory, directory.join(name))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -130,9 +130,10 @@ fn of_type(error: &(dyn Error + 'static)) -> Option<ExitStatus> {
 
 fn of_app_error(error: &app::Error) -> Option<ExitStatus> {
     match error {
-        app::Error::StoreUnavailable(_) | app::Error::Overloaded | app::Error::OutcomeUnknown => {
-            Some(ExitStatus::Unavailable)
-        }
+        app::Error::StoreUnavailable(_)
+        | app::Error::KeyringLacksKey
+        | app::Error::Overloaded
+        | app::Error::OutcomeUnknown => Some(ExitStatus::Unavailable),
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use app::DatabaseUrl;
+use app::{DatabaseUrl, KeyringReadError, Repeat};
 use async_trait::async_trait;
 use key_holders::{FailureKind, Holder, HolderError, HolderKind};
 use seal::Randomness;
@@ -15,7 +15,6 @@ use seal::sealed_keyring_file::{self, PlainKeyringKey, SealedKeyring, SealedKeyr
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::cli::BoxError;
 use crate::config::{Config, KeyHolderConfig, KeyringSource};
 
 /// What happens while the holder of the keyring's keys cannot be used.
@@ -102,10 +101,10 @@ pub(crate) async fn update(
         None => keyring.to_text(),
         Some(KeyHolderConfig { holder, timeouts }) => {
             let holder = Holder::new(holder.clone(), *timeouts).map_err(KeyringSourceError::Holder)?;
-            Zeroizing::new(protect(&keyring, &holder).await.map_err(KeyringSourceError::Holder)?)
+            Zeroizing::new(protect(path, &keyring, &holder).await?)
         }
     };
-    locked.replace(&text, &Randomness::system()).map_err(KeyringSourceError::File)?;
+    locked.replace(&text).map_err(KeyringSourceError::File)?;
     Ok(Some(keyring))
 }
 
@@ -120,8 +119,16 @@ struct KeyringFile {
 
 #[async_trait]
 impl app::KeyringSource for KeyringFile {
-    async fn read(&self) -> Result<Keyring, BoxError> {
-        Ok(KeyringFile::read(self, WhenUnavailable::Fail).await?)
+    async fn read(&self) -> Result<Keyring, KeyringReadError> {
+        KeyringFile::read(self, WhenUnavailable::Fail).await.map_err(|error| {
+            let repeat = match &error {
+                KeyringSourceError::Holder(error) if error.kind() != FailureKind::Unavailable => {
+                    Repeat::Rarely
+                }
+                _ => Repeat::Soon,
+            };
+            KeyringReadError { error: error.into(), repeat }
+        })
     }
 }
 
@@ -216,7 +223,7 @@ pub(crate) async fn create(
         return Err(KeyringSourceError::File(KeyringFileError::Exists(path.to_owned())));
     }
     let holder = Holder::new(holder.clone(), *timeouts).map_err(KeyringSourceError::Holder)?;
-    let text = protect(keyring, &holder).await.map_err(KeyringSourceError::Holder)?;
+    let text = protect(path, keyring, &holder).await?;
     sealed_keyring_file::create(path, &text, randomness).map_err(|source| {
         KeyringSourceError::File(match source.kind() {
             io::ErrorKind::AlreadyExists => KeyringFileError::Exists(path.to_owned()),
@@ -226,22 +233,21 @@ pub(crate) async fn create(
     Ok(Some(holder.describe().to_owned()))
 }
 
-/// The content of a keyring file whose keys are encrypted by this holder.
-pub(crate) async fn protect(keyring: &Keyring, holder: &Holder) -> Result<String, HolderError> {
+/// The content of a keyring file whose keys are encrypted by this holder, which has decrypted them again: a holder may allow
+/// the one and not the other, and the plain keys are gone afterwards.
+async fn protect(path: &Path, keyring: &Keyring, holder: &Holder) -> Result<String, KeyringSourceError> {
     let mut entries = BTreeMap::new();
     for (id, key) in sealed_keyring_file::keys_of(keyring) {
-        let text = holder.encrypt(&id.0, key.expose()).await?;
+        let text = holder.encrypt(&id.0, key.expose()).await.map_err(KeyringSourceError::Holder)?;
         entries.insert(id, text);
     }
-    Ok(SealedKeyring { primary: keyring.primary_id().clone(), entries }.to_text())
+    let sealed = SealedKeyring { primary: keyring.primary_id().clone(), entries };
+    open(path, &sealed, holder).await?;
+    Ok(sealed.to_text())
 }
 
 /// The keyring in a file whose keys are encrypted by this holder.
-pub(crate) async fn open(
-    path: &Path,
-    sealed: &SealedKeyring,
-    holder: &Holder,
-) -> Result<Keyring, KeyringSourceError> {
+async fn open(path: &Path, sealed: &SealedKeyring, holder: &Holder) -> Result<Keyring, KeyringSourceError> {
     let mut decrypted = BTreeMap::new();
     for (id, text) in &sealed.entries {
         let key = holder.decrypt(&id.0, text).await.map_err(KeyringSourceError::Holder)?;

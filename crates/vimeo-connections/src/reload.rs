@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use app::App;
+use key_holders::FailureKind;
 use tokio::signal::unix::Signal;
 use tracing_subscriber::filter::LevelFilter;
 use web::{ClientAddress, ConcurrencyLimits, Live};
@@ -13,7 +14,7 @@ use crate::certificates::{self, Tls};
 use crate::cli::BoxError;
 use crate::cli::output::with_causes;
 use crate::config::{Changes, Config, Environment, Layers, Snapshot};
-use crate::keyring_source::{self, WhenUnavailable};
+use crate::keyring_source::{self, KeyringSourceError, WhenUnavailable};
 use crate::{permissions, supervisor, telemetry};
 
 /// Where the configuration was read, and what was in it.
@@ -126,7 +127,15 @@ fn report(changes: &Changes) {
 
 /// Uses the keyring that the configuration names now.
 async fn reload_keyring(app: &App, config: &Config) -> Result<(), BoxError> {
-    let keyring = keyring_source::read(config, WhenUnavailable::Fail).await?;
+    let keyring = match keyring_source::read(config, WhenUnavailable::Fail).await {
+        Ok(keyring) => keyring,
+        // A renewed certificate must not wait for the holder.
+        Err(KeyringSourceError::Holder(error)) if error.kind() == FailureKind::Unavailable => {
+            tracing::error!(%error, "the keyring was not reloaded, because its holder cannot be used now; everything else is");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     let keys = app.reload_keyring(keyring, keyring_source::reader(config)).await?;
     tracing::info!(keys, "the keyring was reloaded");
     Ok(())

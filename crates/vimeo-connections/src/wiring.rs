@@ -99,20 +99,10 @@ async fn open_for_uploads(
     let webhooks = Some(WebhookSetup { egress: egress.clone(), options: webhook_options(config) });
     let uploads = Some(uploads(config, client.clone(), egress));
     let health = Some(health(config, client.clone()));
-    let keyring_source = keyring_source::reader(config);
     let setup = setup(config, keyring, verification(&config.vimeo, client), tasks);
     let identity = identity(config)?;
-    let setup = Setup {
-        public_url,
-        identity,
-        migrations,
-        uploads,
-        health,
-        webhooks,
-        operator_endpoint,
-        keyring_source,
-        ..setup
-    };
+    let setup =
+        Setup { public_url, identity, migrations, uploads, health, webhooks, operator_endpoint, ..setup };
     Ok(Box::pin(App::open(setup)).await?)
 }
 
@@ -192,7 +182,7 @@ async fn open(
 fn setup(config: &Config, keyring: Keyring, verification: Verification, tasks: TaskTracker) -> Setup {
     Setup {
         keyring,
-        keyring_source: None,
+        keyring_source: keyring_source::reader(config),
         database_url: config.database_url.clone(),
         queue: config.queue,
         postgres: config.postgres.clone(),

@@ -249,8 +249,8 @@ impl From<Error> for Problem {
                 Self::retry(Code::VimeoUnavailable, retry_after_seconds)
             }
             Error::Overloaded => Self::overloaded(),
-            Error::StoreUnavailable(source) => {
-                tracing::error!(error = source, "the database is unavailable");
+            error @ (Error::StoreUnavailable(_) | Error::KeyringLacksKey) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the database is unavailable");
                 Self::retry(Code::StoreUnavailable, STORE_RETRY_SECONDS)
             }
             Error::OutcomeUnknown => Self::retry(Code::OutcomeUnknown, STORE_RETRY_SECONDS),

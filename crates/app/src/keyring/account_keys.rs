@@ -68,14 +68,24 @@ enum Step {
     Rewrap { may_end: bool },
 }
 
+/// Whether this process has waited for long enough since it read the next key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    /// Only the stored instant is known.
+    Unknown,
+    /// Yes, whatever the clock says.
+    Waited,
+}
+
 /// The next step by the keys of the account.
-fn next_step(keys: &AccountKeys, now: Timestamp) -> Step {
+fn next_step(keys: &AccountKeys, settled: Settled, now: Timestamp) -> Step {
     let Some(second) = &keys.second else { return Step::AddNext };
     let wait = |lasts: Duration| {
         let left = second.since.plus(lasts).as_micros().saturating_sub(now.as_micros());
         u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros)
     };
     match second.role {
+        SecondKeyRole::Next if settled == Settled::Waited => Step::Switch,
         // A clock that was set back does not make it wait for longer.
         SecondKeyRole::Next => {
             wait(NEXT_KEY_SETTLES).map_or(Step::Switch, |left| Step::Wait(left.min(NEXT_KEY_SETTLES)))
@@ -94,25 +104,39 @@ impl App {
     ) -> Result<AccountKeyReport, RewrapError> {
         let lease = WorkLease::take(self).await?;
         let is_resumed = account.keys.second.is_some();
-        let (rewrapped, pass) = loop {
-            let account = self.reread(account).await?;
-            match next_step(&account.keys, self.clock.now()) {
-                Step::Rewrap { .. } => {
-                    break self.rewrap_all(&account, (&lease, pace), &mut progress).await?;
-                }
-                step => self.take_key_step(&account, step, Actor::Operator).await?,
-            }
-            lease.renew_after(Duration::ZERO).await?;
-        };
+        let replaced = self.replace_under(&lease, account, pace, &mut progress).await;
+        lease.release().await;
+        let (rewrapped, pass) = replaced?;
         let account = self.reread(account).await?;
         let since = account.keys.second.map_or_else(|| self.clock.now(), |second| second.since);
-        lease.release().await;
         let state = if pass.damaged > 0 {
             AccountKeyState::Damaged { values: pass.damaged }
         } else {
             AccountKeyState::Replaced { former_key_until: since.plus(FORMER_KEY_KEPT) }
         };
         Ok(AccountKeyReport { is_resumed, rewrapped, state })
+    }
+
+    async fn replace_under(
+        &self,
+        lease: &WorkLease<'_>,
+        account: &Account,
+        pace: Pace,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(u64, Pass), RewrapError> {
+        let mut settled = Settled::Unknown;
+        loop {
+            let account = self.reread(account).await?;
+            match next_step(&account.keys, settled, self.clock.now()) {
+                Step::Rewrap { .. } => return self.rewrap_all(&account, (lease, pace), progress).await,
+                Step::Wait(left) => {
+                    sleep(left).await;
+                    settled = Settled::Waited;
+                }
+                step => self.take_key_step(&account, step, Actor::Operator).await?,
+            }
+            lease.renew_after(Duration::ZERO).await?;
+        }
     }
 
     /// Continues replacements that were interrupted, and deletes former keys that nothing needs any more. Returns their number.
@@ -127,17 +151,20 @@ impl App {
             // A command is doing it.
             Err(_) => return Ok(0),
         };
-        let mut deleted = 0;
+        let mut deleted = Ok(0);
         for account in accounts {
             match self.finish_account_key(&account, &lease).await {
-                Ok(Changed::Yes) => deleted += 1,
+                Ok(Changed::Yes) => deleted = deleted.map(|count| count + 1),
                 Ok(Changed::No) => {}
-                Err(RewrapError::Other(error)) => return Err(error),
-                Err(_) => return Ok(deleted),
+                Err(error @ (RewrapError::Damaged(_) | RewrapError::AccountDeleted)) => {
+                    tracing::warn!(%error, account = %account.id, "the former key of an account is kept");
+                }
+                Err(RewrapError::Other(error)) => deleted = Err(error),
+                Err(RewrapError::Leased | RewrapError::LeaseLost) => return deleted,
             }
         }
         lease.release().await;
-        Ok(deleted)
+        deleted
     }
 
     async fn finish_account_key(
@@ -145,7 +172,7 @@ impl App {
         account: &Account,
         lease: &WorkLease<'_>,
     ) -> Result<Changed, RewrapError> {
-        match next_step(&account.keys, self.clock.now()) {
+        match next_step(&account.keys, Settled::Unknown, self.clock.now()) {
             Step::Rewrap { may_end: true } => {}
             // Until then nothing is to be done here: visiting everything that is sealed has its cost.
             Step::Rewrap { may_end: false } | Step::AddNext | Step::Wait(_) => return Ok(Changed::No),
@@ -202,11 +229,7 @@ impl App {
                 Some(keys) => (keys, Action::ReplaceAccountKey),
                 None => return Ok(()),
             },
-            Step::Wait(left) => {
-                sleep(left).await;
-                return Ok(());
-            }
-            Step::Rewrap { .. } => return Ok(()),
+            Step::Wait(_) | Step::Rewrap { .. } => return Ok(()),
         };
         // If the keys have changed meanwhile, they are read again, and the step is taken again.
         self.change_keys(account, keys, action, actor).await.map(drop)
@@ -226,7 +249,7 @@ impl App {
 
     async fn reread(&self, account: &Account) -> Result<Account, RewrapError> {
         let found = self.store.find_account(&account.id).await.map_err(Error::from)?;
-        Ok(found.ok_or(Error::Unauthorized)?)
+        found.ok_or(RewrapError::AccountDeleted)
     }
 }
 
@@ -242,6 +265,7 @@ mod tests {
             keyring_key: KeyringKeyId("k_0000000000000000".into()),
             wrapped: WrappedKey([fill; 60]),
         };
+        let next_step = |keys: &AccountKeys, now| super::next_step(keys, Settled::Unknown, now);
         let at = |second| Timestamp::from_millis(1_000_000).plus_seconds(second);
         let keys = AccountKeys::of(wrapped(1));
         assert_eq!(next_step(&keys, at(0)), Step::AddNext);
@@ -250,6 +274,7 @@ mod tests {
         assert_eq!(next_step(&keys, at(0)), Step::Wait(Duration::from_secs(5)));
         assert_eq!(next_step(&keys, at(4)), Step::Wait(Duration::from_secs(1)));
         assert_eq!(next_step(&keys, at(-900)), Step::Wait(Duration::from_secs(5)), "a clock set back");
+        assert_eq!(super::next_step(&keys, Settled::Waited, at(-900)), Step::Switch);
         assert_eq!(next_step(&keys, at(5)), Step::Switch);
         let keys = keys.switched(at(5)).unwrap();
         assert_eq!((&keys.current, &keys.second.as_ref().unwrap().key), (&wrapped(2), &wrapped(1)));

@@ -17,20 +17,40 @@ use crate::{App, Error, StartError};
 
 /// The least time between two attempts to read the keyring again because it lacks a key.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+/// The same after a failure that is not repeated soon. SIGHUP reads the keyring at once.
+const RARE_INTERVAL: Duration = Duration::from_hours(1);
+
+/// Why a keyring could not be read.
+#[derive(Debug)]
+pub struct KeyringReadError {
+    /// The cause.
+    pub error: BoxError,
+    /// When another attempt is made.
+    pub repeat: Repeat,
+}
+
+/// When reading the keyring is repeated after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// With the next request that needs it.
+    Soon,
+    /// Rarely: attempts with a wrong PIN lock a token.
+    Rarely,
+}
 
 /// Where the keyring comes from.
 #[async_trait]
 pub trait KeyringSource: Send + Sync + fmt::Debug {
     /// Reads it.
-    async fn read(&self) -> Result<Keyring, BoxError>;
+    async fn read(&self) -> Result<Keyring, KeyringReadError>;
 }
 
 /// The keyring in use.
 pub(crate) struct CurrentKeyring {
     keyring: RwLock<Arc<Keyring>>,
     source: RwLock<Option<Arc<dyn KeyringSource>>>,
-    /// When it was last read again. Locked meanwhile, so that concurrent requests share the result.
-    reread_at: tokio::sync::Mutex<Option<Instant>>,
+    /// When it may be read again. Locked meanwhile, so that concurrent requests share the result.
+    next_reread_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl CurrentKeyring {
@@ -38,7 +58,7 @@ impl CurrentKeyring {
         Self {
             keyring: RwLock::new(Arc::new(keyring)),
             source: RwLock::new(source),
-            reread_at: tokio::sync::Mutex::new(None),
+            next_reread_at: tokio::sync::Mutex::new(None),
         }
     }
 
@@ -78,24 +98,29 @@ impl Context {
         if !has_keys_of(&self.keyring.get(), &account) {
             self.reread_keyring().await;
         }
-        Ok(self.keyring.get().open_account_key(&account.id, &account.keys)?)
+        let keyring = self.keyring.get();
+        // Not damage: the same will succeed once this node has the keyring of the others.
+        if !has_keys_of(&keyring, &account) {
+            return Err(Error::KeyringLacksKey);
+        }
+        Ok(keyring.open_account_key(&account.id, &account.keys)?)
     }
 
     /// Reads the keyring again if that was not done just now. If it cannot be used, the old one stays.
-    async fn reread_keyring(&self) {
+    pub(crate) async fn reread_keyring(&self) {
         let Some(source) = self.keyring.source() else { return };
-        let mut reread_at = self.keyring.reread_at.lock().await;
-        if reread_at.is_some_and(|at| at.elapsed() < REREAD_INTERVAL) {
+        let mut next_at = self.keyring.next_reread_at.lock().await;
+        if next_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        let read = source.read().await;
-        *reread_at = Some(Instant::now());
-        let replaced = match read {
-            Ok(keyring) => self.replace_keyring(keyring).await.map_err(BoxError::from),
-            Err(error) => Err(error),
+        let (replaced, pause) = match source.read().await {
+            Ok(keyring) => (self.replace_keyring(keyring).await.map_err(BoxError::from), REREAD_INTERVAL),
+            Err(KeyringReadError { error, repeat: Repeat::Soon }) => (Err(error), REREAD_INTERVAL),
+            Err(KeyringReadError { error, repeat: Repeat::Rarely }) => (Err(error), RARE_INTERVAL),
         };
+        *next_at = Some(Instant::now() + pause);
         match replaced {
-            Ok(()) => tracing::info!("the keyring was read again, because it lacked a key of an account"),
+            Ok(()) => tracing::info!("the keyring was read again, because it lacked a key of the database"),
             Err(error) => tracing::error!(
                 error = &*error,
                 "the keyring lacks a key that an account needs, and it could not be read again"

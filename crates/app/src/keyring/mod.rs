@@ -17,7 +17,8 @@ use crate::{App, Error};
 
 pub use account_keys::{AccountKeyReport, AccountKeyState};
 pub(crate) use current::CurrentKeyring;
-pub use current::KeyringSource;
+pub use current::{KeyringReadError, KeyringSource, Repeat};
+use rewrap::WorkLease;
 pub use rewrap::{Pace, RewrapError, RewrapReport};
 
 /// A keyring key, as the keyring and the database have it.
@@ -87,6 +88,12 @@ pub enum RetireError {
         /// The number of accounts.
         accounts: u64,
     },
+    /// An account needed it for a moment.
+    #[error("an account needed the key meanwhile: run the command again")]
+    Changed,
+    /// Another process is at work.
+    #[error(transparent)]
+    Rewrap(#[from] RewrapError),
     /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),
@@ -112,7 +119,10 @@ fn combine(keyring: &Keyring, uses: &[KeyringUse]) -> Vec<KeyringKeyStatus> {
 }
 
 /// Whether a key may be retired.
-fn check_retirable(key: &KeyringKeyId, keys: &[KeyringKeyStatus]) -> Result<(), RetireError> {
+fn check_retirable<'a>(
+    key: &KeyringKeyId,
+    keys: &'a [KeyringKeyStatus],
+) -> Result<&'a KeyringKeyStatus, RetireError> {
     let Some(status) = keys.iter().find(|status| status.id == *key) else {
         return Err(RetireError::Unknown(key.clone()));
     };
@@ -122,7 +132,7 @@ fn check_retirable(key: &KeyringKeyId, keys: &[KeyringKeyStatus]) -> Result<(), 
     if status.accounts > 0 {
         return Err(RetireError::Needed { key: key.clone(), accounts: status.accounts });
     }
-    Ok(())
+    Ok(status)
 }
 
 impl App {
@@ -132,15 +142,30 @@ impl App {
     }
 
     /// Checks that a keyring key may be retired.
-    pub async fn check_retirable(&self, key: &KeyringKeyId) -> Result<(), RetireError> {
-        check_retirable(key, &self.list_keyring_keys().await?)
+    pub async fn check_retirable(&self, key: &KeyringKeyId) -> Result<KeyringKeyStatus, RetireError> {
+        check_retirable(key, &self.list_keyring_keys().await?).cloned()
     }
 
-    /// Makes the database forget a keyring key that it no longer needs: from then on a keyring may lack it.
-    pub async fn retire_keyring_key(&self, key: &KeyringKeyId) -> Result<(), RetireError> {
+    /// Makes the database forget a keyring key that it no longer needs, and then `remove`s it from the keyring. No key becomes
+    /// active meanwhile.
+    pub async fn retire_keyring_key<T>(
+        &self,
+        key: &KeyringKeyId,
+        remove: impl AsyncFnOnce() -> T,
+    ) -> Result<T, RetireError> {
+        let lease = WorkLease::take(self).await?;
+        let forgotten = self.forget_keyring_key(key).await;
+        let removed = match forgotten {
+            Ok(()) => Ok(remove().await),
+            Err(error) => Err(error),
+        };
+        lease.release().await;
+        removed
+    }
+
+    async fn forget_keyring_key(&self, key: &KeyringKeyId) -> Result<(), RetireError> {
         let keys = self.list_keyring_keys().await?;
-        check_retirable(key, &keys)?;
-        if !keys.iter().any(|status| status.id == *key && status.in_database.is_some()) {
+        if check_retirable(key, &keys)?.in_database.is_none() {
             return Ok(());
         }
         let deleted = self.store.delete_keyring_check(key).await.map_err(Error::from)?;
@@ -150,7 +175,8 @@ impl App {
         // An account was added meanwhile, or another process has retired it.
         let keys = self.list_keyring_keys().await?;
         match check_retirable(key, &keys) {
-            Ok(()) | Err(RetireError::Unknown(_)) => Ok(()),
+            Ok(status) if status.in_database.is_some() => Err(RetireError::Changed),
+            Ok(_) | Err(RetireError::Unknown(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -173,7 +199,7 @@ mod tests {
         let keyring = old.rotated(&randomness);
         let (first, second) = (old.primary_id(), keyring.primary_id());
         let verdict = |key: &KeyringKeyId, uses: &[KeyringUse]| {
-            check_retirable(key, &combine(&keyring, uses)).map_err(|error| error.to_string())
+            check_retirable(key, &combine(&keyring, uses)).map(drop).map_err(|error| error.to_string())
         };
         let stranger = KeyringKeyId("k_0000000000000000".into());
         let before = [used(first, 2, true)];

@@ -54,7 +54,8 @@ pub struct RewrapReport {
 pub enum RewrapError {
     /// Another process does it.
     #[error(
-        "another process is rewriting keys: wait until it has finished. If it was killed, try again in {} s",
+        "another process is rewriting keys, a command or a running service: wait until it has finished. If it was killed, try \
+         again in {} s",
         LEASE.as_secs()
     )]
     Leased,
@@ -68,6 +69,9 @@ pub enum RewrapError {
         names(.0)
     )]
     Damaged(Vec<String>),
+    /// There is nothing left to do.
+    #[error("the account was deleted meanwhile")]
+    AccountDeleted,
     /// Any other error.
     #[error(transparent)]
     Other(#[from] Error),

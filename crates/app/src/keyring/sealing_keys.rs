@@ -71,7 +71,15 @@ impl App {
                             expected: sealing_key.wrapped.clone(),
                             wrapped,
                         }),
-                        None => pass.damaged += 1,
+                        None => {
+                            pass.damaged += 1;
+                            tracing::warn!(
+                                %account,
+                                ?kind,
+                                record = sealing_key.record,
+                                "a sealed value cannot be decrypted with either key of its account: it was damaged"
+                            );
+                        }
                     }
                 }
                 let mut rewrapped = 0;
@@ -82,7 +90,8 @@ impl App {
                 pass.rewrapped += rewrapped as u64;
                 pass.changed += (updates.len() - rewrapped) as u64;
                 progress(pass.rewrapped);
-                lease.renew_after(pace.pause(updates.len())).await?;
+                // A row that is only read costs less than one that is written.
+                lease.renew_after(pace.pause(updates.len() + found.len() / 10)).await?;
             }
         }
         Ok(pass)

@@ -45,6 +45,7 @@ pub(super) fn to_message(error: Error) -> BoxError {
         }
         // Their text is sufficient; idempotency keys are not used here, and the operator has no limits.
         Error::StoreUnavailable(_)
+            | Error::KeyringLacksKey
         | Error::Internal(_)
         | Error::Forbidden { .. }
         | Error::LastManagingKey

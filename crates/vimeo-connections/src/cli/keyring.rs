@@ -79,6 +79,10 @@ pub(super) struct PaceArguments {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, BoxError> {
+    if !matches!(command, Command::Rotate { .. }) {
+        // Opening would create one, and everything would look as if nothing needed the old key.
+        require_database(config).await?;
+    }
     match command {
         Command::Status { format } => {
             super::administer(config, async |app| show_status(app, &format).await).await
@@ -92,6 +96,19 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, B
                 .await
         }
     }
+}
+
+/// Fails if there is no database, or nothing was sealed in it yet.
+async fn require_database(config: &Config) -> Result<(), BoxError> {
+    let found = app::inspect(&config.database_url).await?;
+    if found.is_some_and(|found| found.service_secret.is_some()) {
+        return Ok(());
+    }
+    Err(format!(
+        "the database {} does not exist, or nothing is in it yet: is database_url the one of the service?",
+        config.database_url
+    )
+    .into())
 }
 
 pub(super) async fn run_account_key(app: &App, command: AccountKeyCommand) -> Result<ExitCode, BoxError> {
@@ -123,7 +140,7 @@ pub(super) async fn run_account_key(app: &App, command: AccountKeyCommand) -> Re
         ),
         None => format!(
             "{damaged} values cannot be decrypted with either key, so the former key is kept. The database was damaged: \
-             `vimeo-connections connections check` names the connections."
+             the warnings above name the records."
         ),
     };
     output::print(&format!(
@@ -204,15 +221,22 @@ async fn retire(
 ) -> Result<ExitCode, BoxError> {
     let path = file(config)?;
     let key = KeyringKeyId(key);
-    app.check_retirable(&key).await?;
+    let status = app.check_retirable(&key).await?;
+    let unused = match status.in_database {
+        Some(_) => String::new(),
+        None => format!(
+            "the database {} has never used {key}, or it was retired there before; and ",
+            config.database_url
+        ),
+    };
     let sentence = format!(
-        "backups made before the last `keyring rewrap` can only be restored with a keyring that has {key}; keep a copy of \
+        "{unused}backups made before the last `keyring rewrap` can only be restored with a keyring that has {key}; keep a copy of \
          the keyring file with them"
     );
     confirmation.ask_word(&sentence, "retire")?;
-    app.retire_keyring_key(&key).await?;
     let without = |keyring: &Keyring| keyring.without(&key);
-    let changed = keyring_source::update(config, without).await?;
+    let changed =
+        app.retire_keyring_key(&key, async || keyring_source::update(config, without).await).await??;
     if format.json {
         return output::print_json(&json!({ "keyringKey": key.to_string(), "status": "retired" }));
     }

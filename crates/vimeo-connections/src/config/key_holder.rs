@@ -6,61 +6,71 @@ use std::time::Duration;
 use key_holders::{HolderConfig, KmsConfig, Pkcs11Config, Timeouts, TransitAddress, TransitConfig};
 use rustls::ClientConfig;
 
-use super::keys::{Key, key};
+use super::keys::{Key, Reload, key};
 use super::kind::Kind;
 use super::{Reader, roots};
 
+/// A key of which SIGHUP applies changes, as of the keyring.
+const fn reloaded(name: &'static str, kind: Kind, default: &'static str, text: &'static str) -> Key {
+    key(name, kind, default, text).on_reload(Reload::Yes)
+}
+
 pub(super) const KEYS: &[Key] = &[
-    key(
+    reloaded(
         "keyring.holder",
         Kind::Choice(&["none", "transit", "kms", "pkcs11"]),
         "none",
-        "What encrypts the keys in `keyring.file`: `transit` (OpenBao or Vault), `kms` (AWS) or `pkcs11` (a token). The service asks it once, at the start. `kms` and `pkcs11` need a build with that feature. See docs/operations.md.",
+        "What encrypts the keys in `keyring.file`: `transit` (OpenBao or Vault), `kms` (AWS) or `pkcs11` (a token). The service asks it at the start and on SIGHUP. `kms` and `pkcs11` need a build with that feature. See docs/operations.md.",
     ),
-    key(
+    reloaded(
         "keyring.timeout_seconds",
         Kind::Number { least: 1, most: 300 },
         "5",
         "Time limit of each request to the holder.",
     ),
-    key(
+    reloaded(
         "keyring.transit.address",
         Kind::Text,
         "",
         "URL of OpenBao or Vault (`https://bao.example.com:8200`). https, or http on loopback.",
     ),
-    key("keyring.transit.mount", Kind::Text, "transit", "Where the transit engine is mounted."),
-    key(
+    reloaded("keyring.transit.mount", Kind::Text, "transit", "Where the transit engine is mounted."),
+    reloaded(
         "keyring.transit.key",
         Kind::Text,
         "",
         "The name of the key, of type `aes256-gcm96`, `chacha20-poly1305` or `xchacha20-poly1305`.",
     ),
-    key(
+    reloaded(
         "keyring.transit.token_file",
         Kind::Text,
         "",
         "File with the token. Read at each request, so that an agent can renew it.",
     ),
-    key("keyring.transit.namespace", Kind::Text, "", "The namespace, if there is one."),
-    key(
+    reloaded("keyring.transit.namespace", Kind::Text, "", "The namespace, if there is one."),
+    reloaded(
         "keyring.transit.ca_file",
         Kind::Text,
         "",
         "PEM file with the root certificates for the server. Not set: those of `ca_file`.",
     ),
-    key(
+    reloaded(
         "keyring.kms.key",
         Kind::Text,
         "",
         "Identifier, ARN or alias of a symmetric key of AWS KMS. Credentials are found as in every AWS SDK: the variables `AWS_…`, a profile, or the role of the machine.",
     ),
-    key("keyring.kms.region", Kind::Text, "", "The region of the key."),
-    key("keyring.kms.endpoint", Kind::Text, "", "URL of a private endpoint of KMS. Not set: the region's."),
-    key("keyring.pkcs11.module", Kind::Text, "", "The PKCS #11 library of the token's manufacturer."),
-    key("keyring.pkcs11.token", Kind::Text, "", "The label of the token."),
-    key("keyring.pkcs11.key", Kind::Text, "", "The label of an AES key on the token."),
-    key("keyring.pkcs11.pin_file", Kind::Text, "", "File with the PIN of the token's user."),
+    reloaded("keyring.kms.region", Kind::Text, "", "The region of the key."),
+    reloaded(
+        "keyring.kms.endpoint",
+        Kind::Text,
+        "",
+        "URL of a private endpoint of KMS. Not set: the region's.",
+    ),
+    reloaded("keyring.pkcs11.module", Kind::Text, "", "The PKCS #11 library of the token's manufacturer."),
+    reloaded("keyring.pkcs11.token", Kind::Text, "", "The label of the token."),
+    reloaded("keyring.pkcs11.key", Kind::Text, "", "The label of an AES key on the token."),
+    reloaded("keyring.pkcs11.pin_file", Kind::Text, "", "File with the PIN of the token's user."),
 ];
 
 /// The holder and the time limits of its requests.

@@ -53,7 +53,11 @@ async fn look(
                     return Ok(job);
                 }
             }
-            Err(Error::StoreUnavailable(_) | Error::Overloaded) if failed < FAILED_LOOKS_MAX => failed += 1,
+            Err(Error::StoreUnavailable(_) | Error::KeyringLacksKey | Error::Overloaded)
+                if failed < FAILED_LOOKS_MAX =>
+            {
+                failed += 1;
+            }
             Err(error) => return Err(to_message(error)),
         }
         if let Some(fault) = file.and_then(|file| file.take_fault()) {

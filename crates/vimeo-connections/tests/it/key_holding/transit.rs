@@ -170,3 +170,26 @@ async fn a_keyring_that_cannot_be_encrypted_is_not_created() {
     );
     assert_eq!(error_of(&init()).matches("never overwritten").count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_keyring_is_converted_only_if_its_holder_decrypts_it_again() {
+    let Some(bao) = OpenBao::start().await else { return };
+    let env = TestEnv::without_verification("").await;
+    let plain = fs::read_to_string(keyring_file(&env)).unwrap();
+    let configuration = env.path().join("vimeo-connections.toml");
+    let config = fs::read_to_string(&configuration).unwrap() + &bao.config();
+    fs::write(&configuration, config).unwrap();
+    bao.allow(&["encrypt"]).await;
+    let refused = env.cli(&["keyring", "rotate"], "");
+    assert_eq!(refused.status.code(), Some(77), "{}", error_of(&refused));
+    assert_eq!(fs::read_to_string(keyring_file(&env)).unwrap(), plain);
+    bao.allow(&["encrypt", "decrypt"]).await;
+    let rotated = env.cli(&["keyring", "rotate"], "");
+    assert!(rotated.status.success(), "{}", error_of(&rotated));
+    let sealed = fs::read_to_string(keyring_file(&env)).unwrap();
+    assert!(sealed.contains("format = 2") && !sealed.contains(plain.rsplit('"').nth(1).unwrap()), "{sealed}");
+    for arguments in [&["keyring", "rewrap"][..], &["connections", "check"]] {
+        let output = env.cli(arguments, "");
+        assert!(output.status.success(), "{}", error_of(&output));
+    }
+}

@@ -8,6 +8,7 @@ use crate::support::backups::{
     DATABASE, KEYRING, create_connection, directory_with_backup, run_successfully,
 };
 use crate::support::harness::{TestEnv, printed, until};
+use crate::support::installation::installation;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_step_of_a_rotation_says_what_comes_next() {
@@ -95,6 +96,21 @@ async fn a_backup_from_before_a_rotation_is_restored_with_the_keyring_from_befor
     let place = directory_with_backup(&env, "retired.backup");
     run_successfully(place.path(), &["restore", "retired.backup"]);
     run_successfully(place.path(), &["connections", "check"]);
+}
+
+/// A command in the wrong directory must not find that nothing needs the old key.
+#[test]
+fn a_database_that_does_not_exist_is_neither_rewrapped_nor_created() {
+    let directory = installation("");
+    run_successfully(directory.path(), &["keyring", "rotate"]);
+    let keys = keys_of(directory.path());
+    for arguments in
+        [&["keyring", "rewrap"][..], &["keyring", "status"], &["keyring", "retire", &keys[1], "--yes"]]
+    {
+        assert_refused(directory.path(), arguments, "does not exist, or nothing is in it yet");
+        assert!(!directory.path().join(DATABASE).exists(), "{arguments:?}");
+    }
+    assert_eq!(keys_of(directory.path()), keys);
 }
 
 /// What someone may do to the file by hand while the service runs.

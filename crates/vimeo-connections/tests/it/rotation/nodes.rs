@@ -81,9 +81,14 @@ async fn a_node_whose_keyring_lacks_the_key_says_so_and_recovers_with_the_file()
         ready.status == 503 && ready.text.contains("a key that the database is sealed with is missing")
     })
     .await;
-    assert_eq!(create_at(&env, address, "refused").await, 500);
+    assert_eq!(create_at(&env, address, "refused").await, 503);
     let log = || fs::read_to_string(other.directory.path().join("service.log")).unwrap();
     until("it says why", async || log().contains("the keyring lacks a key that an account needs")).await;
     fs::copy(directory.join(KEYRING), other.directory.path().join(KEYRING)).unwrap();
+    // A load balancer sends it nothing until it is ready.
+    until("it is ready again", async || {
+        send_to(&env, address, (Method::GET, "/health/ready"), &[], "").await.status == 200
+    })
+    .await;
     until("it works again", async || create_at(&env, address, "accepted").await == 201).await;
 }

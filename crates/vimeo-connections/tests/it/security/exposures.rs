@@ -38,7 +38,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("seal/src/sealed_keyring_file.rs", "pub fn expose(&self) -> &[u8; KEY_LEN] {", "the definition"),
     (
         "vimeo-connections/src/keyring_source.rs",
-        "let text = holder.encrypt(&id.0, key.expose()).await?;",
+        "let text = holder.encrypt(&id.0, key.expose()).await.map_err(KeyringSourceError::Holder)?;",
         "sent to its holder, which encrypts it",
     ),
     ("key_holders/src/secret_file.rs", "pub(crate) fn expose(&self) -> &str {", "the definition"),

@@ -174,7 +174,7 @@ impl Failed {
                 ("VIMEO_UNAVAILABLE", 503, seconds(*retry_after_seconds))
             }
             Error::Overloaded => ("OVERLOADED", 503, seconds(1)),
-            Error::StoreUnavailable(_) => ("STORE_UNAVAILABLE", 503, None),
+            Error::StoreUnavailable(_) | Error::KeyringLacksKey => ("STORE_UNAVAILABLE", 503, None),
             Error::OutcomeUnknown => ("OUTCOME_UNKNOWN", 503, None),
             Error::IdempotencyKeyInUse => ("IDEMPOTENCY_KEY_IN_USE", 409, None),
             Error::ConnectionNotFound => ("CONNECTION_NOT_FOUND", 404, None),
