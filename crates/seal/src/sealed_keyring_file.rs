@@ -214,24 +214,23 @@ mod tests {
         let (keyring, sealed) = sealed();
         let plain = keyring.to_text();
         let entry = |text: &str| text.lines().last().unwrap().to_owned();
+        // A name that is no identifier is not printed.
+        let hidden = || KeyringKeyId("(not a name)".to_owned());
         let cases = [
             (plain.to_string(), SealedKeyringError::OtherFormat(1)),
             (
                 plain.replace("format = 1", "format = 2"),
                 SealedKeyringError::Plain(keyring.primary_id().clone()),
             ),
-            (
-                format!("{}k_0 = \"AAAA\"\n", sealed.to_text()),
-                SealedKeyringError::Plain(KeyringKeyId("k_0".to_owned())),
-            ),
+            (format!("{}k_0 = \"AAAA\"\n", sealed.to_text()), SealedKeyringError::Plain(hidden())),
             (
                 format!("{}{}\n", plain.as_str(), entry(&sealed.to_text()).replace("k_", "k_0")),
-                SealedKeyringError::Encrypted(KeyringKeyId(keyring.primary_id().0.replace("k_", "k_0"))),
+                SealedKeyringError::Encrypted(hidden()),
             ),
             (sealed.to_text().replace("format = 2", "format = 3"), SealedKeyringError::OtherFormat(3)),
             (
                 sealed.to_text().replace("primary = \"k_", "primary = \"k_0"),
-                SealedKeyringError::NoPrimary(KeyringKeyId(keyring.primary_id().0.replace("k_", "k_0"))),
+                SealedKeyringError::NoPrimary(hidden()),
             ),
             (String::new(), SealedKeyringError::Malformed { line: 1 }),
         ];
