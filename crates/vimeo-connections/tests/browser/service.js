@@ -9,11 +9,14 @@ const API = '/pictoryapis/v1';
 const NASTY = `<img src=x onerror=alert(1)> "'&amp; \u0645\u0631\u062d\u0628\u0627 ${'w'.repeat(70)}`;
 const FILM = `${SANDBOX_URL}/_sandbox/film.avi`;
 const LONG_WAIT = { timeout: 60_000 };
+// `fetch` waits forever otherwise.
+const inTime = () => ({ signal: AbortSignal.timeout(LONG_WAIT.timeout) });
 
 // A request to the API, which must have this status; the body of the response.
 async function api(method, path, { body, key = API_KEY, status = 200 } = {}) {
   const reply = await fetch(`${BASE_URL}${API}${path}`, {
     method, headers: { Authorization: key, 'Content-Type': 'application/json' }, body: body && JSON.stringify(body),
+    ...inTime(),
   });
   const text = await reply.text();
   assert.equal(reply.status, status, `${method} ${path}: ${text}`);
@@ -22,7 +25,7 @@ async function api(method, path, { body, key = API_KEY, status = 200 } = {}) {
 
 // A request to the control API of the sandbox.
 async function control(method, path, body) {
-  const reply = await fetch(`${SANDBOX_URL}/_sandbox/${path}`, { method, body: body && JSON.stringify(body) });
+  const reply = await fetch(`${SANDBOX_URL}/_sandbox/${path}`, { method, body: body && JSON.stringify(body), ...inTime() });
   const text = await reply.text();
   assert.ok(reply.ok, `${method} ${path}: ${text}`);
   return text ? JSON.parse(text) : undefined;
@@ -112,7 +115,7 @@ const APP = { clientIdentifier: CLIENT_ID, clientSecret: CLIENT_SECRET };
 async function decide(page, decision) {
   const fields = await page.locator('form').evaluate((form) => [...new FormData(form)]);
   const body = new URLSearchParams([...fields, ['decision', decision]]);
-  const reply = await fetch(`${SANDBOX_URL}/oauth/authorize`, { method: 'POST', body, redirect: 'manual' });
+  const reply = await fetch(`${SANDBOX_URL}/oauth/authorize`, { method: 'POST', body, redirect: 'manual', ...inTime() });
   assert.equal(reply.status, 302);
   return reply.headers.get('location');
 }

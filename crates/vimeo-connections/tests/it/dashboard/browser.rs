@@ -75,6 +75,8 @@ impl Browser {
         command
             .arg(tests_folder().join("browser").join(script))
             .env("NODE_PATH", &self.0)
+            // Its calls, to see at which one a script has failed or was still waiting.
+            .env("DEBUG", "pw:api")
             .env("CHROMIUM", CHROMIUM)
             .env("BASE_URL", env.url(""))
             .env("SANDBOX_URL", &env.sandbox.base_url)

@@ -64,14 +64,13 @@ pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
     command.stdout(out.try_clone().unwrap()).stderr(complaints.try_clone().unwrap());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let started = Instant::now();
-    let status = loop {
+    let (status, is_late) = loop {
         if let Some(status) = child.try_wait().unwrap() {
-            break status;
+            break (status, false);
         }
         if started.elapsed() > wait_limit {
             child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("{} {:?} does not end", command.get_program().display(), command.get_args());
+            break (child.wait().unwrap(), true);
         }
         std::thread::sleep(Duration::from_millis(10));
     };
@@ -81,7 +80,9 @@ pub(crate) fn finish(mut command: Command, wait_limit: Duration) -> Output {
         file.read_to_end(&mut bytes).unwrap();
         bytes
     };
-    Output { status, stdout: read(out), stderr: read(complaints) }
+    let output = Output { status, stdout: read(out), stderr: read(complaints) };
+    assert!(!is_late, "{command:?} did not end within {wait_limit:?}\n{}", printed(&output));
+    output
 }
 
 /// Runs `serve`, which must not start; its error.
