@@ -100,14 +100,20 @@ impl App {
         options: KeyOptions,
         form: &str,
     ) -> Result<Option<NewApiKey>, Error> {
-        let plain = self.key_of_form(caller, form);
+        let Some(plain) = self.key_of_form(caller, form).await? else { return Ok(None) };
         let created = self.try_create_api_key(caller, options, plain).await;
         self.audited(caller, Action::CreateApiKey, None, created).await
     }
 
-    /// The key that a form creates, the same each time that it is sent.
-    fn key_of_form(&self, caller: &Caller, form: &str) -> PlainKey {
-        PlainKey::from_random(self.service_keys.form_bytes("api-key", &caller.account_id, form))
+    /// The key that a form creates, the same each time that it is sent. `None`: another service secret has created it.
+    async fn key_of_form(&self, caller: &Caller, form: &str) -> Result<Option<PlainKey>, Error> {
+        let (keys, account) = (self.service_keys(), &caller.account_id);
+        for bytes in keys.former_form_bytes("api-key", account, form) {
+            if self.find_by_plain_key(&PlainKey::from_random(bytes)).await?.is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(PlainKey::from_random(keys.form_bytes("api-key", account, form))))
     }
 
     /// `None` if the key exists.
@@ -149,8 +155,8 @@ impl App {
             grant: Some(terms.grant),
             last_used_at: None,
         };
-        let hash = self.service_keys.hash_api_key(plain);
-        ApiKeyRow { mac: self.service_keys.mac_api_key(&key, &hash), key, hash }
+        let hash = self.service_keys().hash_api_key(plain);
+        ApiKeyRow { mac: self.service_keys().mac_api_key(&key, &hash), key, hash }
     }
 
     /// Imports a key that was created elsewhere, so that a client can keep it. For operators.
@@ -160,6 +166,10 @@ impl App {
         plain: &PlainKey,
         options: KeyOptions,
     ) -> Result<ApiKey, ImportError> {
+        // Under another service secret the same key has another hash.
+        if let Some(found) = self.find_by_plain_key(plain).await? {
+            return Err(self.exists_error(found.row.key).await?);
+        }
         let bits = plain.estimated_bits();
         if self.weak_keys == WeakKeys::Refuse && bits < KEY_MIN_BITS {
             return Err(ImportError::Weak { bits });
@@ -171,18 +181,20 @@ impl App {
         let event = self.audit_event(&account.id, Actor::Operator, Action::ImportApiKey, subject);
         match self.store.insert_api_key(&account.id, &row, &event).await {
             Ok(()) => Ok(row.key),
-            Err(store::Error::NameTaken) => Err(self.exists_error(&row).await?),
+            Err(store::Error::NameTaken) => {
+                let existing = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await;
+                let existing = existing.map_err(Error::from)?.ok_or(Error::OutcomeUnknown)?;
+                Err(self.exists_error(existing.row.key).await?)
+            }
             Err(error) => Err(Error::from(error).into()),
         }
     }
 
-    async fn exists_error(&self, row: &ApiKeyRow) -> Result<ImportError, Error> {
-        let existing = self.store.find_api_key_by_hash(&row.hash, self.clock.now()).await?;
-        let existing = existing.ok_or(Error::OutcomeUnknown)?.row;
-        let account = self.store.find_account(&existing.key.account_id).await?;
+    async fn exists_error(&self, existing: ApiKey) -> Result<ImportError, Error> {
+        let account = self.store.find_account(&existing.account_id).await?;
         let account =
-            account.map_or_else(|| existing.key.account_id.to_string(), |account| account.name.to_string());
-        Ok(ImportError::Exists { id: existing.key.id, account })
+            account.map_or_else(|| existing.account_id.to_string(), |account| account.name.to_string());
+        Ok(ImportError::Exists { id: existing.id, account })
     }
 
     /// Renames one of the caller's keys.
@@ -238,7 +250,7 @@ impl App {
         id: &ApiKeyId,
         (options, form): (RotateOptions, &str),
     ) -> Result<Option<NewApiKey>, Error> {
-        let plain = self.key_of_form(caller, form);
+        let Some(plain) = self.key_of_form(caller, form).await? else { return Ok(None) };
         let rotated = self.try_rotate_api_key(caller, id, (&options, plain)).await;
         self.audited(caller, Action::RotateApiKey, Some(id.to_string()), rotated).await
     }
@@ -250,12 +262,11 @@ impl App {
         id: &ApiKeyId,
         (options, plain): (&RotateOptions, PlainKey),
     ) -> Result<Option<NewApiKey>, Error> {
-        let hash = self.service_keys.hash_api_key(&plain);
         loop {
             // A write that comes between finds another row.
             let row = self.own_row(caller, id).await?;
             let now = self.clock.now();
-            if self.store.find_api_key_by_hash(&hash, now).await?.is_some() {
+            if self.find_by_plain_key(&plain).await?.is_some() {
                 return Ok(None);
             }
             if self.status(&row, now) != KeyStatus::Active {
@@ -334,7 +345,7 @@ impl App {
         successor: Option<ApiKeyRow>,
         other_manager: OtherManager,
     ) -> ApiKeyUpdate {
-        let mac = self.service_keys.mac_api_key(&key, &row.hash);
+        let mac = self.service_keys().mac_api_key(&key, &row.hash);
         let changed = ApiKeyRow { key, hash: row.hash.clone(), mac };
         ApiKeyUpdate { expected: row.mac.clone(), row: changed, successor, other_manager }
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use domain::account::Account;
-use domain::api_key::{ApiKey, ApiKeyRow, HashedKey, KeyStatus, PlainKey};
+use domain::api_key::{ApiKey, ApiKeyRow, KeyStatus, PlainKey};
 use domain::audit::{Action, Actor};
 use domain::id::ApiKeyId;
 use domain::limits::AccountLimits;
@@ -66,13 +66,14 @@ impl App {
         key: &PlainKey,
         remote: Option<IpAddr>,
     ) -> Result<Authentication, Error> {
-        let hash = self.service_keys.hash_api_key(key);
+        let keys = self.fresh_service_keys().await?;
+        let hash = keys.hash_api_key(key);
         let cached = self.api_keys.cached(&hash);
         let is_known = cached.is_some() || self.failed_keys.was_valid(&hash);
         let attempt = if is_known { None } else { Some(self.count_failed_key(remote)?) };
         let found = match cached {
             Some(cached) => Some(cached),
-            None => match self.api_keys.find(&hash, async || self.find_verified_key(&hash).await).await {
+            None => match self.api_keys.find(&hash, async || self.find_verified_key(key).await).await {
                 Ok(found) => found,
                 Err(error) => {
                     if let Some(attempt) = attempt {
@@ -119,8 +120,8 @@ impl App {
     }
 
     /// Reads a key, if its row verifies.
-    async fn find_verified_key(&self, hash: &HashedKey) -> Result<Option<VerifiedKey>, Error> {
-        let found = self.store.find_api_key_by_hash(hash, self.clock.now()).await?;
+    async fn find_verified_key(&self, plain: &PlainKey) -> Result<Option<VerifiedKey>, Error> {
+        let found = self.find_by_plain_key(plain).await?;
         let verified = found.filter(|found| self.verify_row(&found.row));
         Ok(verified.map(|FoundApiKey { row, limits, read_at }| {
             if row.key.status(read_at) == KeyStatus::Active {
@@ -131,6 +132,16 @@ impl App {
             let share = self.shares.of(&row.key.account_id);
             VerifiedKey { key: Arc::new(row.key), limits, rates, share, read_at }
         }))
+    }
+
+    /// Finds the row of a key, of which each service secret has made another hash.
+    pub(crate) async fn find_by_plain_key(&self, plain: &PlainKey) -> Result<Option<FoundApiKey>, Error> {
+        for hash in self.fresh_service_keys().await?.hashes_of_api_key(plain) {
+            if let Some(found) = self.store.find_api_key_by_hash(&hash, self.clock.now()).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// The caller's account and key.
@@ -150,13 +161,13 @@ impl App {
     pub async fn is_authorized(&self, caller: &Caller) -> Result<bool, Error> {
         let Some(key_id) = caller.key_id() else { return Ok(true) };
         let row = self.store.find_api_key(key_id).await?;
+        self.fresh_service_keys().await?;
         Ok(row.is_some_and(|row| self.status(&row, self.clock.now()) == KeyStatus::Active))
     }
 
     /// Finds a stored key of any account, also an expired or revoked one.
     pub async fn find_api_key(&self, plain: &PlainKey) -> Result<Option<ApiKey>, Error> {
-        let hash = self.service_keys.hash_api_key(plain);
-        let found = self.store.find_api_key_by_hash(&hash, self.clock.now()).await?;
+        let found = self.find_by_plain_key(plain).await?;
         Ok(found.map(|found| found.row).filter(|row| self.verify_row(row)).map(|row| row.key))
     }
 
@@ -180,14 +191,14 @@ impl App {
         let is_last = rows.len() <= limit as usize;
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| !is_last).map(|row| (row.key.created_at, &row.key.id));
-        let next = last.map(|(at, id)| self.service_keys.encode_api_key_page_key(account, at, id));
+        let next = last.map(|(at, id)| self.service_keys().encode_api_key_page_key(account, at, id));
         let now = self.clock.now();
         Ok(ApiKeyPage { items: rows.into_iter().map(|row| self.with_status(row, now)).collect(), next })
     }
 
     /// Decodes a page key of a list of keys; `None` if it was not issued to this account.
     pub fn read_api_key_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<(Timestamp, ApiKeyId)> {
-        self.service_keys.decode_api_key_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_api_key_page_key(&caller.account_id, bytes)
     }
 
     /// One of the caller's keys with its status.
@@ -233,7 +244,7 @@ impl App {
 
     /// Verifies the MAC of a key's row. A key whose row does not verify is not accepted, which is logged as an error.
     fn verify_row(&self, row: &ApiKeyRow) -> bool {
-        let is_authentic = self.service_keys.verify_api_key(&row.key, &row.hash, &row.mac);
+        let is_authentic = self.service_keys().verify_api_key(&row.key, &row.hash, &row.mac);
         if !is_authentic {
             tracing::error!(
                 api_key = %row.key.id,

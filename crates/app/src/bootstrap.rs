@@ -3,7 +3,7 @@
 use domain::account::Label;
 use domain::api_key::{KEY_MIN_BITS, PlainKey};
 use seal::service::ServiceKeys;
-use store::{DatabaseUrl, OpenError};
+use store::{DatabaseUrl, KeyInspection, OpenError};
 use thiserror::Error;
 
 use crate::WeakKeys;
@@ -86,8 +86,7 @@ pub async fn check_bootstrap(
         key.plain().map_or(Ok(()), |key| check_key(key.estimated_bits(), weak_keys, Stored::No))?;
         return Ok(());
     };
-    let hash = key.plain().map(|key| keys.hash_api_key(key));
-    let stored = store::inspect_key(database_url, account, hash.as_ref()).await?;
+    let stored = inspect_key(database_url, keys, account, key.plain()).await?;
     let stored_key = match (&stored.key, &stored.account) {
         (None, _) => Stored::No,
         (Some(row), _) if !keys.verify_api_key(&row.key, &row.hash, &row.mac) => Stored::Tampered,
@@ -102,6 +101,24 @@ pub async fn check_bootstrap(
         store::check_lock(database_url).await?;
     }
     Ok(())
+}
+
+/// Looks for the account, and for the key, of which each service secret has made another hash.
+async fn inspect_key(
+    database_url: &DatabaseUrl,
+    keys: &ServiceKeys,
+    account: &Label,
+    key: Option<&PlainKey>,
+) -> Result<KeyInspection, OpenError> {
+    let Some(key) = key else { return store::inspect_key(database_url, account, None).await };
+    let mut found = KeyInspection::default();
+    for hash in keys.hashes_of_api_key(key) {
+        found = store::inspect_key(database_url, account, Some(&hash)).await?;
+        if found.key.is_some() {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 /// The strength of a stored key is not checked.

@@ -162,7 +162,7 @@ impl App {
             // A search computes for a while.
             tokio::task::yield_now().await;
         }
-        let next = last.map(|last| self.service_keys.encode_page_key(&caller.account_id, &last));
+        let next = last.map(|last| self.service_keys().encode_page_key(&caller.account_id, &last));
         Ok((ConnectionPage { items: found, next }, Some(searched)))
     }
 }

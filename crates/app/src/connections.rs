@@ -186,13 +186,13 @@ impl App {
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
         let last = items.last().filter(|_| !is_last);
-        let next = last.map(|last| self.service_keys.encode_page_key(account, &last.id));
+        let next = last.map(|last| self.service_keys().encode_page_key(account, &last.id));
         ConnectionPage { items, next }
     }
 
     /// Decodes a page key; `None` if it was not issued to this account.
     pub fn read_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<ConnectionId> {
-        self.service_keys.decode_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_page_key(&caller.account_id, bytes)
     }
 
     /// Updates a connection, if it still has the expected version. If a credential changes, all three are verified together

@@ -8,7 +8,6 @@ use domain::id::{AccountId, AscendingId, AscendingIds};
 use domain::job::Job;
 use domain::secret::KeyringKeyId;
 use seal::Randomness;
-use seal::service::ServiceKeys;
 use store::Store;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -16,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::PendingAccounts;
 use crate::cache::SingleFlightCache;
 use crate::health::HealthChecks;
-use crate::keyring::CurrentKeyring;
+use crate::keyring::{CurrentKeyring, CurrentServiceKeys};
 use crate::rate_limits::RateLimits;
 use crate::webhooks::Announcer;
 use crate::{Clock, Error};
@@ -25,7 +24,7 @@ use crate::{Clock, Error};
 pub struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) keyring: CurrentKeyring,
-    pub(crate) service_keys: ServiceKeys,
+    pub(crate) service_keys: CurrentServiceKeys,
     pub(crate) clock: Clock,
     pub(crate) randomness: Randomness,
     pub(crate) ids: Mutex<AscendingIds>,
@@ -81,17 +80,18 @@ impl Context {
 
     /// The keyring key that wraps the keys of new accounts.
     pub(crate) async fn active_keyring_key(&self) -> Result<KeyringKeyId, Error> {
-        let secret = self.store.find_service_secret().await?;
-        Ok(secret.map_or_else(|| self.keyring.get().primary_id().clone(), |secret| secret.keyring_key))
+        let secrets = self.store.find_service_secrets().await?;
+        let primary = || self.keyring.get().primary_id().clone();
+        Ok(secrets.map_or_else(primary, |secrets| secrets.current.wrapped.keyring_key))
     }
 
     /// The MAC of a job's row.
     pub(crate) fn mac_job(&self, job: &Job) -> Vec<u8> {
-        self.service_keys.mac_job(&store::authenticated_bytes(job)).to_vec()
+        self.service_keys().mac_job(&store::authenticated_bytes(job)).to_vec()
     }
 
     /// Verifies the MAC of a job's row.
-    pub(crate) fn verify_job(&self, job: &Job, row_mac: &[u8]) -> bool {
-        self.service_keys.verify_job(&store::authenticated_bytes(job), row_mac)
+    pub(crate) async fn verify_job(&self, job: &Job, row_mac: &[u8]) -> Result<bool, Error> {
+        Ok(self.fresh_service_keys().await?.verify_job(&store::authenticated_bytes(job), row_mac))
     }
 }

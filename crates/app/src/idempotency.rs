@@ -116,9 +116,18 @@ impl App {
         content: &[u8],
     ) -> Result<Claim, Error> {
         let place = self.reserve_record(caller, operation, key).await?;
-        let mac = self.service_keys.hash_request_body(&caller.account_id, operation, content);
+        let mut macs = self.service_keys().hash_request_body(&caller.account_id, operation, content);
+        // The current one; there is always one.
+        let mac = macs.remove(0);
         let operation_id = OperationId(self.randomness.bytes());
-        let request = ReserveRequest { operation_id, operation, key: key.clone(), mac, at: self.clock.now() };
+        let request = ReserveRequest {
+            operation_id,
+            operation,
+            key: key.clone(),
+            mac,
+            other_macs: macs,
+            at: self.clock.now(),
+        };
         let (store, clock, tasks) = (self.store.clone(), self.clock.clone(), self.tasks.clone());
         let account = caller.account_id.clone();
         // In a task of its own: if the client disconnects meanwhile, the guard is dropped there, which releases the key.

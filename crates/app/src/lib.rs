@@ -91,7 +91,8 @@ pub use integrity::{IntegrityFailure, IntegrityReport};
 pub use job_readings::Counts;
 pub use keyring::{
     AccountKeyReport, AccountKeyState, InDatabase, InKeyring, KeyringKeyStatus, KeyringReadError,
-    KeyringSource, Pace, Repeat, RetireError, RewrapError, RewrapReport,
+    KeyringSource, Pace, Repeat, RetireError, RewrapError, RewrapReport, SecretState, ServiceSecretReport,
+    ServiceSecretStatus,
 };
 pub use limits::LimitSettings;
 pub use limits::operations::ShownLimits;

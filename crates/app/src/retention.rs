@@ -41,6 +41,7 @@ enum Sweep {
     OverdueAuthorizations,
     Authorizations { kept: Duration },
     FormerAccountKeys,
+    FormerServiceSecret,
 }
 
 impl Sweep {
@@ -55,6 +56,7 @@ impl Sweep {
             Self::OverdueAuthorizations => "overdue_authorizations",
             Self::Authorizations { .. } => "authorizations",
             Self::FormerAccountKeys => "former_account_keys",
+            Self::FormerServiceSecret => "former_service_secret",
         }
     }
 }
@@ -69,6 +71,7 @@ impl RetentionOptions {
             Sweep::OverdueAuthorizations,
             Sweep::Authorizations { kept: AUTHORIZATIONS_KEPT },
             Sweep::FormerAccountKeys,
+            Sweep::FormerServiceSecret,
         ];
         always.into_iter().chain(self.jobs.map(|kept| Sweep::Jobs { kept })).collect()
     }
@@ -142,6 +145,7 @@ impl App {
             Sweep::OverdueAuthorizations => self.end_overdue_authorizations(PIECE).await?,
             Sweep::Authorizations { kept } => self.store.delete_ended_authorizations(&expired(kept)).await?,
             Sweep::FormerAccountKeys => self.finish_account_keys().await?,
+            Sweep::FormerServiceSecret => self.finish_service_secret().await.map(usize::from)?,
         })
     }
 }
@@ -171,6 +175,7 @@ mod tests {
             Sweep::OverdueAuthorizations,
             Sweep::Authorizations { kept: 30 * DAY },
             Sweep::FormerAccountKeys,
+            Sweep::FormerServiceSecret,
         ];
         assert_eq!(options(None).sweeps(), always);
         let jobs = Sweep::Jobs { kept: 90 * DAY };

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use domain::id::AscendingIds;
 use domain::secret::{KeyringCheck, KeyringKeyId};
+use domain::service_secrets::ServiceSecrets;
 use seal::Randomness;
 use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
-use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions};
+use store::{APPLICATION_SCHEMA, DatabaseUrl, Inspection, Migrations, OpenError, PostgresOptions, Store};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 
@@ -18,7 +19,7 @@ use crate::cache::SingleFlightCache;
 use crate::context::Context;
 use crate::health::{HealthChecks, HealthSetup};
 use crate::job_readings::JobReadings;
-use crate::keyring::{CurrentKeyring, KeyringSource};
+use crate::keyring::{CurrentKeyring, CurrentServiceKeys, KeyringSource};
 use crate::limits::failed_keys::FailedKeys;
 use crate::limits::rates::Rates;
 use crate::limits::share::Shares;
@@ -145,12 +146,12 @@ pub async fn check_database(
     } else {
         store::check_grants(database_url).await?;
         // A start takes the lock only if it has something to write.
-        if found.service_secret.is_none() {
+        if found.service_secrets.is_none() {
             store::check_lock(database_url).await?;
         }
     }
-    let secret = found.service_secret.as_ref();
-    let keys = secret.map(|secret| keyring.open_service_secret(secret)).transpose();
+    let secrets = found.service_secrets.as_ref();
+    let keys = secrets.map(|secrets| keyring.open_service_secrets(secrets)).transpose();
     keys.map_err(|_| StartError::ServiceSecret)
 }
 
@@ -158,6 +159,21 @@ pub async fn check_database(
 pub async fn check_keyring(database_url: &DatabaseUrl, keyring: &Keyring) -> Result<(), StartError> {
     let found = inspect(database_url).await?;
     compare(keyring, &found.map_or_else(Vec::new, |found| found.keyring_checks))
+}
+
+/// The service's keys. A new database gets its first service secret.
+async fn open_service_keys(
+    store: &dyn Store,
+    keyring: &Keyring,
+    randomness: &Randomness,
+) -> Result<CurrentServiceKeys, StartError> {
+    let proposed = keyring.new_service_secret(keyring.primary_id(), randomness);
+    let proposed = proposed.map_err(|_| StartError::ServiceSecret)?;
+    let first = store.find_or_insert_service_secret(&proposed).await.map_err(StartError::Store)?;
+    let secrets = store.find_service_secrets().await.map_err(StartError::Store)?;
+    let secrets = secrets.unwrap_or_else(|| ServiceSecrets::of(first));
+    let keys = keyring.open_service_secrets(&secrets).map_err(|_| StartError::ServiceSecret)?;
+    Ok(CurrentServiceKeys::new(secrets, keys))
 }
 
 impl App {
@@ -169,7 +185,7 @@ impl App {
 
     async fn open_store(setup: Setup) -> Result<Self, StartError> {
         let inspected = inspect(&setup.database_url).await?;
-        let has_secret = inspected.as_ref().is_some_and(|found| found.service_secret.is_some());
+        let has_secret = inspected.as_ref().is_some_and(|found| found.service_secrets.is_some());
         let found = inspected.map_or_else(Vec::new, |found| found.keyring_checks);
         compare(&setup.keyring, &found)?;
         let store = store::open(store::Options {
@@ -188,11 +204,7 @@ impl App {
             // Another process may have inserted the check values of another keyring meanwhile.
             compare(&setup.keyring, &kept)?;
         }
-        let proposed =
-            setup.keyring.new_service_secret(&setup.randomness).map_err(|_| StartError::ServiceSecret)?;
-        let secret = store.find_or_insert_service_secret(&proposed).await.map_err(StartError::Store)?;
-        let service_keys =
-            setup.keyring.open_service_secret(&secret).map_err(|_| StartError::ServiceSecret)?;
+        let service_keys = open_service_keys(&*store, &setup.keyring, &setup.randomness).await?;
         let last = store.find_last_connection_time().await.map_err(StartError::Store)?;
         let warn_after = setup.clock.now().plus_seconds(CLOCK_SKEW_WARN_SECONDS);
         if let Some(last) = last.filter(|last| *last > warn_after) {

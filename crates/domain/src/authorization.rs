@@ -200,10 +200,10 @@ impl Authorization {
         self.check_open(now)
     }
 
-    /// Whether the code of a callback with the right `state` is exchanged. `binding`: what the browser's cookie hashes to.
-    pub fn check_callback(&self, binding: Option<&TokenHash>, now: Timestamp) -> Result<(), StepRefusal> {
+    /// Whether the code of a callback with the right `state` is exchanged. `bindings`: what the browser's cookie may hash to.
+    pub fn check_callback(&self, bindings: &[TokenHash], now: Timestamp) -> Result<(), StepRefusal> {
         // First, so that another browser learns nothing.
-        if self.browser.is_none() || self.browser.map(|browser| browser.binding) != binding.copied() {
+        if !self.browser.is_some_and(|browser| bindings.contains(&browser.binding)) {
             return Err(StepRefusal::OtherBrowser);
         }
         self.check_open(now)

@@ -83,13 +83,20 @@ pub struct ReserveRequest {
     pub operation: Operation,
     /// The client's key.
     pub key: IdempotencyKey,
-    /// The keyed hash of the body.
+    /// The keyed hash of the body, which is stored.
     pub mac: RequestMac,
+    /// The keyed hashes that the same body may have been stored with.
+    pub other_macs: Vec<RequestMac>,
     /// When the request arrived. A database with its own clock uses that instead.
     pub at: Timestamp,
 }
 
 impl ReserveRequest {
+    /// Whether a stored hash is one of this request's body.
+    pub fn is_of_body(&self, stored: &RequestMac) -> bool {
+        self.mac == *stored || self.other_macs.contains(stored)
+    }
+
     /// When the reservation expires.
     pub fn reserved_until(&self) -> Timestamp {
         self.at.plus_seconds(RESERVATION_SECONDS)

@@ -20,6 +20,7 @@ pub mod page;
 pub mod publication;
 pub mod scope;
 pub mod secret;
+pub mod service_secrets;
 pub mod session;
 pub mod text;
 pub mod time;

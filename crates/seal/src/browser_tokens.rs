@@ -1,6 +1,5 @@
 //! The tokens that a person's browser has while it authorizes a connection. Only their keyed hashes are stored.
 
-use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::authorization::TokenHash;
@@ -9,7 +8,7 @@ use domain::secret::Secret;
 
 use crate::Randomness;
 use crate::cipher::length_prefixed;
-use crate::service::{ServiceKeys, sign};
+use crate::service::ServiceKeys;
 
 /// Length of the random part in bytes.
 const TOKEN_LEN: usize = 32;
@@ -54,26 +53,34 @@ pub fn account_of_token(text: &str) -> Option<AccountId> {
 }
 
 impl ServiceKeys {
-    /// The hash that a token is stored as.
+    /// The hash that a new token is stored as.
     pub fn hash_browser_token(&self, kind: TokenKind, token: &str) -> TokenHash {
-        TokenHash(sign(&self.browser_token, &length_prefixed(&[kind.name().as_bytes(), token.as_bytes()])))
+        TokenHash(self.sign(|keys| &keys.browser_token, &token_bytes(kind, token)))
+    }
+
+    /// The hashes that a stored token may have, that of a new one first.
+    pub fn hashes_of_browser_token(&self, kind: TokenKind, token: &str) -> Vec<TokenHash> {
+        let hashes = self.signatures(|keys| &keys.browser_token, &token_bytes(kind, token));
+        hashes.into_iter().map(TokenHash).collect()
     }
 
     /// Whether a token has this hash.
     pub fn is_browser_token(&self, kind: TokenKind, token: &str, hash: &TokenHash) -> bool {
-        let found = self.hash_browser_token(kind, token);
-        constant_time::verify_slices_are_equal(&found.0, &hash.0).is_ok()
+        self.verify(|keys| &keys.browser_token, &token_bytes(kind, token), &hash.0)
     }
+}
+
+fn token_bytes(kind: TokenKind, token: &str) -> Vec<u8> {
+    length_prefixed(&[kind.name().as_bytes(), token.as_bytes()])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyring::Keyring;
+    use crate::cipher::Key;
 
     fn keys() -> ServiceKeys {
-        let (keyring, randomness) = (Keyring::generate(&Randomness::system()), Randomness::system());
-        keyring.open_service_secret(&keyring.new_service_secret(&randomness).unwrap()).unwrap()
+        ServiceKeys::new(&Key::random(&Randomness::system()), None, &[])
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fmt;
 use domain::account::AccountKeys;
 use domain::id::AccountId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use domain::service_secrets::{ServiceSecret, ServiceSecrets};
 
 use crate::cipher::{Context, Key};
 use crate::envelope::AccountKey;
@@ -22,6 +23,8 @@ struct Wrapped<'a> {
 }
 
 const SERVICE_SECRET: Wrapped<'static> = Wrapped { purpose: "service-secret", account: "" };
+/// Not the same, so that no one can put a retired secret back in the place of the current one.
+const RETIRED_SERVICE_SECRET: Wrapped<'static> = Wrapped { purpose: "retired-service-secret", account: "" };
 
 fn account_key(account: &AccountId) -> Wrapped<'_> {
     Wrapped { purpose: "account-key", account: account.as_str() }
@@ -158,24 +161,54 @@ impl Keyring {
         self.wrap(account_key(account), with, &key, randomness)
     }
 
-    /// A new service secret, wrapped with the primary key.
-    pub fn new_service_secret(&self, randomness: &Randomness) -> Result<KeyringWrapped, CryptoError> {
-        self.wrap(SERVICE_SECRET, &self.primary, &Key::random(randomness), randomness)
-    }
-
-    /// The same service secret, wrapped with the primary key.
-    pub fn rewrap_service_secret(
+    /// A new service secret, wrapped with a key of this keyring.
+    pub fn new_service_secret(
         &self,
-        wrapped: &KeyringWrapped,
+        with: &KeyringKeyId,
         randomness: &Randomness,
     ) -> Result<KeyringWrapped, CryptoError> {
-        let secret = self.unwrap(SERVICE_SECRET, wrapped)?;
-        self.wrap(SERVICE_SECRET, &self.primary, &secret, randomness)
+        self.wrap(SERVICE_SECRET, with, &Key::random(randomness), randomness)
     }
 
-    /// Unwraps the service secret and derives the service's keys.
-    pub fn open_service_secret(&self, wrapped: &KeyringWrapped) -> Result<ServiceKeys, CryptoError> {
-        Ok(ServiceKeys::from_secret(&self.unwrap(SERVICE_SECRET, wrapped)?))
+    /// The same service secrets, wrapped with the primary key.
+    pub fn rewrap_service_secrets(
+        &self,
+        secrets: &ServiceSecrets,
+        randomness: &Randomness,
+    ) -> Result<ServiceSecrets, CryptoError> {
+        let rewrap = |what: Wrapped<'_>, wrapped: &mut KeyringWrapped| {
+            *wrapped = self.wrap(what, &self.primary, &self.unwrap(what, wrapped)?, randomness)?;
+            Ok(())
+        };
+        let mut rewrapped = secrets.clone();
+        rewrap(SERVICE_SECRET, &mut rewrapped.current.wrapped)?;
+        if let Some(second) = &mut rewrapped.second {
+            rewrap(SERVICE_SECRET, &mut second.secret.wrapped)?;
+        }
+        for retired in &mut rewrapped.retired {
+            rewrap(RETIRED_SERVICE_SECRET, &mut retired.secret.wrapped)?;
+        }
+        Ok(rewrapped)
+    }
+
+    /// A service secret that does not sign any more, wrapped as a retired one.
+    pub fn retire_service_secret(
+        &self,
+        secret: &KeyringWrapped,
+        randomness: &Randomness,
+    ) -> Result<KeyringWrapped, CryptoError> {
+        let key = self.unwrap(SERVICE_SECRET, secret)?;
+        self.wrap(RETIRED_SERVICE_SECRET, &secret.keyring_key, &key, randomness)
+    }
+
+    /// Unwraps the service secrets and derives the service's keys.
+    pub fn open_service_secrets(&self, secrets: &ServiceSecrets) -> Result<ServiceKeys, CryptoError> {
+        let unwrap = |secret: &ServiceSecret| self.unwrap(SERVICE_SECRET, &secret.wrapped);
+        let second = secrets.second.as_ref().map(|second| unwrap(&second.secret)).transpose()?;
+        let retired = secrets.retired.iter();
+        let retired = retired.map(|retired| self.unwrap(RETIRED_SERVICE_SECRET, &retired.secret.wrapped));
+        let retired = retired.collect::<Result<Vec<_>, _>>()?;
+        Ok(ServiceKeys::new(&unwrap(&secrets.current)?, second.as_ref(), &retired))
     }
 
     fn wrap(
@@ -226,6 +259,8 @@ impl fmt::Debug for Keyring {
 
 #[cfg(test)]
 mod tests {
+    use domain::time::Timestamp;
+
     use super::*;
     use crate::envelope::{AssociatedData, Purpose};
 
@@ -261,6 +296,32 @@ mod tests {
     }
 
     #[test]
+    fn service_secrets_of_every_role_are_rewrapped_and_a_retired_one_stays_retired() {
+        let (randomness, now) = (Randomness::system(), Timestamp::from_micros(1));
+        let before = keyring();
+        let both = before.rotated(&randomness);
+        let only_new = both.without(before.primary_id()).unwrap();
+        let new = || before.new_service_secret(before.primary_id(), &randomness).unwrap();
+        let secrets = ServiceSecrets::of(new()).with_next(new(), now).switched(now).unwrap();
+        let former = secrets.second.as_ref().unwrap().secret.wrapped.clone();
+        let retired = before.retire_service_secret(&former, &randomness).unwrap();
+        let secrets = secrets.with_former_retired(retired.clone(), now).unwrap().with_next(new(), now);
+        assert!(before.open_service_secrets(&secrets).is_ok());
+        assert!(only_new.open_service_secrets(&secrets).is_err());
+        let rewrapped = both.rewrap_service_secrets(&secrets, &randomness).unwrap();
+        assert!(rewrapped.is_same(&secrets));
+        let new_keys = only_new.open_service_secrets(&rewrapped).unwrap();
+        let old_keys = before.open_service_secrets(&secrets).unwrap();
+        assert_eq!(new_keys.mac_job(b"row"), old_keys.mac_job(b"row"));
+        let mut put_back = secrets.clone();
+        put_back.current.wrapped = retired;
+        assert!(before.open_service_secrets(&put_back).is_err(), "a retired secret in another place");
+        let mut put_back = secrets;
+        put_back.retired[0].secret.wrapped = former;
+        assert!(before.open_service_secrets(&put_back).is_err());
+    }
+
+    #[test]
     fn a_rewrapped_account_key_is_the_same_key_under_another() {
         let randomness = Randomness::system();
         let before = keyring();
@@ -280,8 +341,5 @@ mod tests {
         assert!(both.open_account_key(&account, &AccountKeys::of(renamed)).is_err(), "bound to its key");
         let other = AccountId::from_random([2; 16]);
         assert!(both.rewrap_account_key(&other, &old, both.primary_id(), &randomness).is_err());
-        let secret = before.new_service_secret(&randomness).unwrap();
-        let secret = both.rewrap_service_secret(&secret, &randomness).unwrap();
-        assert!(only_new.open_service_secret(&secret).is_ok());
     }
 }

@@ -67,8 +67,18 @@ pub enum KeyringFileError {
     },
 }
 
-/// Reads a keyring file.
+/// Reads a keyring file of format 1.
 pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError> {
+    parse(path, &read_text(path, group)?)
+}
+
+/// Parses the text of a keyring file of format 1.
+pub fn parse(path: &Path, text: &str) -> Result<Keyring, KeyringFileError> {
+    Keyring::parse(text).map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
+}
+
+/// Reads the text of a keyring file of any format, and checks its permissions.
+pub fn read_text(path: &Path, group: GroupAccess) -> Result<Zeroizing<String>, KeyringFileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => KeyringFileError::Absent(path.to_owned()),
         _ => KeyringFileError::Io { path: path.to_owned(), source },
@@ -94,8 +104,9 @@ pub fn read(path: &Path, group: GroupAccess) -> Result<Keyring, KeyringFileError
         _ => failed(source),
     })?;
     // Some editors add a byte order mark.
-    Keyring::parse(text.trim_start_matches('\u{feff}'))
-        .map_err(|source| KeyringFileError::Content { path: path.to_owned(), source })
+    let text_start = text.len() - text.trim_start_matches('\u{feff}').len();
+    text.drain(..text_start);
+    Ok(text)
 }
 
 fn require_regular_file(path: &Path, metadata: &Metadata) -> Result<(), KeyringFileError> {
@@ -108,13 +119,13 @@ fn require_regular_file(path: &Path, metadata: &Metadata) -> Result<(), KeyringF
     Ok(())
 }
 
-/// Creates a keyring file, atomically, readable by its owner only. Fails if the file exists.
-pub fn create(path: &Path, keyring: &Keyring, randomness: &Randomness) -> Result<(), KeyringFileError> {
+/// Creates a keyring file with this text, atomically, readable by its owner only. Fails if the file exists.
+pub fn create(path: &Path, text: &str, randomness: &Randomness) -> Result<(), KeyringFileError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => KeyringFileError::Exists(path.to_owned()),
         _ => KeyringFileError::Io { path: path.to_owned(), source },
     };
-    secret_file::create(path, keyring.to_text().as_bytes(), randomness).map_err(failed)
+    secret_file::create(path, text.as_bytes(), randomness).map_err(failed)
 }
 
 /// A keyring file that no other process changes meanwhile.
@@ -172,12 +183,12 @@ mod tests {
         let randomness = Randomness::system();
         let keyring = Keyring::generate(&randomness);
         assert!(matches!(read(&path, GroupAccess::Forbidden), Err(KeyringFileError::Absent(_))));
-        create(&path, &keyring, &randomness).unwrap();
+        create(&path, &keyring.to_text(), &randomness).unwrap();
         assert_eq!(read(&path, GroupAccess::Forbidden).unwrap().primary_id(), keyring.primary_id());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let before = fs::read(&path).unwrap();
         let other = Keyring::generate(&randomness);
-        assert!(matches!(create(&path, &other, &randomness), Err(KeyringFileError::Exists(_))));
+        assert!(matches!(create(&path, &other.to_text(), &randomness), Err(KeyringFileError::Exists(_))));
         assert_eq!(fs::read(&path).unwrap(), before);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file stays");
     }
@@ -187,7 +198,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("k.keyring");
         let randomness = Randomness::system();
-        create(&path, &Keyring::generate(&randomness), &randomness).unwrap();
+        create(&path, &Keyring::generate(&randomness).to_text(), &randomness).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -209,7 +220,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("k.keyring");
         let randomness = Randomness::system();
-        create(&path, &Keyring::generate(&randomness), &randomness).unwrap();
+        create(&path, &Keyring::generate(&randomness).to_text(), &randomness).unwrap();
         for (mode, group, good) in [
             (0o400, GroupAccess::Forbidden, true),
             (0o440, GroupAccess::Forbidden, false),

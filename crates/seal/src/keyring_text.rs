@@ -114,10 +114,10 @@ fn printed(name: &str) -> String {
 }
 
 /// A parsed text in which lines can be found.
-struct Lines<'a>(&'a str);
+pub(crate) struct Lines<'a>(pub(crate) &'a str);
 
 impl Lines<'_> {
-    fn at(&self, byte: usize) -> usize {
+    pub(crate) fn at(&self, byte: usize) -> usize {
         self.0.get(..byte).map_or(1, |before| before.matches('\n').count() + 1)
     }
 

@@ -18,6 +18,7 @@ pub mod webhook;
 
 mod cipher;
 mod keyring_text;
+mod page_keys;
 mod randomness;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
 
 use domain::secret::KeyringKeyId;
 use serde::Deserialize;
@@ -14,12 +11,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::cipher::{KEY_LEN, Key};
 use crate::keyring::{Keyring, KeyringError};
-use crate::keyring_text::is_key_id;
-use crate::{Randomness, secret_file};
+use crate::keyring_text::{Lines, is_key_id};
 
 const FILE_FORMAT: u32 = 2;
-/// A keyring file of either format that is larger is rejected.
-const FILE_MAX_BYTES: u64 = 64 * 1024;
 
 /// One key of a keyring, out of it. Wiped on drop.
 pub struct PlainKeyringKey(Zeroizing<[u8; KEY_LEN]>);
@@ -97,18 +91,6 @@ impl Drop for FileIn {
     }
 }
 
-/// Reads a keyring file without checking its permissions: `keyring_file::read` does, and it has no plain keys.
-pub fn read_text(path: &Path) -> io::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    File::open(path)?.take(FILE_MAX_BYTES).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// Creates a file with the text of a sealed keyring, atomically, readable by its owner only. Fails if the file exists.
-pub fn create(path: &Path, text: &str, randomness: &Randomness) -> io::Result<()> {
-    secret_file::create(path, text.as_bytes(), randomness)
-}
-
 /// The keys of a keyring, so that a holder can encrypt each.
 pub fn keys_of(keyring: &Keyring) -> BTreeMap<KeyringKeyId, PlainKeyringKey> {
     let keys = keyring.keys();
@@ -123,13 +105,9 @@ fn printable(name: &str) -> KeyringKeyId {
 impl SealedKeyring {
     /// Parses the output of [`Self::to_text`].
     pub fn parse(text: &str) -> Result<Self, SealedKeyringError> {
-        let text = text.trim_start_matches('\u{feff}');
         // The parser's message quotes the line: keep only its number.
         let file: FileIn = toml::from_str(text).map_err(|error| SealedKeyringError::Malformed {
-            line: error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count() + 1),
+            line: error.span().map_or(1, |span| Lines(text).at(span.start)),
         })?;
         let of_form = |is_encrypted: bool| {
             let mut entries = file.keys.iter();
@@ -182,6 +160,7 @@ impl SealedKeyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Randomness;
 
     fn sealed() -> (Keyring, SealedKeyring) {
         let keyring = Keyring::generate(&Randomness::system());

@@ -5,46 +5,43 @@ use std::fmt::{self, Write as _};
 use aws_lc_rs::{constant_time, hmac};
 use domain::api_key::{ApiKey, Creator, Grant, HashedKey, PlainKey, RowMac};
 use domain::audit::{AuditChain, AuditHead, Link};
-use domain::id::{AccountId, ApiKeyId, AuditEventId, AuthorizationId, ConnectionId, DeliveryId, EndpointId};
+use domain::id::{AccountId, ApiKeyId};
 use domain::idempotency::{Operation, RequestMac};
-use domain::job::JobId;
 use domain::time::Timestamp;
 
 use crate::cipher::{Key, length_prefixed};
 
-/// First byte of a page key: the version of its format.
-const PAGE_KEY_FORMAT: u8 = 1;
-/// Length of a page key's MAC: half a hash, 128 bits. It protects only a position in the caller's own list.
-const PAGE_KEY_MAC_LEN: usize = 16;
+/// Length of a hash of an origin: 128 bits, which are enough to tell origins apart.
+const ORIGIN_HASH_LEN: usize = 16;
 
-/// Keys shared by all nodes of a service. A rotation of the keyring does not change them.
-pub struct ServiceKeys {
-    api_key_hash: hmac::Key,
-    api_key_row: hmac::Key,
-    page_key: hmac::Key,
-    job_page_key: hmac::Key,
-    api_key_page_key: hmac::Key,
-    request_body: hmac::Key,
-    job_row: hmac::Key,
-    audit_link: hmac::Key,
-    audit_chain_row: hmac::Key,
-    audit_head: hmac::Key,
-    audit_page_key: hmac::Key,
-    webhook_message: hmac::Key,
-    webhook_origin: hmac::Key,
-    endpoint_page_key: hmac::Key,
-    delivery_page_key: hmac::Key,
+/// The keys that are derived from one service secret, one for each purpose.
+pub(crate) struct SecretKeys {
+    pub(crate) api_key_hash: hmac::Key,
+    pub(crate) api_key_row: hmac::Key,
+    pub(crate) page_key: hmac::Key,
+    pub(crate) job_page_key: hmac::Key,
+    pub(crate) api_key_page_key: hmac::Key,
+    pub(crate) request_body: hmac::Key,
+    pub(crate) job_row: hmac::Key,
+    pub(crate) audit_link: hmac::Key,
+    pub(crate) audit_chain_row: hmac::Key,
+    pub(crate) audit_head: hmac::Key,
+    pub(crate) audit_page_key: hmac::Key,
+    pub(crate) webhook_message: hmac::Key,
+    pub(crate) webhook_origin: hmac::Key,
+    pub(crate) endpoint_page_key: hmac::Key,
+    pub(crate) delivery_page_key: hmac::Key,
     pub(crate) session_token: hmac::Key,
     pub(crate) session_row: hmac::Key,
     pub(crate) form_token: hmac::Key,
     pub(crate) form_request: hmac::Key,
-    authorization_page_key: hmac::Key,
+    pub(crate) authorization_page_key: hmac::Key,
     pub(crate) browser_token: hmac::Key,
     pub(crate) sign_in_state: hmac::Key,
 }
 
-impl ServiceKeys {
-    pub(crate) fn from_secret(secret: &Key) -> Self {
+impl SecretKeys {
+    pub(crate) fn derive(secret: &Key) -> Self {
         let hmac_key = |purpose| hmac::Key::new(hmac::HMAC_SHA256, &secret.derive(purpose).0);
         Self {
             api_key_hash: hmac_key("api-key-hash/1"),
@@ -71,136 +68,105 @@ impl ServiceKeys {
             sign_in_state: hmac_key("sign-in-state/1"),
         }
     }
+}
 
-    /// The hash that a key is stored and found by.
+/// Chooses the key of a purpose.
+pub(crate) type KeyOf = fn(&SecretKeys) -> &hmac::Key;
+
+/// Keys shared by all nodes of a service. A rotation of the keyring does not change them; replacing the service secret does.
+///
+/// The current secret signs. While it is replaced, a second one verifies everything too. A retired one verifies no row: it finds
+/// API keys, and verifies audit links, exported heads, and what only someone with a random token can present.
+pub struct ServiceKeys {
+    pub(crate) current: SecretKeys,
+    second: Option<SecretKeys>,
+    retired: Vec<SecretKeys>,
+}
+
+impl ServiceKeys {
+    pub(crate) fn new(current: &Key, second: Option<&Key>, retired: &[Key]) -> Self {
+        Self {
+            current: SecretKeys::derive(current),
+            second: second.map(SecretKeys::derive),
+            retired: retired.iter().map(SecretKeys::derive).collect(),
+        }
+    }
+
+    /// Those that verify rows, the current ones first.
+    fn of_rows(&self) -> impl Iterator<Item = &SecretKeys> {
+        std::iter::once(&self.current).chain(&self.second)
+    }
+
+    /// All, the current ones first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &SecretKeys> {
+        self.of_rows().chain(&self.retired)
+    }
+
+    pub(crate) fn sign(&self, key: KeyOf, message: &[u8]) -> [u8; 32] {
+        sign(key(&self.current), message)
+    }
+
+    /// What each secret signs the message with, the current one first.
+    pub(crate) fn signatures(&self, key: KeyOf, message: &[u8]) -> Vec<[u8; 32]> {
+        self.all().map(|keys| sign(key(keys), message)).collect()
+    }
+
+    /// Whether this service wrote a row.
+    pub(crate) fn verify_row(&self, key: KeyOf, message: &[u8], mac: &[u8]) -> bool {
+        self.of_rows().any(|keys| is_equal(&sign(key(keys), message), mac))
+    }
+
+    /// Whether this service has ever signed the message.
+    pub(crate) fn verify(&self, key: KeyOf, message: &[u8], mac: &[u8]) -> bool {
+        self.all().any(|keys| is_equal(&sign(key(keys), message), mac))
+    }
+
+    /// The hash that a new key is stored with.
     pub fn hash_api_key(&self, key: &PlainKey) -> HashedKey {
-        HashedKey(sign(&self.api_key_hash, key.expose().as_bytes()))
+        HashedKey(self.sign(|keys| &keys.api_key_hash, key.expose().as_bytes()))
+    }
+
+    /// The hashes that a stored key may have, that of a new one first: an older key keeps the hash that it was created with.
+    pub fn hashes_of_api_key(&self, key: &PlainKey) -> Vec<HashedKey> {
+        let hashes = self.signatures(|keys| &keys.api_key_hash, key.expose().as_bytes());
+        hashes.into_iter().map(HashedKey).collect()
     }
 
     /// The MAC of a key's row: over the account, the hash, the expiry and all other columns but the last use.
     pub fn mac_api_key(&self, key: &ApiKey, hash: &HashedKey) -> RowMac {
-        RowMac(sign(&self.api_key_row, &api_key_row_bytes(key, hash)))
+        RowMac(self.sign(|keys| &keys.api_key_row, &api_key_row_bytes(key, hash)))
     }
 
     /// Whether the MAC matches the row. Without the keyring, no one can create or change a row that passes.
     pub fn verify_api_key(&self, key: &ApiKey, hash: &HashedKey, mac: &RowMac) -> bool {
-        constant_time::verify_slices_are_equal(&self.mac_api_key(key, hash).0, &mac.0).is_ok()
+        self.verify_row(|keys| &keys.api_key_row, &api_key_row_bytes(key, hash), &mac.0)
     }
 
     /// The MAC of a job's row, over the bytes that the store gives for it: they name the account and the job.
     pub fn mac_job(&self, row: &[u8]) -> [u8; 32] {
-        sign(&self.job_row, row)
+        self.sign(|keys| &keys.job_row, row)
     }
 
     /// Whether this service wrote the row of a job.
     pub fn verify_job(&self, row: &[u8], mac: &[u8]) -> bool {
-        constant_time::verify_slices_are_equal(&self.mac_job(row), mac).is_ok()
-    }
-
-    /// An opaque page key: the identifier after which the next page of connections starts, with a MAC that binds it to
-    /// the account.
-    pub fn encode_page_key(&self, account: &AccountId, after: &ConnectionId) -> Vec<u8> {
-        encode_page_key(&self.page_key, account, after.as_str())
-    }
-
-    /// Decodes the result of [`Self::encode_page_key`] for the same account; `None` for anything else.
-    pub fn decode_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<ConnectionId> {
-        decode_page_key(&self.page_key, account, bytes).and_then(ConnectionId::parse)
-    }
-
-    /// The same for a position in an account's list of jobs.
-    pub fn encode_job_page_key(&self, account: &AccountId, before: &JobId) -> Vec<u8> {
-        encode_page_key(&self.job_page_key, account, before.as_str())
-    }
-
-    /// Decodes the result of [`Self::encode_job_page_key`] for the same account; `None` for anything else.
-    pub fn decode_job_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<JobId> {
-        decode_page_key(&self.job_page_key, account, bytes).and_then(JobId::parse)
-    }
-
-    /// The same for a position in an account's list of API keys: the instant at which a key was created, and its ID.
-    pub fn encode_api_key_page_key(
-        &self,
-        account: &AccountId,
-        created_at: Timestamp,
-        id: &ApiKeyId,
-    ) -> Vec<u8> {
-        encode_page_key(&self.api_key_page_key, account, &format!("{}.{id}", created_at.as_micros()))
-    }
-
-    /// Decodes the result of [`Self::encode_api_key_page_key`] for the same account; `None` for anything else.
-    pub fn decode_api_key_page_key(
-        &self,
-        account: &AccountId,
-        bytes: &[u8],
-    ) -> Option<(Timestamp, ApiKeyId)> {
-        let (created_at, id) = decode_page_key(&self.api_key_page_key, account, bytes)?.split_once('.')?;
-        Some((Timestamp::from_micros(created_at.parse().ok()?), ApiKeyId::from_stored(id.to_owned())))
-    }
-
-    /// The same for a position in an account's audit log.
-    pub fn encode_audit_page_key(&self, account: &AccountId, before: &AuditEventId) -> Vec<u8> {
-        encode_page_key(&self.audit_page_key, account, before.as_str())
-    }
-
-    /// Decodes the result of [`Self::encode_audit_page_key`] for the same account; `None` for anything else.
-    pub fn decode_audit_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<AuditEventId> {
-        decode_page_key(&self.audit_page_key, account, bytes).and_then(AuditEventId::parse)
-    }
-
-    /// The same for a position in an account's list of webhook endpoints.
-    pub fn encode_endpoint_page_key(&self, account: &AccountId, after: &EndpointId) -> Vec<u8> {
-        encode_page_key(&self.endpoint_page_key, account, after.as_str())
-    }
-
-    /// Decodes the result of [`Self::encode_endpoint_page_key`] for the same account; `None` for anything else.
-    pub fn decode_endpoint_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<EndpointId> {
-        decode_page_key(&self.endpoint_page_key, account, bytes).and_then(EndpointId::parse)
-    }
-
-    /// The same for a position in an account's list of deliveries.
-    pub fn encode_delivery_page_key(&self, account: &AccountId, before: &DeliveryId) -> Vec<u8> {
-        encode_page_key(&self.delivery_page_key, account, before.as_str())
-    }
-
-    /// Decodes the result of [`Self::encode_delivery_page_key`] for the same account; `None` for anything else.
-    pub fn decode_delivery_page_key(&self, account: &AccountId, bytes: &[u8]) -> Option<DeliveryId> {
-        decode_page_key(&self.delivery_page_key, account, bytes).and_then(DeliveryId::parse)
-    }
-
-    /// The same for a position in an account's list of authorizations.
-    pub fn encode_authorization_page_key(&self, account: &AccountId, before: &AuthorizationId) -> Vec<u8> {
-        encode_page_key(&self.authorization_page_key, account, before.as_str())
-    }
-
-    /// Decodes the result of [`Self::encode_authorization_page_key`] for the same account; `None` for anything else.
-    pub fn decode_authorization_page_key(
-        &self,
-        account: &AccountId,
-        bytes: &[u8],
-    ) -> Option<AuthorizationId> {
-        decode_page_key(&self.authorization_page_key, account, bytes).and_then(AuthorizationId::parse)
+        self.verify_row(|keys| &keys.job_row, row, mac)
     }
 
     /// The MAC of an event's message to webhook endpoints: its `webhook-id`, its type and its body.
     pub fn mac_webhook_message(&self, account: &AccountId, message: [&str; 3]) -> [u8; 32] {
-        let [event_id, event_type, body] = message.map(str::as_bytes);
-        sign(
-            &self.webhook_message,
-            &length_prefixed(&[account.as_str().as_bytes(), event_id, event_type, body]),
-        )
+        self.sign(|keys| &keys.webhook_message, &webhook_message_bytes(account, message))
     }
 
     /// Whether this service wrote the message.
     pub fn verify_webhook_message(&self, account: &AccountId, message: [&str; 3], mac: &[u8]) -> bool {
-        constant_time::verify_slices_are_equal(&self.mac_webhook_message(account, message), mac).is_ok()
+        self.verify_row(|keys| &keys.webhook_message, &webhook_message_bytes(account, message), mac)
     }
 
     /// A keyed hash of the origin of a job's own webhook, in hexadecimal digits: it groups deliveries and reveals nothing.
     pub fn hash_webhook_origin(&self, account: &AccountId, origin: &str) -> String {
-        let hash =
-            sign(&self.webhook_origin, &length_prefixed(&[account.as_str().as_bytes(), origin.as_bytes()]));
-        hex(hash.get(..PAGE_KEY_MAC_LEN).unwrap_or(&hash))
+        let message = length_prefixed(&[account.as_str().as_bytes(), origin.as_bytes()]);
+        let hash = self.sign(|keys| &keys.webhook_origin, &message);
+        hex(hash.get(..ORIGIN_HASH_LEN).unwrap_or(&hash))
     }
 
     /// The link of the event with these canonical bytes at a position of an account's chain.
@@ -211,57 +177,62 @@ impl ServiceKeys {
         previous: &Link,
         event: &[u8],
     ) -> Link {
-        let parts = [account.as_str().as_bytes(), &position.to_be_bytes(), &previous.0, event];
-        Link(sign(&self.audit_link, &length_prefixed(&parts)))
+        Link(self.sign(|keys| &keys.audit_link, &audit_link_bytes(account, position, previous, event)))
+    }
+
+    /// Whether this is the link of the event, also from before a replacement of the secret: a chain is not linked again, because
+    /// the links after it, and the chain's row, hold it in place.
+    pub fn verify_audit_link(
+        &self,
+        account: &AccountId,
+        position: u64,
+        (previous, event): (&Link, &[u8]),
+        link: &Link,
+    ) -> bool {
+        self.verify(|keys| &keys.audit_link, &audit_link_bytes(account, position, previous, event), &link.0)
     }
 
     /// The MAC of a chain's row.
     pub fn mac_audit_chain(&self, chain: &AuditChain) -> [u8; 32] {
-        sign(&self.audit_chain_row, &chain.canonical_bytes())
+        self.sign(|keys| &keys.audit_chain_row, &chain.canonical_bytes())
     }
 
     /// Whether this service wrote the row of a chain.
     pub fn verify_audit_chain(&self, chain: &AuditChain) -> bool {
-        constant_time::verify_slices_are_equal(&self.mac_audit_chain(chain), &chain.row_mac).is_ok()
+        self.verify_row(|keys| &keys.audit_chain_row, &chain.canonical_bytes(), &chain.row_mac)
     }
 
-    /// The signature of an exported head. Only a service with the same service secret can make or verify it.
+    /// The signature of an exported head. Only a service with the same service secrets can make or verify it.
     pub fn sign_audit_head(&self, head: &AuditHead) -> [u8; 32] {
-        sign(&self.audit_head, &head.canonical_bytes())
+        self.sign(|keys| &keys.audit_head, &head.canonical_bytes())
     }
 
     /// Whether this service signed the head.
     pub fn verify_audit_head(&self, head: &AuditHead, signature: &[u8]) -> bool {
-        constant_time::verify_slices_are_equal(&self.sign_audit_head(head), signature).is_ok()
+        self.verify(|keys| &keys.audit_head, &head.canonical_bytes(), signature)
     }
 
-    /// The MAC of a request body, which recognises a repeated request without storing the body: bodies contain secrets.
-    pub fn hash_request_body(&self, account: &AccountId, operation: Operation, body: &[u8]) -> RequestMac {
+    /// The MACs that the body of a repeated request may have, that of a new request first. They recognise it without storing the
+    /// body: bodies contain secrets.
+    pub fn hash_request_body(
+        &self,
+        account: &AccountId,
+        operation: Operation,
+        body: &[u8],
+    ) -> Vec<RequestMac> {
         let parts = [account.as_str().as_bytes(), operation.as_str().as_bytes(), body];
-        RequestMac(sign(&self.request_body, &length_prefixed(&parts)))
+        let macs = self.signatures(|keys| &keys.request_body, &length_prefixed(&parts));
+        macs.into_iter().map(RequestMac).collect()
     }
 }
 
-fn encode_page_key(key: &hmac::Key, account: &AccountId, position: &str) -> Vec<u8> {
-    let mut bytes = vec![PAGE_KEY_FORMAT];
-    bytes.extend_from_slice(&page_key_mac(key, account, position));
-    bytes.extend_from_slice(position.as_bytes());
-    bytes
+fn webhook_message_bytes(account: &AccountId, message: [&str; 3]) -> Vec<u8> {
+    let [event_id, event_type, body] = message.map(str::as_bytes);
+    length_prefixed(&[account.as_str().as_bytes(), event_id, event_type, body])
 }
 
-fn decode_page_key<'a>(key: &hmac::Key, account: &AccountId, bytes: &'a [u8]) -> Option<&'a str> {
-    let rest = bytes.strip_prefix(&[PAGE_KEY_FORMAT])?;
-    let (mac, position) = rest.split_first_chunk::<PAGE_KEY_MAC_LEN>()?;
-    let position = std::str::from_utf8(position).ok()?;
-    constant_time::verify_slices_are_equal(&page_key_mac(key, account, position), mac).ok()?;
-    Some(position)
-}
-
-fn page_key_mac(key: &hmac::Key, account: &AccountId, position: &str) -> [u8; PAGE_KEY_MAC_LEN] {
-    let tag = sign(key, &length_prefixed(&[account.as_str().as_bytes(), position.as_bytes()]));
-    let mut mac = [0; PAGE_KEY_MAC_LEN];
-    mac.iter_mut().zip(tag).for_each(|(to, from)| *to = from);
-    mac
+fn audit_link_bytes(account: &AccountId, position: u64, previous: &Link, event: &[u8]) -> Vec<u8> {
+    length_prefixed(&[account.as_str().as_bytes(), &position.to_be_bytes(), &previous.0, event])
 }
 
 fn api_key_row_bytes(key: &ApiKey, hash: &HashedKey) -> Vec<u8> {
@@ -304,6 +275,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// In constant time.
+pub(crate) fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(one, other).is_ok()
+}
+
 pub(crate) fn sign(key: &hmac::Key, message: &[u8]) -> [u8; 32] {
     let tag = hmac::sign(key, message);
     let mut bytes = [0; 32];
@@ -323,37 +299,12 @@ mod tests {
     use super::*;
     use crate::Randomness;
 
+    fn secret(fill: u8) -> Key {
+        Key::random(&Randomness::from_fn(move |bytes| bytes.fill(fill)))
+    }
+
     fn keys(fill: u8) -> ServiceKeys {
-        ServiceKeys::from_secret(&Key::random(&Randomness::from_fn(move |bytes| bytes.fill(fill))))
-    }
-
-    #[test]
-    fn a_page_key_is_valid_only_unmodified_and_for_its_account() {
-        let (mine, theirs) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
-        let id = ConnectionId::parse("20260131090500042abcdefghijklmno").unwrap();
-        let key = keys(1).encode_page_key(&mine, &id);
-        assert_eq!(keys(1).decode_page_key(&mine, &key), Some(id));
-        assert_eq!(keys(1).decode_page_key(&theirs, &key), None);
-        assert_eq!(keys(2).decode_page_key(&mine, &key), None, "another service's");
-        for bit in 0..key.len() * 8 {
-            let mut altered = key.clone();
-            altered[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(keys(1).decode_page_key(&mine, &altered), None, "bit {bit}");
-        }
-        for cut in 0..key.len() {
-            assert_eq!(keys(1).decode_page_key(&mine, &key[..cut]), None, "{cut} bytes");
-        }
-        assert_eq!(keys(1).decode_page_key(&mine, &[&key[..], b"x"].concat()), None);
-    }
-
-    #[test]
-    fn a_page_key_for_jobs_is_invalid_for_connections() {
-        let account = AccountId::from_random([1; 16]);
-        let job = JobId::make(Timestamp::from_millis(5), [7; 10]);
-        let key = keys(1).encode_job_page_key(&account, &job);
-        assert_eq!(keys(1).decode_job_page_key(&account, &key), Some(job));
-        assert_eq!(keys(1).decode_page_key(&account, &key), None);
-        assert_eq!(keys(1).decode_job_page_key(&AccountId::from_random([2; 16]), &key), None);
+        ServiceKeys::new(&secret(fill), None, &[])
     }
 
     #[test]
@@ -393,6 +344,55 @@ mod tests {
         assert_eq!(hash(1, &mine, b"{}"), hash(1, &mine, b"{}"));
         for other in [hash(1, &mine, b"{} "), hash(1, &theirs, b"{}"), hash(2, &mine, b"{}")] {
             assert_ne!(hash(1, &mine, b"{}"), other);
+        }
+    }
+
+    /// Whether each kind of thing that the first keys have signed or hashed is accepted by the others.
+    fn accepted(by: &ServiceKeys, from: &ServiceKeys) -> (Vec<bool>, Vec<bool>) {
+        let account = AccountId::from_random([1; 16]);
+        let message = ["msg_1", "upload.failed", "{}"];
+        let chain = AuditChain::empty(account.clone(), Timestamp::from_micros(1));
+        let chain = AuditChain { row_mac: from.mac_audit_chain(&chain).to_vec(), ..chain };
+        let rows = vec![
+            by.verify_job(b"row", &from.mac_job(b"row")),
+            by.verify_webhook_message(&account, message, &from.mac_webhook_message(&account, message)),
+            by.verify_audit_chain(&chain),
+        ];
+        let plain = PlainKey::from_random([3; 32]);
+        let start = Link([0; 32]);
+        let link = from.link_audit_event(&account, 1, &start, b"event");
+        let body = |keys: &ServiceKeys| keys.hash_request_body(&account, Operation::CreateConnection, b"{}");
+        let others = vec![
+            by.hashes_of_api_key(&plain).contains(&from.hash_api_key(&plain)),
+            by.verify_audit_link(&account, 1, (&start, b"event"), &link),
+            body(by).contains(&body(from)[0]),
+            by.verify_form_token("cookie", &from.form_token("cookie")),
+            by.verify_sign_in_state("cookie", &from.sign_in_state("cookie")),
+        ];
+        (rows, others)
+    }
+
+    #[test]
+    fn the_second_secret_verifies_everything_and_a_retired_one_no_row() {
+        let (old, new, both, retired) = (
+            keys(1),
+            keys(2),
+            ServiceKeys::new(&secret(2), Some(&secret(1)), &[]),
+            ServiceKeys::new(&secret(2), None, &[secret(1)]),
+        );
+        let (all_rows, all_others) = (vec![true; 3], vec![true; 5]);
+        for (by, from, rows, others) in [
+            (&old, &old, true, true),
+            (&new, &old, false, false),
+            (&both, &old, true, true),
+            (&both, &new, true, true),
+            (&retired, &old, false, true),
+            (&retired, &new, true, true),
+            (&new, &both, true, true),
+            (&new, &retired, true, true),
+        ] {
+            let expected = (all_rows.iter().map(|_| rows), all_others.iter().map(|_| others));
+            assert_eq!(accepted(by, from), (expected.0.collect(), expected.1.collect()));
         }
     }
 }

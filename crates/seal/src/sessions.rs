@@ -1,66 +1,83 @@
 //! The hashes and MACs of sessions of the dashboard.
 
-use aws_lc_rs::constant_time;
 use domain::id::{AccountId, ApiKeyId};
 use domain::session::{HashedToken, Role, Session, SessionRow, SessionToken};
 use domain::time::Timestamp;
 
 use crate::cipher::length_prefixed;
-use crate::service::{ServiceKeys, hex, sign};
+use crate::service::{ServiceKeys, hex, is_equal};
 
 impl ServiceKeys {
     /// The hash that the token of a session or a sign-in link is stored as.
     pub fn hash_session_token(&self, token: &SessionToken) -> HashedToken {
-        HashedToken(sign(&self.session_token, token.expose().as_bytes()))
+        HashedToken(self.sign(|keys| &keys.session_token, token.expose().as_bytes()))
     }
 
     /// Whether this is the token with this hash, in constant time.
     pub fn verify_session_token(&self, token: &SessionToken, hash: &HashedToken) -> bool {
-        constant_time::verify_slices_are_equal(&self.hash_session_token(token).0, &hash.0).is_ok()
+        self.verify(|keys| &keys.session_token, token.expose().as_bytes(), &hash.0)
     }
 
     /// The MAC of a session's row: over all columns but the last request.
     pub fn mac_session(&self, session: &Session, token: &HashedToken) -> [u8; 32] {
-        sign(&self.session_row, &session_row_bytes(session, token))
+        self.sign(|keys| &keys.session_row, &session_row_bytes(session, token))
     }
 
     /// Whether this service wrote the row of a session.
     pub fn verify_session(&self, row: &SessionRow) -> bool {
-        constant_time::verify_slices_are_equal(&self.mac_session(&row.session, &row.token), &row.mac).is_ok()
+        self.verify_row(|keys| &keys.session_row, &session_row_bytes(&row.session, &row.token), &row.mac)
     }
 
     /// What the forms of a page carry, so that no other site can send them: a MAC of whom they belong to, a session or a guest's
     /// cookie. In hexadecimal digits.
     pub fn form_token(&self, owner: &str) -> String {
-        hex(&sign(&self.form_token, owner.as_bytes()))
+        hex(&self.sign(|keys| &keys.form_token, owner.as_bytes()))
     }
 
     /// Whether a form carries the token that belongs to its owner, in constant time.
     pub fn verify_form_token(&self, owner: &str, token: &str) -> bool {
-        constant_time::verify_slices_are_equal(self.form_token(owner).as_bytes(), token.as_bytes()).is_ok()
+        let tokens = self.signatures(|keys| &keys.form_token, owner.as_bytes());
+        tokens.iter().any(|expected| is_equal(hex(expected).as_bytes(), token.as_bytes()))
     }
 
     /// Bytes that only this service can compute, the same for each time that a form is sent. `N`: up to 32; `purpose`: what they
     /// are for; `request`: the random text that identifies the form.
-    #[expect(clippy::indexing_slicing, reason = "the assertion holds at compile time")]
     pub fn form_bytes<const N: usize>(&self, purpose: &str, account: &AccountId, request: &str) -> [u8; N] {
-        const { assert!(N <= 32) };
-        let parts = [purpose.as_bytes(), account.as_str().as_bytes(), request.as_bytes()];
-        let bytes = sign(&self.form_request, &length_prefixed(&parts));
-        std::array::from_fn(|at| bytes[at])
+        first_bytes(&self.sign(|keys| &keys.form_request, &form_message(purpose, account, request)))
+    }
+
+    /// The bytes that the other secrets have computed for the form: it may have been sent before a replacement.
+    pub fn former_form_bytes<const N: usize>(
+        &self,
+        purpose: &str,
+        account: &AccountId,
+        request: &str,
+    ) -> Vec<[u8; N]> {
+        let signatures = self.signatures(|keys| &keys.form_request, &form_message(purpose, account, request));
+        signatures.iter().skip(1).map(first_bytes).collect()
     }
 
     /// What an identity provider sends back with the browser: a MAC over the cookie of the attempt to sign in. A browser that
     /// presents both is the one in which the attempt started, and the cookie was not changed. In hexadecimal digits.
     pub fn sign_in_state(&self, cookie: &str) -> String {
-        hex(&sign(&self.sign_in_state, cookie.as_bytes()))
+        hex(&self.sign(|keys| &keys.sign_in_state, cookie.as_bytes()))
     }
 
     /// Whether a state belongs to the cookie, in constant time.
     pub fn verify_sign_in_state(&self, cookie: &str, state: &str) -> bool {
-        let expected = self.sign_in_state(cookie);
-        constant_time::verify_slices_are_equal(expected.as_bytes(), state.as_bytes()).is_ok()
+        let states = self.signatures(|keys| &keys.sign_in_state, cookie.as_bytes());
+        states.iter().any(|expected| is_equal(hex(expected).as_bytes(), state.as_bytes()))
     }
+}
+
+fn form_message(purpose: &str, account: &AccountId, request: &str) -> Vec<u8> {
+    length_prefixed(&[purpose.as_bytes(), account.as_str().as_bytes(), request.as_bytes()])
+}
+
+#[expect(clippy::indexing_slicing, reason = "the assertion holds at compile time")]
+fn first_bytes<const N: usize>(bytes: &[u8; 32]) -> [u8; N] {
+    const { assert!(N <= 32) };
+    std::array::from_fn(|at| bytes[at])
 }
 
 /// Everything that decides what a session allows, and what is shown of it.
@@ -96,7 +113,7 @@ mod tests {
     use crate::cipher::Key;
 
     fn keys() -> ServiceKeys {
-        ServiceKeys::from_secret(&Key([7; 32]))
+        ServiceKeys::new(&Key([7; 32]), None, &[])
     }
 
     fn session() -> Session {
@@ -184,6 +201,9 @@ mod tests {
         ] {
             assert_ne!(other, bytes);
         }
+        let replaced = ServiceKeys::new(&Key([8; 32]), None, &[Key([7; 32])]);
+        assert_ne!(replaced.form_bytes::<32>("key", &one, "request"), bytes);
+        assert_eq!(replaced.former_form_bytes::<32>("key", &one, "request"), [bytes]);
         let half: [u8; 16] = keys.form_bytes("key", &one, "request");
         assert_eq!(half, bytes[..16]);
     }

@@ -10,6 +10,7 @@ use domain::connection::{AccessToken, Availability, ClientSecret, SecretCredenti
 use domain::id::{AccountId, ApiKeyId, AuditEventId, ConnectionId};
 use domain::scope::{Scope, Scopes};
 use domain::secret::{KeyringWrapped, Sealed, SealedCredentials, WRAPPED_KEY_LEN, WrappedKey};
+use domain::service_secrets::ServiceSecrets;
 use domain::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -61,6 +62,11 @@ fn seal_one() -> (AccountKey, AccountKey, ConnectionId, SealedCredentials) {
         )
         .unwrap();
     (mine, other, id, sealed)
+}
+
+fn service_keys(keyring: &Keyring) -> ServiceKeys {
+    let secret = keyring.new_service_secret(keyring.primary_id(), &Randomness::system()).unwrap();
+    keyring.open_service_secrets(&ServiceSecrets::of(secret)).unwrap()
 }
 
 #[test]
@@ -181,8 +187,8 @@ fn make_vectors() -> Value {
     let sealed = opened
         .seal_credentials(data, &secrets("vector-client-secret", "vector-access-token"), &randomness)
         .unwrap();
-    let service = keyring.new_service_secret(&randomness).unwrap();
-    let keys = keyring.open_service_secret(&service).unwrap();
+    let service = keyring.new_service_secret(keyring.primary_id(), &randomness).unwrap();
+    let keys = keyring.open_service_secrets(&ServiceSecrets::of(service.clone())).unwrap();
     let (key, plain) = vector_key();
     let hash = keys.hash_api_key(&plain);
     let sealed_bytes = PURPOSES.map(|(name, purpose)| {
@@ -251,7 +257,7 @@ fn audit_vectors(keys: &ServiceKeys, account: &AccountId) -> Value {
 fn a_link_depends_on_its_event_position_predecessor_account_and_service() {
     let keys = || {
         let keyring = Keyring::generate(&Randomness::system());
-        keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap()
+        service_keys(&keyring)
     };
     let (one, two) = (AccountId::from_random([1; 16]), AccountId::from_random([2; 16]));
     let (ours, previous) = (keys(), Link([1; 32]));
@@ -271,8 +277,7 @@ fn a_link_depends_on_its_event_position_predecessor_account_and_service() {
 #[test]
 fn a_modified_chain_row_or_head_does_not_verify() {
     let keyring = Keyring::generate(&Randomness::system());
-    let keys =
-        keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap();
+    let keys = service_keys(&keyring);
     let at = Timestamp::from_micros(1_769_850_300_042_000);
     let mut chain = AuditChain { version: 1, ..AuditChain::empty(AccountId::from_random([1; 16]), at) };
     chain.row_mac = keys.mac_audit_chain(&chain).to_vec();
@@ -341,7 +346,8 @@ fn the_frozen_bytes_can_be_decrypted() {
         let data = AssociatedData { purpose, record: "vector", version: 3 };
         assert_eq!(key.open(data, &sealed).unwrap().as_slice(), b"vector-bytes", "{name}");
     }
-    let service = keyring.open_service_secret(&wrapped("wrapped_service_secret")).unwrap();
+    let service = ServiceSecrets::of(wrapped("wrapped_service_secret"));
+    let service = keyring.open_service_secrets(&service).unwrap();
     let plain = PlainKey::parse(&text("api_key")).unwrap();
     assert_eq!(service.hash_api_key(&plain).0.to_vec(), bytes("api_key_hash"));
 }
@@ -349,8 +355,7 @@ fn the_frozen_bytes_can_be_decrypted() {
 #[test]
 fn a_modified_api_key_row_does_not_verify() {
     let keyring = Keyring::generate(&Randomness::system());
-    let service =
-        keyring.open_service_secret(&keyring.new_service_secret(&Randomness::system()).unwrap()).unwrap();
+    let service = service_keys(&keyring);
     let (key, plain) = vector_key();
     let hash = service.hash_api_key(&plain);
     let other = service.hash_api_key(&PlainKey::from_random([1; 32]));

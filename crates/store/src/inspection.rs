@@ -2,7 +2,8 @@
 
 use domain::account::{Account, Label};
 use domain::api_key::{ApiKeyRow, HashedKey};
-use domain::secret::{KeyringCheck, KeyringWrapped};
+use domain::secret::KeyringCheck;
+use domain::service_secrets::ServiceSecrets;
 
 use crate::url::Location;
 use crate::{DatabaseUrl, OpenError, blocking, postgres, sqlite};
@@ -14,8 +15,8 @@ pub struct Inspection {
     pub schema: u32,
     /// The check values of the keyring keys in use.
     pub keyring_checks: Vec<KeyringCheck>,
-    /// The service secret, if there is one.
-    pub service_secret: Option<KeyringWrapped>,
+    /// The service secrets, if there are any.
+    pub service_secrets: Option<ServiceSecrets>,
 }
 
 /// An account and an API key, as far as the database has them.

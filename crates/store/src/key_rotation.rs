@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::account::{Account, AccountKeys};
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
-use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, WrappedKey};
+use domain::secret::{KeyringKeyId, WrappedKey};
 
 use crate::{Changed, Error};
 
@@ -75,6 +75,34 @@ impl SealedKind {
     }
 }
 
+/// Defines `statements_of`: the statements of a kind in an engine's file, which list its keys and replace one.
+macro_rules! sealing_key_statements {
+    ($sql:expr) => {
+        fn statements_of(kind: $crate::SealedKind) -> (&'static str, &'static str) {
+            use $crate::SealedKind;
+            macro_rules! pair {
+                ($record:literal) => {
+                    const {
+                        (
+                            $crate::sql::statement($sql, concat!("list_", $record, "_sealing_keys")),
+                            $crate::sql::statement($sql, concat!("replace_", $record, "_sealing_key")),
+                        )
+                    }
+                };
+            }
+            match kind {
+                SealedKind::Connection => pair!("connection"),
+                SealedKind::JobRequest | SealedKind::JobLink | SealedKind::JobAnswer => pair!("job"),
+                SealedKind::WebhookSecret => pair!("webhook_secret"),
+                SealedKind::WebhookEndpoint => pair!("webhook_endpoint"),
+                SealedKind::WebhookDelivery => pair!("webhook_delivery"),
+                SealedKind::Authorization => pair!("authorization"),
+            }
+        }
+    };
+}
+pub(crate) use sealing_key_statements;
+
 /// The wrapped key of a record's sealed data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealingKey {
@@ -102,15 +130,6 @@ pub struct SealingKeyUpdate {
 pub trait KeyRotation: Send + Sync {
     /// The keyring keys that the database was sealed with, ordered by their identifiers.
     async fn list_keyring_uses(&self) -> Result<Vec<KeyringUse>, Error>;
-    /// The wrapped service secret, unless the database is new.
-    async fn find_service_secret(&self) -> Result<Option<KeyringWrapped>, Error>;
-    /// Stores the check value of a keyring key together with the service secret, which it wraps from now on.
-    async fn activate_keyring_key(
-        &self,
-        check: &KeyringCheck,
-        expected: &KeyringWrapped,
-        secret: &KeyringWrapped,
-    ) -> Result<Changed, Error>;
     /// Up to `limit` accounts after one, by their identifiers, that have a key which this keyring key does not wrap.
     async fn list_accounts_to_rewrap(
         &self,

@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod authorizations;
 mod backup;
+mod changed;
 mod connection_health;
 mod dashboard_sessions;
 mod delivery_rows;
@@ -26,6 +27,7 @@ mod limits;
 mod migrations;
 mod postgres;
 mod retention;
+mod service_secrets;
 mod shell;
 mod sql;
 mod sqlite;
@@ -48,6 +50,7 @@ pub use authorizations::{
     OverdueAuthorization,
 };
 pub use backup::{BackupHeader, BackupStamp, StagedBackup, back_up, check_backup, stage_backup};
+pub use changed::Changed;
 pub use connection_health::{
     ConnectionHealth, DueHealthCheck, HealthLease, HealthRow, HealthUpdate, NewHealth, NotHealthy,
 };
@@ -75,9 +78,10 @@ pub use key_rotation::{
 };
 pub use limits::{Counted, FoundApiKey, Limits};
 pub use retention::{Expired, Retention, SweepLease};
+pub use service_secrets::{RowMacUpdate, ServiceSecretRotation, SignedKind, SignedMessage};
 pub use traits::{
-    AccountDeletion, Accounts, ApiKeys, Changed, Completion, ConnectionUpdate, Connections, Idempotency,
-    Jobs, Keyring, Maintenance, NewConnection, Store, WebhookSecrets,
+    AccountDeletion, Accounts, ApiKeys, Completion, ConnectionUpdate, Connections, Idempotency, Jobs,
+    Keyring, Maintenance, NewConnection, Store, WebhookSecrets,
 };
 pub use url::DatabaseUrl;
 use url::Location;
@@ -88,7 +92,7 @@ pub use webhooks::{
 };
 
 /// The schema of this version of the application: the number of its last migration.
-pub const APPLICATION_SCHEMA: u32 = 19;
+pub const APPLICATION_SCHEMA: u32 = 20;
 
 /// What to do about pending migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const MIGRATIONS: [Migration; 19] = [
+pub(crate) const MIGRATIONS: [Migration; 20] = [
     migration!(1, "house", 1, "0001_house.sql"),
     migration!(2, "idempotency", 1, "0002_idempotency.sql"),
     migration!(3, "nodes", 1, "0003_nodes.sql"),
@@ -44,10 +44,14 @@ pub(crate) const MIGRATIONS: [Migration; 19] = [
     migration!(17, "dashboard_sessions", 9, "0017_dashboard_sessions.sql"),
     migration!(18, "publications", 9, "0018_publications.sql"),
     migration!(19, "account_keys", 9, "0019_account_keys.sql"),
+    migration!(20, "service_secrets", 9, "0020_service_secrets.sql"),
 ];
 
 /// The first schema in which API keys have scopes.
 pub(crate) const SCOPES: u32 = 10;
+
+/// The first schema with several service secrets.
+pub(crate) const SERVICE_SECRETS: u32 = 20;
 
 /// The first schema whose applications read the mark of an engine migration. In a marked database, the migration of this number has
 /// it as its lowest application schema, whatever its file states.

@@ -17,10 +17,11 @@ use domain::secret::{KeyringCheck, KeyringWrapped, Sealed, SealedCredentials};
 use domain::time::Timestamp;
 
 use crate::{
-    ApiKeyUpdate, ApiKeyUse, Audit, Authorizations, ConnectionHealth, DashboardSessions, Deferral, DueJob,
-    DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, KeyRotation, LeaseRelease,
-    LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention, StatusCounts, StoredJob,
-    WebhookDeliveries, WebhookEndpoints, WebhookSecretRow, Work,
+    ApiKeyUpdate, ApiKeyUse, Audit, Authorizations, Changed, ConnectionHealth, DashboardSessions, Deferral,
+    DueJob, DueLimits, Error, Exports, FoundApiKey, JobCounts, JobFilter, JobUpdate, KeyRotation,
+    LeaseRelease, LeaseRenewal, LeaseTerms, LeasedJob, Limits, NewHealth, NewJob, Retention,
+    ServiceSecretRotation, StatusCounts, StoredJob, WebhookDeliveries, WebhookEndpoints, WebhookSecretRow,
+    Work,
 };
 
 /// Everything that the service stores.
@@ -28,6 +29,7 @@ pub trait Store:
     Maintenance
     + Keyring
     + KeyRotation
+    + ServiceSecretRotation
     + Accounts
     + ApiKeys
     + Limits
@@ -51,6 +53,7 @@ impl<S> Store for S where
     S: Maintenance
         + Keyring
         + KeyRotation
+        + ServiceSecretRotation
         + Accounts
         + ApiKeys
         + Limits
@@ -388,13 +391,4 @@ pub enum AccountDeletion {
     Done,
     /// There was no such account.
     NoAccount,
-}
-
-/// Whether a compare-and-set found what it expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Changed {
-    /// It did, and wrote.
-    Yes,
-    /// The row had changed or was deleted; nothing was written.
-    No,
 }

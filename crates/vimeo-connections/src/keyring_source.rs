@@ -1,7 +1,6 @@
 //! Where the keyring comes from: a file with plain keys, a file whose keys are encrypted by a holder, or a value.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -216,7 +215,7 @@ pub(crate) async fn create(
     randomness: &Randomness,
 ) -> Result<Option<String>, KeyringSourceError> {
     let Some(KeyHolderConfig { holder, timeouts }) = &config.key_holder else {
-        keyring_file::create(path, keyring, randomness).map_err(KeyringSourceError::File)?;
+        keyring_file::create(path, &keyring.to_text(), randomness).map_err(KeyringSourceError::File)?;
         return Ok(None);
     };
     if path.symlink_metadata().is_ok() {
@@ -224,12 +223,7 @@ pub(crate) async fn create(
     }
     let holder = Holder::new(holder.clone(), *timeouts).map_err(KeyringSourceError::Holder)?;
     let text = protect(path, keyring, &holder).await?;
-    sealed_keyring_file::create(path, &text, randomness).map_err(|source| {
-        KeyringSourceError::File(match source.kind() {
-            io::ErrorKind::AlreadyExists => KeyringFileError::Exists(path.to_owned()),
-            _ => KeyringFileError::Io { path: path.to_owned(), source },
-        })
-    })?;
+    keyring_file::create(path, &text, randomness).map_err(KeyringSourceError::File)?;
     Ok(Some(holder.describe().to_owned()))
 }
 
@@ -271,16 +265,17 @@ enum File {
 
 /// `None` if there is no file.
 fn read_file(path: &Path, group: GroupAccess) -> Result<Option<File>, KeyringSourceError> {
-    let error = match keyring_file::read(path, group) {
-        Ok(keyring) => return Ok(Some(File::Plain(keyring))),
+    let text = match keyring_file::read_text(path, group) {
+        Ok(text) => text,
         Err(KeyringFileError::Absent(_)) => return Ok(None),
-        Err(error @ KeyringFileError::Content { .. }) => error,
+        Err(error @ KeyringFileError::Content { .. }) => return Err(KeyringSourceError::Damaged(error)),
         Err(error) => return Err(KeyringSourceError::File(error)),
     };
-    // Its permissions were checked. What is not of format 1 may be of format 2.
-    let Ok(text) = sealed_keyring_file::read_text(path) else {
-        return Err(KeyringSourceError::Damaged(error));
+    let error = match keyring_file::parse(path, &text) {
+        Ok(keyring) => return Ok(Some(File::Plain(keyring))),
+        Err(error) => error,
     };
+    // What is not of format 1 may be of format 2.
     match SealedKeyring::parse(&text) {
         Ok(sealed) => Ok(Some(File::Sealed(sealed))),
         Err(SealedKeyringError::OtherFormat(_) | SealedKeyringError::Malformed { .. }) => {

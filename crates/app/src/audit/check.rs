@@ -77,14 +77,14 @@ impl Finding {
     }
 }
 
-/// Computes the link of an event: position, link before it, canonical bytes.
-pub(super) trait Linker {
-    fn link(&self, position: u64, previous: &Link, event: &[u8]) -> Link;
+/// Whether a link is that of an event: position, link before it, canonical bytes, link.
+pub(super) trait LinkVerifier {
+    fn verify(&self, position: u64, previous: &Link, event: &[u8], link: &Link) -> bool;
 }
 
-impl<F: Fn(u64, &Link, &[u8]) -> Link> Linker for F {
-    fn link(&self, position: u64, previous: &Link, event: &[u8]) -> Link {
-        self(position, previous, event)
+impl<F: Fn(u64, &Link, &[u8], &Link) -> bool> LinkVerifier for F {
+    fn verify(&self, position: u64, previous: &Link, event: &[u8], link: &Link) -> bool {
+        self(position, previous, event, link)
     }
 }
 
@@ -104,7 +104,7 @@ struct Mismatch {
 
 /// The check of one chain.
 pub(super) struct ChainCheck<L> {
-    linker: L,
+    verifier: L,
     /// The last position that the chain's row names.
     last: u64,
     first: u64,
@@ -121,10 +121,10 @@ pub(super) struct ChainCheck<L> {
     later: Vec<(String, u64)>,
 }
 
-impl<L: Linker> ChainCheck<L> {
-    pub(super) fn new(linker: L, chain: &AuditChain) -> Self {
+impl<L: LinkVerifier> ChainCheck<L> {
+    pub(super) fn new(verifier: L, chain: &AuditChain) -> Self {
         Self {
-            linker,
+            verifier,
             last: chain.position,
             first: chain.deleted_position + 1,
             ends: HashMap::from([(chain.deleted_position, chain.deleted_link)]),
@@ -170,7 +170,7 @@ impl<L: Linker> ChainCheck<L> {
 
     fn compare(&mut self, position: u64, previous: Link, linked: Option<Linked>) {
         let Some(linked) = linked else { return };
-        if self.linker.link(position, &previous, &linked.bytes) == linked.link {
+        if self.verifier.verify(position, &previous, &linked.bytes, &linked.link) {
             self.verified += 1;
         } else {
             self.mismatches.push(Mismatch { position, previous, linked });
@@ -219,7 +219,7 @@ impl<L: Linker> ChainCheck<L> {
             compared.iter().flat_map(|one| [one.previous, one.linked.link]).collect();
         previous.dedup();
         let fits = |one: &Mismatch, position: u64, link: Link| {
-            previous.iter().any(|previous| self.linker.link(position, previous, &one.linked.bytes) == link)
+            previous.iter().any(|previous| self.verifier.verify(position, previous, &one.linked.bytes, &link))
         };
         let mut findings = Vec::new();
         for (number, one) in self.mismatches.iter().enumerate() {
@@ -257,6 +257,10 @@ mod tests {
         Link(hash.finalize().into())
     }
 
+    fn verifier(position: u64, previous: &Link, event: &[u8], link: &Link) -> bool {
+        linker(position, previous, event) == *link
+    }
+
     fn record(number: u64) -> AuditRecord {
         AuditRecord {
             id: AuditEventId::from_stored(format!("{number:0>32}")),
@@ -288,7 +292,7 @@ mod tests {
     }
 
     fn check(chain: &AuditChain, rows: Vec<AuditLinkRow>) -> (u64, Vec<String>) {
-        let mut check = ChainCheck::new(linker, chain);
+        let mut check = ChainCheck::new(verifier, chain);
         for row in rows {
             check.add(row);
         }
@@ -374,7 +378,7 @@ mod tests {
         let (long, rows) = chain(&ORDER);
         let (short, _) = chain(&ORDER[..6]);
         let check = || {
-            let mut check = ChainCheck::new(linker, &short);
+            let mut check = ChainCheck::new(verifier, &short);
             for row in &rows {
                 check.add(row.clone());
             }

@@ -26,14 +26,14 @@ impl App {
             .iter()
             .map(|chain| {
                 let head = chain.head(now);
-                let signature = self.service_keys.sign_audit_head(&head).to_vec();
+                let signature = self.service_keys().sign_audit_head(&head).to_vec();
                 SignedHead { head, signature }
             })
             .collect())
     }
 
     /// The chains of all accounts, or of one.
-    pub(super) async fn list_audit_chains(
+    pub(crate) async fn list_audit_chains(
         &self,
         account: Option<&AccountId>,
     ) -> Result<Vec<AuditChain>, Error> {

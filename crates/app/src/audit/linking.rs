@@ -149,7 +149,7 @@ impl Context {
         for _ in 0..TRIES {
             let stored = self.store.find_audit_chain(account).await?;
             let chain = match stored {
-                Some(chain) if !self.service_keys.verify_audit_chain(&chain) => {
+                Some(chain) if !self.fresh_service_keys().await?.verify_audit_chain(&chain) => {
                     tracing::error!(
                         %account,
                         "the state of the account's audit chain was not written by this service, or was changed since: \
@@ -243,7 +243,7 @@ impl Context {
         for event in found.events {
             let position = chain.position + 1;
             let bytes = event.canonical_bytes();
-            let link = self.service_keys.link_audit_event(&chain.account_id, position, &chain.link, &bytes);
+            let link = self.service_keys().link_audit_event(&chain.account_id, position, &chain.link, &bytes);
             (chain.position, chain.link) = (position, link);
             chain.linked_event_id = chain.linked_event_id.max(event.id.clone());
             links.push(AuditLink { event_id: event.id, position, link });
@@ -259,7 +259,7 @@ impl Context {
     pub(super) fn renew_audit_chain(&self, mut chain: AuditChain) -> AuditChain {
         chain.version += 1;
         chain.updated_at = self.clock.now();
-        chain.row_mac = self.service_keys.mac_audit_chain(&chain).to_vec();
+        chain.row_mac = self.service_keys().mac_audit_chain(&chain).to_vec();
         chain
     }
 }

@@ -26,13 +26,13 @@ impl App {
     ) -> Result<AuditEventPage, Error> {
         let account = &caller.account_id;
         let page = self.store.list_audit_events(account, filter, limit.as_u32()).await?;
-        let next = page.next.map(|next| self.service_keys.encode_audit_page_key(account, &next));
+        let next = page.next.map(|next| self.service_keys().encode_audit_page_key(account, &next));
         Ok(AuditEventPage { items: page.events, next })
     }
 
     /// Decodes a page key of audit events; `None` if it was not issued to this account.
     pub fn read_audit_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<AuditEventId> {
-        self.service_keys.decode_audit_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_audit_page_key(&caller.account_id, bytes)
     }
 
     /// Whether an account exists, or has existed: it has a chain or audit events.

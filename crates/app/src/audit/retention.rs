@@ -48,7 +48,7 @@ impl App {
         end: &AuditEventId,
     ) -> Result<Option<usize>, Error> {
         let Some(chain) = self.store.find_audit_chain(account).await? else { return Ok(None) };
-        if !self.service_keys.verify_audit_chain(&chain) {
+        if !self.fresh_service_keys().await?.verify_audit_chain(&chain) {
             tracing::error!(%account, "the account's audit chain was changed: its old events are not deleted");
             return Ok(None);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::audit::{AuditChain, Link};
 use domain::id::{AccountId, AuditEventId};
 
-use super::check::{ChainCheck, Finding, FindingKind, Linker};
+use super::check::{ChainCheck, Finding, FindingKind, LinkVerifier};
 use super::heads::SignedHead;
 use super::linking::{LATE, horizons};
 use crate::{App, Error};
@@ -69,7 +69,8 @@ impl App {
         let stored = self.store.find_audit_chain(&account).await?;
         let chain = stored.clone().unwrap_or_else(|| AuditChain::empty(account.clone(), self.clock.now()));
         let (verified, mut findings, compared) = self.verify_links(&chain, heads).await?;
-        if stored.as_ref().is_some_and(|chain| !self.service_keys.verify_audit_chain(chain)) {
+        let keys = self.fresh_service_keys().await?;
+        if stored.as_ref().is_some_and(|chain| !keys.verify_audit_chain(chain)) {
             findings.insert(0, Finding::of_chain(FindingKind::ChainChanged));
         }
         let late = horizons(self.clock.now(), Duration::ZERO).late;
@@ -79,7 +80,7 @@ impl App {
         let (unlinked, inserted) = self.find_inserted(&chain).await?;
         findings.extend(inserted);
         for signed in heads {
-            let is_valid = self.service_keys.verify_audit_head(&signed.head, &signed.signature);
+            let is_valid = keys.verify_audit_head(&signed.head, &signed.signature);
             let found = compared.get(&signed.head.position).copied();
             findings.extend(compare_head(&chain, signed, is_valid, found));
         }
@@ -106,10 +107,11 @@ impl App {
         heads: &[&SignedHead],
     ) -> Result<(u64, Vec<Finding>, HashMap<u64, Link>), Error> {
         let account = &chain.account_id;
-        let linker = |position: u64, previous: &Link, event: &[u8]| {
-            self.service_keys.link_audit_event(account, position, previous, event)
+        let keys = self.fresh_service_keys().await?;
+        let is_link = |position: u64, previous: &Link, event: &[u8], link: &Link| {
+            keys.verify_audit_link(account, position, (previous, event), link)
         };
-        let mut check = ChainCheck::new(linker, chain);
+        let mut check = ChainCheck::new(is_link, chain);
         let mut compared = HashMap::from([(chain.deleted_position, chain.deleted_link)]);
         let mut after = AuditEventId::smallest();
         loop {
@@ -149,7 +151,7 @@ impl App {
     }
 }
 
-fn finish<L: Linker>(check: ChainCheck<L>, now: Option<&AuditChain>) -> (u64, Vec<Finding>) {
+fn finish<L: LinkVerifier>(check: ChainCheck<L>, now: Option<&AuditChain>) -> (u64, Vec<Finding>) {
     check.finish(now.map_or(0, |chain| chain.position))
 }
 

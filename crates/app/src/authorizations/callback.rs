@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use domain::audit::Actor;
 use domain::authorization::{AuthorizationState, FailureReason, StepRefusal};
+use domain::id::AccountId;
 use domain::secret::Secret;
 use seal::browser_tokens::{TokenKind, account_of_token};
 use store::{AuthorizationKey, AuthorizationRow};
@@ -65,15 +66,15 @@ impl App {
         let Callback { state, binding, answer, remote } = callback;
         let actor = Actor::Guest { remote };
         let Some(account) = account_of_token(state.expose()) else { return Ok(CallbackResult::InvalidState) };
-        let hash = self.service_keys.hash_browser_token(TokenKind::State, state.expose());
-        let key = AuthorizationKey::State(hash);
-        let binding =
-            binding.map(|binding| self.service_keys.hash_browser_token(TokenKind::Binding, binding.expose()));
+        let keys = self.fresh_service_keys().await?;
+        let bindings = binding.map_or_else(Vec::new, |binding| {
+            keys.hashes_of_browser_token(TokenKind::Binding, binding.expose())
+        });
         for _ in 0..STEP_ATTEMPTS {
-            let Some(row) = self.store.find_authorization(&account, &key).await? else {
+            let Some(row) = self.find_by_state(&account, &state).await? else {
                 return Ok(CallbackResult::InvalidState);
             };
-            match row.authorization.check_callback(binding.as_ref(), self.clock.now()) {
+            match row.authorization.check_callback(&bindings, self.clock.now()) {
                 Ok(()) => {}
                 Err(StepRefusal::OtherBrowser) => return Ok(CallbackResult::OtherBrowser),
                 Err(_) => {
@@ -90,6 +91,20 @@ impl App {
             }
         }
         Err(Error::Overloaded)
+    }
+
+    async fn find_by_state(
+        &self,
+        account: &AccountId,
+        state: &Secret,
+    ) -> Result<Option<AuthorizationRow>, Error> {
+        for hash in self.service_keys().hashes_of_browser_token(TokenKind::State, state.expose()) {
+            let found = self.store.find_authorization(account, &AuthorizationKey::State(hash)).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// `None` if another step was taken meanwhile.

@@ -144,7 +144,7 @@ impl App {
         let key = self.account_key(account).await?;
         let sealed = secrets.seal((&authorization.id, &stored_request), &key, &self.randomness)?;
         let token = new_token(account, &self.randomness);
-        let connect_hash = self.service_keys.hash_browser_token(TokenKind::Connect, token.expose());
+        let connect_hash = self.service_keys().hash_browser_token(TokenKind::Connect, token.expose());
         let device = secrets.device.map(|(_, prompt)| prompt);
         let shown =
             ShownAuthorization { authorization: authorization.clone(), request, device, outcome: None };

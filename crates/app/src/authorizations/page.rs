@@ -87,8 +87,8 @@ impl App {
             let mut step = Step::into(authorization, AuthorizationState::Started);
             step.actor = Actor::Guest { remote };
             step.authorization.browser = Some(BrowserTokens {
-                state: self.service_keys.hash_browser_token(TokenKind::State, state.expose()),
-                binding: self.service_keys.hash_browser_token(TokenKind::Binding, binding.expose()),
+                state: self.service_keys().hash_browser_token(TokenKind::State, state.expose()),
+                binding: self.service_keys().hash_browser_token(TokenKind::Binding, binding.expose()),
             });
             if self.take_step(&row, step).await?.is_some() {
                 return Ok(Some(StartResult::Redirect { url, binding }));
@@ -124,8 +124,13 @@ impl App {
 
     async fn find_by_connect_token(&self, token: &str) -> Result<Option<AuthorizationRow>, Error> {
         let Some(account) = account_of_token(token) else { return Ok(None) };
-        let hash = self.service_keys.hash_browser_token(TokenKind::Connect, token);
-        Ok(self.store.find_authorization(&account, &AuthorizationKey::ConnectToken(hash)).await?)
+        for hash in self.fresh_service_keys().await?.hashes_of_browser_token(TokenKind::Connect, token) {
+            let key = AuthorizationKey::ConnectToken(hash);
+            if let Some(row) = self.store.find_authorization(&account, &key).await? {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
     }
 
     fn permission_url(&self, row: &AuthorizationRow, state: &Secret) -> Result<Secret, Error> {

@@ -59,7 +59,7 @@ impl App {
         let is_last = rows.len() <= limit.as_u32() as usize;
         rows.truncate(limit.as_u32() as usize);
         let last = rows.last().filter(|_| !is_last).map(|row| &row.authorization.id);
-        let next = last.map(|last| self.service_keys.encode_authorization_page_key(account, last));
+        let next = last.map(|last| self.service_keys().encode_authorization_page_key(account, last));
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             // What is overdue is shown as ended. A read or the sweep writes it.
@@ -85,7 +85,7 @@ impl App {
 
     /// The place that a page key of authorizations names; `None` if it was not issued to this account.
     pub fn read_authorization_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<AuthorizationId> {
-        self.service_keys.decode_authorization_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_authorization_page_key(&caller.account_id, bytes)
     }
 
     /// The authorization after what happened meanwhile: a decision at Vimeo, or the end of its time.

@@ -7,7 +7,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use domain::account::{Account, AccountKeys, SecondKeyRole};
+use domain::account::{Account, AccountKeys};
 use domain::audit::{Action, Actor};
 use domain::idempotency::RESPONSE_TTL_SECONDS;
 use domain::time::Timestamp;
@@ -16,15 +16,18 @@ use tokio::time::sleep;
 
 use super::rewrap::{Pace, RewrapError, WorkLease};
 use super::sealing_keys::Pass;
+use super::steps::{self, Settled, Step, Terms};
 use crate::{App, Error};
 
-/// How long the next key of an account only decrypts: longer than nodes cache accounts, with time for requests in flight.
-const NEXT_KEY_SETTLES: Duration = Duration::from_secs(5);
-/// How long a former key is kept at least: the stored responses that it has sealed expire, and requests in flight end.
-const FORMER_KEY_KEPT: Duration =
-    Duration::from_secs(RESPONSE_TTL_SECONDS.unsigned_abs()).saturating_add(Duration::from_hours(1));
+/// The next key settles for longer than nodes cache accounts. The stored responses that the former key has sealed expire meanwhile,
+/// and requests in flight end.
+const TERMS: Terms = Terms {
+    next_settles: Duration::from_secs(5),
+    former_kept: Duration::from_secs(RESPONSE_TTL_SECONDS.unsigned_abs())
+        .saturating_add(Duration::from_hours(1)),
+};
 /// The pace of what a service does without a command.
-const BACKGROUND_PACE: Pace = Pace::per_second(match NonZeroU32::new(200) {
+pub(super) const BACKGROUND_PACE: Pace = Pace::per_second(match NonZeroU32::new(200) {
     Some(rows) => rows,
     None => NonZeroU32::MIN,
 });
@@ -55,43 +58,10 @@ pub struct AccountKeyReport {
     pub state: AccountKeyState,
 }
 
-/// The next step of a replacement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// Give the account its next key.
-    AddNext,
-    /// Wait, and look again.
-    Wait(Duration),
-    /// Make the next key the current one.
-    Switch,
-    /// Wrap everything with the current key. `may_end`: if nothing was left to wrap, the former key is deleted.
-    Rewrap { may_end: bool },
-}
-
-/// Whether this process has waited for long enough since it read the next key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Settled {
-    /// Only the stored instant is known.
-    Unknown,
-    /// Yes, whatever the clock says.
-    Waited,
-}
-
 /// The next step by the keys of the account.
 fn next_step(keys: &AccountKeys, settled: Settled, now: Timestamp) -> Step {
-    let Some(second) = &keys.second else { return Step::AddNext };
-    let wait = |lasts: Duration| {
-        let left = second.since.plus(lasts).as_micros().saturating_sub(now.as_micros());
-        u64::try_from(left).ok().filter(|left| *left > 0).map(Duration::from_micros)
-    };
-    match second.role {
-        SecondKeyRole::Next if settled == Settled::Waited => Step::Switch,
-        // A clock that was set back does not make it wait for longer.
-        SecondKeyRole::Next => {
-            wait(NEXT_KEY_SETTLES).map_or(Step::Switch, |left| Step::Wait(left.min(NEXT_KEY_SETTLES)))
-        }
-        SecondKeyRole::Former => Step::Rewrap { may_end: wait(FORMER_KEY_KEPT).is_none() },
-    }
+    let second = keys.second.as_ref().map(|second| (second.role, second.since));
+    steps::next_step(second, TERMS, settled, now)
 }
 
 impl App {
@@ -112,7 +82,7 @@ impl App {
         let state = if pass.damaged > 0 {
             AccountKeyState::Damaged { values: pass.damaged }
         } else {
-            AccountKeyState::Replaced { former_key_until: since.plus(FORMER_KEY_KEPT) }
+            AccountKeyState::Replaced { former_key_until: since.plus(TERMS.former_kept) }
         };
         Ok(AccountKeyReport { is_resumed, rewrapped, state })
     }
@@ -128,7 +98,7 @@ impl App {
         loop {
             let account = self.reread(account).await?;
             match next_step(&account.keys, settled, self.clock.now()) {
-                Step::Rewrap { .. } => return self.rewrap_all(&account, (lease, pace), progress).await,
+                Step::Rewrite { .. } => return self.rewrap_all(&account, (lease, pace), progress).await,
                 Step::Wait(left) => {
                     sleep(left).await;
                     settled = Settled::Waited;
@@ -173,9 +143,9 @@ impl App {
         lease: &WorkLease<'_>,
     ) -> Result<Changed, RewrapError> {
         match next_step(&account.keys, Settled::Unknown, self.clock.now()) {
-            Step::Rewrap { may_end: true } => {}
+            Step::Rewrite { may_end: true } => {}
             // Until then nothing is to be done here: visiting everything that is sealed has its cost.
-            Step::Rewrap { may_end: false } | Step::AddNext | Step::Wait(_) => return Ok(Changed::No),
+            Step::Rewrite { may_end: false } | Step::AddNext | Step::Wait(_) => return Ok(Changed::No),
             Step::Switch => {
                 self.take_key_step(account, Step::Switch, Actor::Service).await?;
                 return Ok(Changed::No);
@@ -229,7 +199,7 @@ impl App {
                 Some(keys) => (keys, Action::ReplaceAccountKey),
                 None => return Ok(()),
             },
-            Step::Wait(_) | Step::Rewrap { .. } => return Ok(()),
+            Step::Wait(_) | Step::Rewrite { .. } => return Ok(()),
         };
         // If the keys have changed meanwhile, they are read again, and the step is taken again.
         self.change_keys(account, keys, action, actor).await.map(drop)
@@ -260,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_replacement_goes_through_its_steps_by_the_keys_and_the_time() {
+    fn the_keys_of_an_account_decide_the_step() {
         let wrapped = |fill| KeyringWrapped {
             keyring_key: KeyringKeyId("k_0000000000000000".into()),
             wrapped: WrappedKey([fill; 60]),
@@ -271,16 +241,11 @@ mod tests {
         assert_eq!(next_step(&keys, at(0)), Step::AddNext);
         let keys = keys.with_next(wrapped(2), at(0));
         assert_eq!((&keys.current, &keys.second.as_ref().unwrap().key), (&wrapped(1), &wrapped(2)));
-        assert_eq!(next_step(&keys, at(0)), Step::Wait(Duration::from_secs(5)));
-        assert_eq!(next_step(&keys, at(4)), Step::Wait(Duration::from_secs(1)));
-        assert_eq!(next_step(&keys, at(-900)), Step::Wait(Duration::from_secs(5)), "a clock set back");
-        assert_eq!(super::next_step(&keys, Settled::Waited, at(-900)), Step::Switch);
         assert_eq!(next_step(&keys, at(5)), Step::Switch);
         let keys = keys.switched(at(5)).unwrap();
         assert_eq!((&keys.current, &keys.second.as_ref().unwrap().key), (&wrapped(2), &wrapped(1)));
         assert_eq!(keys.switched(at(6)), None, "once");
-        assert_eq!(next_step(&keys, at(5)), Step::Rewrap { may_end: false });
-        assert_eq!(next_step(&keys, at(5 + 25 * 3_600 - 1)), Step::Rewrap { may_end: false });
-        assert_eq!(next_step(&keys, at(5 + 25 * 3_600)), Step::Rewrap { may_end: true });
+        assert_eq!(next_step(&keys, at(5 + 25 * 3_600 - 1)), Step::Rewrite { may_end: false });
+        assert_eq!(next_step(&keys, at(5 + 25 * 3_600)), Step::Rewrite { may_end: true });
     }
 }

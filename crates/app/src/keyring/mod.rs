@@ -7,6 +7,10 @@ mod account_keys;
 mod current;
 mod rewrap;
 mod sealing_keys;
+mod service_keys;
+mod service_secret;
+mod signed_rows;
+mod steps;
 
 use domain::secret::KeyringKeyId;
 use seal::keyring::Keyring;
@@ -20,6 +24,8 @@ pub(crate) use current::CurrentKeyring;
 pub use current::{KeyringReadError, KeyringSource, Repeat};
 use rewrap::WorkLease;
 pub use rewrap::{Pace, RewrapError, RewrapReport};
+pub(crate) use service_keys::CurrentServiceKeys;
+pub use service_secret::{SecretState, ServiceSecretReport, ServiceSecretStatus};
 
 /// A keyring key, as the keyring and the database have it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::account::{Account, AccountKeys, SecondKey};
 use domain::id::AccountId;
 use domain::secret::KeyringKeyId;
+use domain::service_secrets::ServiceSecrets;
 use seal::keyring::Keyring;
 use store::{AccountKeysUpdate, Changed, SweepLease};
 use thiserror::Error;
@@ -167,18 +168,19 @@ impl App {
         if damaged.is_empty() { Ok(report) } else { Err(RewrapError::Damaged(damaged)) }
     }
 
-    /// Wraps the service secret with the primary key, unless it is.
+    /// Wraps the service secrets with the primary key, unless they are.
     async fn activate(&self, keyring: &Keyring) -> Result<(), RewrapError> {
         loop {
-            let secret = self.store.find_service_secret().await.map_err(Error::from)?;
-            // Opening the database has created it.
-            let Some(secret) = secret.filter(|secret| secret.keyring_key != *keyring.primary_id()) else {
-                return Ok(());
-            };
+            let secrets = self.store.find_service_secrets().await.map_err(Error::from)?;
+            // Opening the database has created the first.
+            let is_wrapped =
+                |secrets: &ServiceSecrets| secrets.keyring_keys().all(|key| key == keyring.primary_id());
+            let Some(secrets) = secrets.filter(|secrets| !is_wrapped(secrets)) else { return Ok(()) };
             let check = keyring.primary_check().map_err(Error::from)?;
-            let rewrapped = keyring.rewrap_service_secret(&secret, &self.randomness).map_err(Error::from)?;
-            let activated = self.store.activate_keyring_key(&check, &secret, &rewrapped).await;
-            if activated.map_err(Error::from)? == Changed::Yes {
+            let rewrapped =
+                keyring.rewrap_service_secrets(&secrets, &self.randomness).map_err(Error::from)?;
+            let changed = self.store.change_service_secrets(&secrets, &rewrapped, Some(&check)).await;
+            if changed.map_err(Error::from)? == Changed::Yes {
                 return Ok(());
             }
         }

@@ -126,7 +126,7 @@ impl App {
         };
         let session = person.map(|person| &person.session.id);
         let cookie = encode(&attempt, session, next);
-        let state = self.service_keys.sign_in_state(&cookie);
+        let state = self.service_keys().sign_in_state(&cookie);
         let url = identity.provider.authorization_url(&redirect_uri, &state, &attempt).await;
         Ok(IdentityStart { url: url.inspect_err(report)?, cookie })
     }
@@ -142,7 +142,7 @@ impl App {
         // Each makes this service send requests to the provider.
         let counted = self.failed_keys.attempt(browser.remote).map_err(Error::TooManyFailedKeys);
         let counted = counted.map_err(|error| unknown(error.into()))?;
-        let is_own = self.service_keys.verify_sign_in_state(cookie, &answer.state);
+        let is_own = self.service_keys().verify_sign_in_state(cookie, &answer.state);
         let attempt = decode(cookie).filter(|_| is_own).ok_or_else(|| unknown(IdentityError::Attempt))?;
         let (attempt, session, next) = attempt;
         let purpose = AttemptPurpose { is_confirmation: session.is_some(), next };

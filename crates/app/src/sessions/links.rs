@@ -11,7 +11,7 @@ use domain::session::{LINK_MAX, Role, Session, SessionState, SessionStatus, Sess
 use domain::time::Timestamp;
 use store::FoundSession;
 
-use super::{Browser, SessionError, StartedSession};
+use super::{Browser, SessionError, StartedSession, is_genuine};
 use crate::{App, Caller, Error};
 
 /// Who a link is for.
@@ -67,8 +67,15 @@ impl App {
         options: LinkOptions,
         form: &str,
     ) -> Result<Option<SignInLink>, Error> {
-        let id = self.service_keys.form_bytes("sign-in-link", &caller.account_id, form);
-        let created = self.try_create_sign_in_link(caller, options, SessionId::from_random(id)).await;
+        let (keys, account) = (self.service_keys(), &caller.account_id);
+        let bytes = keys.form_bytes("sign-in-link", account, form);
+        for bytes in keys.former_form_bytes("sign-in-link", account, form) {
+            let id = SessionId::from_random(bytes);
+            if self.store.find_dashboard_session(account, &id, self.clock.now()).await?.is_some() {
+                return Ok(None);
+            }
+        }
+        let created = self.try_create_sign_in_link(caller, options, SessionId::from_random(bytes)).await;
         self.audited(caller, Action::CreateSignInLink, None, created).await
     }
 
@@ -160,7 +167,14 @@ impl App {
                 return Err(error.into());
             }
         };
-        let Some(found) = found.filter(|found| self.is_genuine(&found.row, &token)) else {
+        let keys = match self.fresh_service_keys().await {
+            Ok(keys) => keys,
+            Err(error) => {
+                attempt.take_back();
+                return Err(error.into());
+            }
+        };
+        let Some(found) = found.filter(|found| is_genuine(&keys, &found.row, &token)) else {
             return Err(SessionError::LinkRefused);
         };
         attempt.take_back();

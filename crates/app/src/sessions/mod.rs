@@ -17,6 +17,7 @@ use domain::session::{
     Session, SessionRow, SessionState, SessionStatus, SessionToken, SignInMethod, stored_user_agent,
 };
 use domain::time::Timestamp;
+use seal::service::ServiceKeys;
 use store::{Changed, FoundSession, SessionUpdate};
 use thiserror::Error;
 
@@ -98,6 +99,18 @@ impl From<store::Error> for SessionError {
     }
 }
 
+/// Whether the row was written by this service for this token.
+fn is_genuine(keys: &ServiceKeys, row: &SessionRow, token: &SessionToken) -> bool {
+    let is_authentic = keys.verify_session(row);
+    if !is_authentic {
+        tracing::error!(
+            session = %row.session.id,
+            "the row of a session was not written by this service, or was changed since: it is not accepted"
+        );
+    }
+    is_authentic && keys.verify_session_token(token, &row.token)
+}
+
 impl App {
     /// Signs a person in with an API key. The session allows what the key allows, and ends with it.
     pub async fn sign_in_with_key(
@@ -143,7 +156,8 @@ impl App {
     async fn find_active_session(&self, token: &SessionToken) -> Result<FoundSession, SessionError> {
         let (account_id, id) = (&token.account_id, &token.session_id);
         let found = self.store.find_dashboard_session(account_id, id, self.clock.now()).await?;
-        let found = found.filter(|found| self.is_genuine(&found.row, token));
+        let keys = self.fresh_service_keys().await?;
+        let found = found.filter(|found| is_genuine(&keys, &found.row, token));
         let found = found.ok_or(SessionError::NotSignedIn)?;
         let session = &found.row.session;
         if session.status(found.read_at, self.sessions.idle) != SessionStatus::Active
@@ -198,7 +212,7 @@ impl App {
             let now = self.clock.now();
             let found = self.store.find_dashboard_session(&caller.account_id, id, now).await?;
             let Some(FoundSession { row, .. }) = found else { return Err(Error::SessionNotFound) };
-            if row.session.state == SessionState::Ended && self.service_keys.verify_session(&row) {
+            if row.session.state == SessionState::Ended && self.service_keys().verify_session(&row) {
                 return Ok(());
             }
             let update = SessionUpdate { expected: row.mac, row: self.ended(&row) };
@@ -216,7 +230,7 @@ impl App {
     pub async fn list_sessions(&self, caller: &Caller) -> Result<Vec<(Session, SessionStatus)>, Error> {
         let now = self.clock.now();
         let rows = self.store.list_dashboard_sessions(&caller.account_id, now, LISTED).await?;
-        let shown = rows.into_iter().filter(|row| self.service_keys.verify_session(row)).map(|row| {
+        let shown = rows.into_iter().filter(|row| self.service_keys().verify_session(row)).map(|row| {
             let status = row.session.status(now, self.sessions.idle);
             (row.session, status)
         });
@@ -225,12 +239,12 @@ impl App {
 
     /// What the forms of a page carry, for whom they belong to: a session or a guest's cookie.
     pub fn form_token(&self, owner: &str) -> String {
-        self.service_keys.form_token(owner)
+        self.service_keys().form_token(owner)
     }
 
     /// Whether a form was made for this owner.
     pub fn verify_form_token(&self, owner: &str, token: &str) -> bool {
-        self.service_keys.verify_form_token(owner, token)
+        self.service_keys().verify_form_token(owner, token)
     }
 
     /// 32 random bytes in hexadecimal digits, for the cookie of a browser without a session.
@@ -248,18 +262,6 @@ impl App {
             Error::Unauthorized => SessionError::KeyRefused,
             error => SessionError::Other(error),
         })
-    }
-
-    /// Whether the row was written by this service for this token.
-    fn is_genuine(&self, row: &SessionRow, token: &SessionToken) -> bool {
-        let is_authentic = self.service_keys.verify_session(row);
-        if !is_authentic {
-            tracing::error!(
-                session = %row.session.id,
-                "the row of a session was not written by this service, or was changed since: it is not accepted"
-            );
-        }
-        is_authentic && self.service_keys.verify_session_token(token, &row.token)
     }
 
     /// Whether the key that the person signed in with is still active, if there is one.
@@ -330,14 +332,14 @@ impl App {
     fn new_session_row(&self, session: Session) -> (SessionRow, SessionToken) {
         let (account_id, id) = (session.account_id.clone(), session.id.clone());
         let token = SessionToken::from_random(account_id, id, self.randomness.bytes());
-        let hash = self.service_keys.hash_session_token(&token);
-        let mac = self.service_keys.mac_session(&session, &hash);
+        let hash = self.service_keys().hash_session_token(&token);
+        let mac = self.service_keys().mac_session(&session, &hash);
         (SessionRow { session, token: hash, mac }, token)
     }
 
     fn ended(&self, row: &SessionRow) -> SessionRow {
         let session = Session { state: SessionState::Ended, ..row.session.clone() };
-        let mac = self.service_keys.mac_session(&session, &row.token);
+        let mac = self.service_keys().mac_session(&session, &row.token);
         SessionRow { session, token: row.token.clone(), mac }
     }
 

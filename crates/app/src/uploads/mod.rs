@@ -202,13 +202,13 @@ impl App {
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
         let last = items.last().filter(|_| !is_last);
-        let next = last.map(|last| self.service_keys.encode_job_page_key(account, &last.id));
+        let next = last.map(|last| self.service_keys().encode_job_page_key(account, &last.id));
         Ok(JobPage { items, next })
     }
 
     /// The place that a page key of jobs names; `None` if this service did not give it to this account.
     pub fn read_job_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<JobId> {
-        self.service_keys.decode_job_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_job_page_key(&caller.account_id, bytes)
     }
 
     /// Cancels a job; what it created at Vimeo is cleaned up afterwards. One that has ended stays as it is.

@@ -80,7 +80,9 @@ pub(super) async fn verify(
     row_mac: Option<&[u8]>,
     sealed: Option<&Sealed>,
 ) -> Result<Option<UploadRequest>, PrepareError> {
-    if row_mac.is_some_and(|mac| !context.verify_job(job, mac)) {
+    if let Some(mac) = row_mac
+        && !context.verify_job(job, mac).await?
+    {
         return Err(PrepareError::Tampered);
     }
     if job.request_format > REQUEST_FORMAT_MAX {

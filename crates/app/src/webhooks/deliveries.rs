@@ -31,13 +31,13 @@ impl App {
         let is_last = items.len() <= limit.as_u32() as usize;
         items.truncate(limit.as_u32() as usize);
         let last = items.last().filter(|_| !is_last);
-        let next = last.map(|last| self.service_keys.encode_delivery_page_key(account, &last.id));
+        let next = last.map(|last| self.service_keys().encode_delivery_page_key(account, &last.id));
         Ok(DeliveryPage { items, next })
     }
 
     /// The place that a page key of deliveries names; `None` if it was not issued to this account.
     pub fn read_delivery_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<DeliveryId> {
-        self.service_keys.decode_delivery_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_delivery_page_key(&caller.account_id, bytes)
     }
 
     /// Makes a delivery again, with its attempts counted from zero.

@@ -208,7 +208,7 @@ impl App {
         let is_last = rows.len() <= limit.as_u32() as usize;
         rows.truncate(limit.as_u32() as usize);
         let last = rows.last().filter(|_| !is_last);
-        let next = last.map(|last| self.service_keys.encode_endpoint_page_key(account, &last.endpoint.id));
+        let next = last.map(|last| self.service_keys().encode_endpoint_page_key(account, &last.endpoint.id));
         let mut items = Vec::with_capacity(rows.len());
         for row in rows {
             items.push(self.show_endpoint(row).await?);
@@ -218,7 +218,7 @@ impl App {
 
     /// The place that a page key of endpoints names; `None` if it was not issued to this account.
     pub fn read_endpoint_page_key(&self, caller: &Caller, bytes: &[u8]) -> Option<EndpointId> {
-        self.service_keys.decode_endpoint_page_key(&caller.account_id, bytes)
+        self.service_keys().decode_endpoint_page_key(&caller.account_id, bytes)
     }
 
     /// Changes an endpoint.

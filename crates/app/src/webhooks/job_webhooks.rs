@@ -26,7 +26,7 @@ pub(crate) async fn new_delivery(
     let unsealed = JobWebhookContent { url: target.url.clone(), body: Zeroizing::new(body) };
     let key = context.account_key(account).await?;
     let sealed = unsealed.seal(id.as_str(), &key, &context.randomness)?;
-    let receiver = context.service_keys.hash_webhook_origin(account, &url.origin().ascii_serialization());
+    let receiver = context.service_keys().hash_webhook_origin(account, &url.origin().ascii_serialization());
     // One message of the job, as earlier versions named it.
     let event_id = format!("msg_{}", job.id.as_str().replace('-', ""));
     Ok(Some(NewJobDelivery { id, event_id, event_type: event_type.as_str(), receiver, sealed }))

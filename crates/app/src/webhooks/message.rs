@@ -51,7 +51,7 @@ pub(super) async fn prepare(
         return to_endpoint(context, webhooks, leased).await;
     }
     if leased.receiver == OPERATOR_RECEIVER {
-        return to_operator(context, webhooks, leased);
+        return to_operator(context, webhooks, leased).await;
     }
     of_job(context, webhooks, leased).await
 }
@@ -66,7 +66,7 @@ async fn to_endpoint(
         return Err(Unsendable::Ended(AttemptResult::EndpointDisabled));
     }
     let opened = open_endpoint(context, row).await?;
-    let body = verified_body(context, leased)?;
+    let body = verified_body(context, leased).await?;
     let secrets = opened.signing_at(context.clock.now());
     Ok(Message { url: allowed(webhooks, opened.url.expose())?, body, secrets })
 }
@@ -84,7 +84,7 @@ async fn open_endpoint(context: &Arc<Context>, row: &EndpointRow) -> Result<Endp
     })
 }
 
-fn to_operator(
+async fn to_operator(
     context: &Arc<Context>,
     webhooks: &Webhooks,
     leased: &LeasedDelivery,
@@ -92,17 +92,18 @@ fn to_operator(
     let Some(operator) = &context.announcer.operator else {
         return Err(Unsendable::Ended(AttemptResult::EndpointDeleted));
     };
-    let body = verified_body(context, leased)?;
+    let body = verified_body(context, leased).await?;
     let secrets = vec![operator.secret.clone()];
     Ok(Message { url: allowed(webhooks, operator.url.expose())?, body, secrets })
 }
 
 /// The body as it was announced. A row that something else wrote is reported, and not sent.
-fn verified_body(context: &Arc<Context>, leased: &LeasedDelivery) -> Result<Vec<u8>, Unsendable> {
+async fn verified_body(context: &Arc<Context>, leased: &LeasedDelivery) -> Result<Vec<u8>, Unsendable> {
+    let keys = context.fresh_service_keys().await?;
     let delivery = &leased.delivery;
     let verified = leased.message.as_ref().filter(|StoredMessage { body, mac }| {
         let message = [delivery.event_id.as_str(), delivery.event_type.as_str(), body.as_str()];
-        context.service_keys.verify_webhook_message(&delivery.account_id, message, mac)
+        keys.verify_webhook_message(&delivery.account_id, message, mac)
     });
     let Some(message) = verified else {
         tracing::error!(

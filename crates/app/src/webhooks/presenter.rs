@@ -126,7 +126,8 @@ impl Context {
         let body =
             (self.announcer.presenter.event)(&PresentedEvent { event_type, at: event.at, data, account });
         let id = event_id(event.id.as_str());
-        let mac = self.service_keys.mac_webhook_message(&event.account_id, [&id, event_type.as_str(), &body]);
+        let mac =
+            self.service_keys().mac_webhook_message(&event.account_id, [&id, event_type.as_str(), &body]);
         AnnouncedMessage { body, mac }
     }
 

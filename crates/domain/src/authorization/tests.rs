@@ -58,16 +58,16 @@ fn a_browser_may_be_sent_again_until_it_came_back_or_the_time_has_passed() {
 fn a_callback_counts_once_and_only_from_the_browser_that_was_sent() {
     let started = authorization(Flow::Redirect, AuthorizationState::Started);
     let (own, other) = (TokenHash([2; 32]), TokenHash([3; 32]));
-    assert_eq!(started.check_callback(Some(&own), at(99)), Ok(()));
-    assert_eq!(started.check_callback(Some(&own), at(100)), Err(StepRefusal::Expired));
+    assert_eq!(started.check_callback(&[own], at(99)), Ok(()));
+    assert_eq!(started.check_callback(&[own], at(100)), Err(StepRefusal::Expired));
     for state in ended() {
         let ended = authorization(Flow::Redirect, state);
-        assert_eq!(ended.check_callback(Some(&own), at(6)), Err(StepRefusal::Ended));
-        assert_eq!(ended.check_callback(Some(&other), at(6)), Err(StepRefusal::OtherBrowser));
-        assert_eq!(ended.check_callback(None, at(6)), Err(StepRefusal::OtherBrowser));
+        assert_eq!(ended.check_callback(&[own], at(6)), Err(StepRefusal::Ended));
+        assert_eq!(ended.check_callback(&[other], at(6)), Err(StepRefusal::OtherBrowser));
+        assert_eq!(ended.check_callback(&[], at(6)), Err(StepRefusal::OtherBrowser));
     }
     let unsent = Authorization { browser: None, ..started };
-    assert_eq!(unsent.check_callback(None, at(1)), Err(StepRefusal::OtherBrowser));
+    assert_eq!(unsent.check_callback(&[], at(1)), Err(StepRefusal::OtherBrowser));
 }
 
 #[test]

@@ -21,6 +21,7 @@ async fn reserve(store: &dyn Store, account: &AccountId, count: u32) {
             operation,
             key,
             mac: RequestMac([1; 32]),
+            other_macs: Vec::new(),
             at: at(0),
         };
         store.reserve_idempotency_key(account, &request).await.unwrap();

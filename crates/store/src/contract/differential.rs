@@ -172,6 +172,7 @@ async fn step(store: &dyn Store, run: &mut Run, op: &Op) -> String {
                 operation: Operation::CreateConnection,
                 key: Run::reservation(key, 1).key,
                 mac: RequestMac([body; 32]),
+                other_macs: Vec::new(),
                 at: samples::at(run.second),
             };
             describe::<Reserved>(store.reserve_idempotency_key(&run.account(account), &request).await)

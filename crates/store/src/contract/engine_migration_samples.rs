@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use domain::audit::{Actor, AuditChain, AuditLink, Link};
 use domain::id::{AccountId, DeliveryId};
+use domain::service_secrets::ServiceSecrets;
 use domain::session::SessionState;
 use domain::webhook::{EventFilter, EventType};
 use rusqlite::Connection;
@@ -76,7 +77,7 @@ pub(super) async fn fill(store: &dyn Store) -> AccountId {
     let account = insert_account(store, 1).await;
     let key = key_row(&account, 1);
     store.insert_api_key(&account, &key, &event(&account, 11, Actor::Operator, "key")).await.unwrap();
-    store.find_or_insert_service_secret(&samples::wrapped(8)).await.unwrap();
+    insert_service_secrets(store).await;
     for number in 1..=3 {
         insert_connection(store, &account, number, &format!("name {number}")).await.unwrap();
     }
@@ -166,4 +167,14 @@ pub(super) async fn refusal(db: &TestDatabase) -> Option<OpenError> {
 pub(super) async fn insert_account_2(store: &dyn Store) -> Result<(), Error> {
     let account = samples::account(2);
     store.insert_account(&account, &event(&account.id, 999_998, Actor::Operator, "account")).await
+}
+
+/// One of each role.
+async fn insert_service_secrets(store: &dyn Store) {
+    store.find_or_insert_service_secret(&samples::wrapped(8)).await.unwrap();
+    let first = ServiceSecrets::of(samples::wrapped(8));
+    let switched = first.with_next(samples::wrapped(9), samples::at(1)).switched(samples::at(2)).unwrap();
+    let retired = switched.with_former_retired(samples::wrapped(10), samples::at(3)).unwrap();
+    let secrets = retired.with_next(samples::wrapped(11), samples::at(4));
+    assert_eq!(store.change_service_secrets(&first, &secrets, None).await.unwrap(), Changed::Yes);
 }

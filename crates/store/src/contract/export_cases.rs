@@ -17,6 +17,7 @@ async fn reserve(store: &dyn Store, account: &AccountId, operation: Operation, k
         operation,
         key: IdempotencyKey::parse(key).unwrap(),
         mac: RequestMac([1; 32]),
+        other_macs: Vec::new(),
         at: at(second),
     };
     store.reserve_idempotency_key(account, &request).await.unwrap();

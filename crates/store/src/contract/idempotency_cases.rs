@@ -22,6 +22,7 @@ async fn reserve(store: &dyn Store, account: &AccountId, key: &str, body: u8, se
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse(key).unwrap(),
         mac: RequestMac([body; 32]),
+        other_macs: Vec::new(),
         at: at(second),
     };
     store.reserve_idempotency_key(account, &request).await.unwrap()
@@ -132,6 +133,7 @@ pub(crate) async fn a_deleted_account_reserves_and_adds_nothing(db: &TestDatabas
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse("k").unwrap(),
         mac: RequestMac([1; 32]),
+        other_macs: Vec::new(),
         at: at(0),
     };
     let reserved = store.reserve_idempotency_key(&gone, &request).await;

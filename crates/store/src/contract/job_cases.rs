@@ -28,6 +28,7 @@ async fn reserve(store: &dyn Store, account: &domain::id::AccountId, second: i64
         operation: Operation::CreateUpload,
         key: reservation(1).key,
         mac: RequestMac([1; 32]),
+        other_macs: Vec::new(),
         at: at(second),
     };
     store.reserve_idempotency_key(account, &request).await.unwrap()

@@ -4,6 +4,7 @@ use domain::account::{Account, AccountKeys};
 use domain::audit::Actor;
 use domain::id::AccountId;
 use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped, WrappedKey};
+use domain::service_secrets::ServiceSecrets;
 
 use super::TestDatabase;
 use super::engine_migration_samples::fill;
@@ -12,16 +13,22 @@ use super::samples::{
 };
 use crate::{AccountKeysUpdate, Changed, KeyringUse, SealedKind, SealingKeyUpdate, Store};
 
-fn second_check() -> KeyringCheck {
+pub(super) fn second_check() -> KeyringCheck {
     KeyringCheck { keyring_key: KeyringKeyId("k_second".into()), value: [8; 32] }
 }
 
-fn with_second(fill: u8) -> KeyringWrapped {
+pub(super) fn with_second(fill: u8) -> KeyringWrapped {
     KeyringWrapped { keyring_key: second_check().keyring_key, wrapped: WrappedKey([fill; 60]) }
 }
 
 fn in_use(check: &KeyringCheck, accounts: u64, is_active: bool) -> KeyringUse {
     KeyringUse { keyring_key: check.keyring_key.clone(), accounts, is_active }
+}
+
+/// Makes the second keyring key active.
+async fn activate(store: &dyn Store, expected: KeyringWrapped) -> Changed {
+    let (expected, secrets) = (ServiceSecrets::of(expected), ServiceSecrets::of(with_second(9)));
+    store.change_service_secrets(&expected, &secrets, Some(&second_check())).await.unwrap()
 }
 
 /// A database with two accounts, whose second keyring key is active.
@@ -30,22 +37,19 @@ async fn activated(db: &TestDatabase) -> std::sync::Arc<dyn Store> {
     insert_account(&*store, 1).await;
     insert_account(&*store, 2).await;
     store.find_or_insert_service_secret(&wrapped(8)).await.unwrap();
-    let activated = store.activate_keyring_key(&second_check(), &wrapped(8), &with_second(9)).await;
-    assert_eq!(activated.unwrap(), Changed::Yes);
+    assert_eq!(activate(&*store, wrapped(8)).await, Changed::Yes);
     store
 }
 
 pub(crate) async fn a_keyring_key_becomes_active_with_the_service_secret(db: &TestDatabase) {
     let store = db.open().await;
     insert_account(&*store, 1).await;
-    assert_eq!(store.find_service_secret().await.unwrap(), None);
+    assert_eq!(store.find_service_secrets().await.unwrap(), None);
     store.find_or_insert_service_secret(&wrapped(8)).await.unwrap();
-    let stale = store.activate_keyring_key(&second_check(), &wrapped(7), &with_second(9)).await;
-    assert_eq!(stale.unwrap(), Changed::No, "another secret was read");
+    assert_eq!(activate(&*store, wrapped(7)).await, Changed::No, "another secret was read");
     assert_eq!(store.list_keyring_uses().await.unwrap(), [in_use(&keyring_check(), 1, true)]);
-    let activated = store.activate_keyring_key(&second_check(), &wrapped(8), &with_second(9)).await;
-    assert_eq!(activated.unwrap(), Changed::Yes);
-    assert_eq!(store.find_service_secret().await.unwrap(), Some(with_second(9)));
+    assert_eq!(activate(&*store, wrapped(8)).await, Changed::Yes);
+    assert_eq!(store.find_service_secrets().await.unwrap(), Some(ServiceSecrets::of(with_second(9))));
     let uses = store.list_keyring_uses().await.unwrap();
     assert_eq!(uses, [in_use(&keyring_check(), 1, false), in_use(&second_check(), 0, true)]);
     assert_eq!(store.list_keyring_checks().await.unwrap(), [keyring_check(), second_check()]);

@@ -68,7 +68,14 @@ pub(crate) async fn the_things_of_an_account_are_counted_up_to_a_maximum(db: &Te
         let operation = Operation::CreateConnection;
         assert!(!store.has_idempotency_record(&one, operation, &key).await.unwrap());
         let (operation_id, mac) = (operation_id(), RequestMac([1; 32]));
-        let request = ReserveRequest { operation_id, operation, key: key.clone(), mac, at: at(0) };
+        let request = ReserveRequest {
+            operation_id,
+            operation,
+            key: key.clone(),
+            mac,
+            other_macs: Vec::new(),
+            at: at(0),
+        };
         store.reserve_idempotency_key(&one, &request).await.unwrap();
         assert!(store.has_idempotency_record(&one, operation, &key).await.unwrap());
         assert!(!store.has_idempotency_record(&one, Operation::CreateUpload, &key).await.unwrap());

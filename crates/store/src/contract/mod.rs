@@ -35,6 +35,7 @@ mod node_cases;
 mod publication_cases;
 mod retention_cases;
 pub(crate) mod samples;
+mod service_secret_cases;
 mod session_cases;
 pub(crate) mod test_database;
 mod webhook_cases;
@@ -234,6 +235,11 @@ contract_suite! {
         a_keyring_key_is_deleted_only_when_nothing_needs_it,
         the_keys_of_an_account_change_with_the_event_or_not_at_all,
         sealing_keys_of_every_kind_are_listed_and_replaced,
+    }
+    service_secret_cases {
+        service_secrets_change_if_they_are_those_that_were_read,
+        every_service_secret_needs_its_keyring_key,
+        macs_of_every_kind_are_listed_and_replaced,
     }
     limit_cases {
         the_limits_of_an_account_are_set_and_reset_one_by_one,

@@ -95,6 +95,7 @@ pub(crate) async fn one_of_two_nodes_gets_an_idempotency_key(db: &TestDatabase) 
                 operation: Operation::CreateConnection,
                 key: IdempotencyKey::parse(&format!("k{}", at % 4)).unwrap(),
                 mac: RequestMac([1; 32]),
+                other_macs: Vec::new(),
                 at: samples::at(i64::from(round) * 30),
             };
             let (node, one) = (&nodes[at as usize / 4 % 2], &one);

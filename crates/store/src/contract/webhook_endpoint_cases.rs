@@ -133,6 +133,7 @@ pub(crate) async fn an_idempotent_request_is_completed_with_its_endpoint(db: &Te
         operation,
         key: key.clone(),
         mac: RequestMac([1; 32]),
+        other_macs: Vec::new(),
         at: at(0),
     };
     store.reserve_idempotency_key(&one, &request).await.unwrap();

@@ -62,6 +62,7 @@ async fn a_reservation_lasts_as_long_as_the_server_says(db: &TestDatabase) {
             operation: Operation::CreateConnection,
             key: IdempotencyKey::parse("k").unwrap(),
             mac: RequestMac([1; 32]),
+            other_macs: Vec::new(),
             at: samples::at(offset),
         };
         store.reserve_idempotency_key(&one, &request).await.unwrap()
@@ -77,6 +78,7 @@ async fn a_reservation_lasts_as_long_as_the_server_says(db: &TestDatabase) {
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse("k2").unwrap(),
         mac: RequestMac([1; 32]),
+        other_macs: Vec::new(),
         at: samples::at(0),
     };
     let first = store.reserve_idempotency_key(&one, &request).await.unwrap();

@@ -29,6 +29,7 @@ async fn a_record_that_is_taken_over_during_the_sweep_stays() {
         operation: Operation::CreateConnection,
         key: IdempotencyKey::parse("k").unwrap(),
         mac: RequestMac([1; 32]),
+        other_macs: Vec::new(),
         at: samples::at(second),
     };
     store.reserve_idempotency_key(&one, &request(0)).await.unwrap();

@@ -4,7 +4,8 @@
 use async_trait::async_trait;
 use domain::id::AccountId;
 use domain::idempotency::{
-    RESERVATION_SECONDS, RESPONSE_TTL_SECONDS, Reservation, ReserveRequest, Reserved, StoredResponse,
+    RESERVATION_SECONDS, RESPONSE_TTL_SECONDS, RequestMac, Reservation, ReserveRequest, Reserved,
+    StoredResponse,
 };
 use domain::time::Timestamp;
 use tokio_postgres::Row;
@@ -144,7 +145,9 @@ impl Reserve {
         Ok(match answer {
             // An earlier try of this very attempt, whose answer was lost.
             None if is_ours => Reserved::Acquired(self.reservation(rows::count(row, "attempt")?)),
-            _ if rows::bytes::<32>(row, "request_mac")? != self.request.mac.0 => Reserved::BodyMismatch,
+            _ if !self.request.is_of_body(&RequestMac(rows::bytes(row, "request_mac")?)) => {
+                Reserved::BodyMismatch
+            }
             Some(answer) => Reserved::Completed(StoredResponse(answer)),
             None => Reserved::InProgress,
         })

@@ -160,7 +160,7 @@ impl SingleWrite for ReleaseLease {
             ("due_in_micros", &micros(self.release.due_in)),
         ];
         let released = session.query_named(RELEASE, parameters).await?;
-        Ok(Ok(if released.is_empty() { Changed::No } else { Changed::Yes }))
+        Ok(Ok(Changed::of(released.len())))
     }
 }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use domain::account::{Account, AccountKeys, SecondKey, SecondKeyRole};
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
-use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use domain::secret::{KeyringKeyId, KeyringWrapped};
 use tokio_postgres::Row;
 
 use super::accounts::account_from;
@@ -13,7 +13,8 @@ use super::parameters::{Named, Parameters};
 use super::pg_error::PgError;
 use super::sessions::{Isolation, Session};
 use super::writes::SingleWrite;
-use super::{Postgres, keyring, rows};
+use super::{Postgres, rows};
+use crate::key_rotation::sealing_key_statements;
 use crate::sql::statement;
 use crate::{
     AccountKeysUpdate, Changed, Error, KeyRotation, KeyringUse, SealedKind, SealingKey, SealingKeyUpdate,
@@ -21,63 +22,18 @@ use crate::{
 
 const SQL: &str = include_str!("sql/key_rotation.sql");
 const LIST_USES: &str = statement(SQL, "list_keyring_uses");
-const REWRAP_SECRET: &str = statement(SQL, "rewrap_service_secret");
 const LIST_TO_REWRAP: &str = statement(SQL, "list_accounts_to_rewrap");
 const LIST_WITH_SECOND: &str = statement(SQL, "list_accounts_with_second_key");
 const REWRAP_KEYS: &str = statement(SQL, "rewrap_account_keys");
 const UPDATE_KEYS: &str = statement(SQL, "update_account_keys");
 const DELETE_CHECK: &str = statement(SQL, "delete_keyring_check");
 
-/// The statements that list and replace the keys of a kind.
-fn statements_of(kind: SealedKind) -> (&'static str, &'static str) {
-    const CONNECTION: (&str, &str) =
-        (statement(SQL, "list_connection_sealing_keys"), statement(SQL, "replace_connection_sealing_key"));
-    const JOB: (&str, &str) =
-        (statement(SQL, "list_job_sealing_keys"), statement(SQL, "replace_job_sealing_key"));
-    const WEBHOOK_SECRET: (&str, &str) = (
-        statement(SQL, "list_webhook_secret_sealing_keys"),
-        statement(SQL, "replace_webhook_secret_sealing_key"),
-    );
-    const WEBHOOK_ENDPOINT: (&str, &str) = (
-        statement(SQL, "list_webhook_endpoint_sealing_keys"),
-        statement(SQL, "replace_webhook_endpoint_sealing_key"),
-    );
-    const WEBHOOK_DELIVERY: (&str, &str) = (
-        statement(SQL, "list_webhook_delivery_sealing_keys"),
-        statement(SQL, "replace_webhook_delivery_sealing_key"),
-    );
-    const AUTHORIZATION: (&str, &str) = (
-        statement(SQL, "list_authorization_sealing_keys"),
-        statement(SQL, "replace_authorization_sealing_key"),
-    );
-    match kind {
-        SealedKind::Connection => CONNECTION,
-        SealedKind::JobRequest | SealedKind::JobLink | SealedKind::JobAnswer => JOB,
-        SealedKind::WebhookSecret => WEBHOOK_SECRET,
-        SealedKind::WebhookEndpoint => WEBHOOK_ENDPOINT,
-        SealedKind::WebhookDelivery => WEBHOOK_DELIVERY,
-        SealedKind::Authorization => AUTHORIZATION,
-    }
-}
+sealing_key_statements!(SQL);
 
 #[async_trait]
 impl KeyRotation for Postgres {
     async fn list_keyring_uses(&self) -> Result<Vec<KeyringUse>, Error> {
         self.read(LIST_USES, &[], keyring_use_from).await
-    }
-
-    async fn find_service_secret(&self) -> Result<Option<KeyringWrapped>, Error> {
-        self.find(keyring::FIND_SECRET, &[], rows::keyring_wrapped).await
-    }
-
-    async fn activate_keyring_key(
-        &self,
-        check: &KeyringCheck,
-        expected: &KeyringWrapped,
-        secret: &KeyringWrapped,
-    ) -> Result<Changed, Error> {
-        let (check, expected, secret) = (check.clone(), expected.clone(), secret.clone());
-        self.writer.write(Activate { check, expected, secret }).await
     }
 
     async fn list_accounts_to_rewrap(
@@ -139,44 +95,6 @@ impl KeyRotation for Postgres {
     ) -> Result<usize, Error> {
         let write = ReplaceSealingKeys { account: account.clone(), kind, updates: updates.to_vec() };
         self.writer.write(write).await
-    }
-}
-
-struct Activate {
-    check: KeyringCheck,
-    expected: KeyringWrapped,
-    secret: KeyringWrapped,
-}
-
-#[async_trait]
-impl SingleWrite for Activate {
-    type Answer = Changed;
-
-    // Repeated after a lost session, it finds the secret that it has written.
-    async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
-        session.begin(Isolation::ReadCommitted).await?;
-        let steps = self.activate(session).await;
-        Ok(Ok(session.end(steps).await?))
-    }
-}
-
-impl Activate {
-    async fn activate(&self, session: &Session) -> Result<Changed, PgError> {
-        let Self { check, expected, secret } = self;
-        let stored = keyring::find_secret(session).await?;
-        if stored.as_ref() == Some(secret) {
-            return Ok(Changed::Yes);
-        }
-        if stored.as_ref() != Some(expected) {
-            return Ok(Changed::No);
-        }
-        keyring::insert_check(session, check).await?;
-        let parameters: Parameters<'_> = &[
-            ("keyring_key_id", &secret.keyring_key.0),
-            ("wrapped_key", &secret.wrapped.0.as_slice()),
-            ("expected", &expected.wrapped.0.as_slice()),
-        ];
-        Ok(changed(session.query_named(REWRAP_SECRET, parameters).await?.len()))
     }
 }
 
@@ -282,7 +200,7 @@ impl SingleWrite for DeleteCheck {
 
     async fn run(&self, session: &Session) -> Result<Result<Changed, Error>, PgError> {
         let deleted = session.query_named(DELETE_CHECK, &[("keyring_key_id", &self.keyring_key.0)]).await?;
-        Ok(Ok(changed(deleted.len())))
+        Ok(Ok(Changed::of(deleted.len())))
     }
 }
 
@@ -324,10 +242,6 @@ impl ReplaceSealingKeys {
         }
         Ok(replaced)
     }
-}
-
-fn changed(rows: usize) -> Changed {
-    if rows == 0 { Changed::No } else { Changed::Yes }
 }
 
 fn keyring_use_from(row: &Row) -> Result<KeyringUse, PgError> {

@@ -33,6 +33,7 @@ mod retention;
 mod rows;
 mod schema;
 mod servers;
+mod service_secrets;
 mod session_slots;
 mod sessions;
 mod webhook_deliveries;

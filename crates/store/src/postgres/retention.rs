@@ -94,7 +94,7 @@ impl SingleWrite for RenewSweepLease {
             ("lease_micros", &micros(self.lease.lasts)),
         ];
         let renewed = session.query_named(RENEW, parameters).await?;
-        Ok(Ok(if renewed.is_empty() { Changed::No } else { Changed::Yes }))
+        Ok(Ok(Changed::of(renewed.len())))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::account::Label;
 use domain::api_key::HashedKey;
+use domain::service_secrets::ServiceSecrets;
 use domain::time::Timestamp;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
@@ -17,10 +18,10 @@ use super::pg_error::PgError;
 use super::pooling;
 use super::rows;
 use super::sessions::{Isolation, Session};
-use super::{accounts, api_keys};
+use super::{accounts, api_keys, service_secrets};
 use crate::engine_migration::EngineMigrationState;
 use crate::error::in_full;
-use crate::migrations::{ENGINE_MIGRATION, MIGRATIONS, SCOPES, State};
+use crate::migrations::{ENGINE_MIGRATION, MIGRATIONS, SCOPES, SERVICE_SECRETS, State};
 use crate::sql::statement;
 use crate::url::Server;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
@@ -115,11 +116,16 @@ async fn look(session: &Session) -> Result<Option<Inspection>, OpenError> {
     state.refuse_if_too_new()?;
     refuse_unfinished(session, state).await?;
     if state.schema == 0 {
-        return Ok(Some(Inspection { schema: 0, keyring_checks: Vec::new(), service_secret: None }));
+        return Ok(Some(Inspection { schema: 0, keyring_checks: Vec::new(), service_secrets: None }));
     }
     let keyring_checks = keyring::list_checks(session).await.map_err(failed)?;
-    let service_secret = keyring::find_secret(session).await.map_err(failed)?;
-    Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
+    let service_secrets = if state.schema < SERVICE_SECRETS {
+        keyring::find_secret(session).await.map(|found| found.map(ServiceSecrets::of))
+    } else {
+        service_secrets::find(session).await
+    };
+    let service_secrets = service_secrets.map_err(failed)?;
+    Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secrets }))
 }
 
 /// Migrates the database to this version's schema, if the options allow it. Any number of nodes may do so at once.

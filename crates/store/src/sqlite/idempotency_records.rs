@@ -79,7 +79,7 @@ fn reserve(database: &Connection, account: &AccountId, request: &ReserveRequest)
     };
     if is_alive {
         return Ok(Ok(match record.answer {
-            _ if record.mac != request.mac => Reserved::BodyMismatch,
+            _ if !request.is_of_body(&record.mac) => Reserved::BodyMismatch,
             Some((_, answer)) => Reserved::Completed(answer),
             None => Reserved::InProgress,
         }));

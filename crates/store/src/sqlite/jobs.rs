@@ -205,7 +205,7 @@ pub(super) fn renew(
         ":bytes_per_second": sent.map(|sent| sent.bytes_per_second),
     };
     let renewed = statements::execute(database, RENEW, parameters)?;
-    Ok(Ok(if renewed == 0 { Changed::No } else { Changed::Yes }))
+    Ok(Ok(Changed::of(renewed)))
 }
 
 pub(super) fn update(database: &Connection, account: &AccountId, update: &JobUpdate) -> WriteResult<Changed> {
@@ -298,7 +298,7 @@ pub(super) fn release_lease(
         ":due_at": release.now.plus(release.due_in).as_micros(),
     };
     let released = statements::execute(database, RELEASE, parameters)?;
-    Ok(Ok(if released == 0 { Changed::No } else { Changed::Yes }))
+    Ok(Ok(Changed::of(released)))
 }
 
 /// Puts off jobs of a connection that are due and not leased. Returns how many.

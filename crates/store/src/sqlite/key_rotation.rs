@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use domain::account::{Account, AccountKeys, SecondKey, SecondKeyRole};
 use domain::audit::AuditEvent;
 use domain::id::AccountId;
-use domain::secret::{KeyringCheck, KeyringKeyId, KeyringWrapped};
+use domain::secret::{KeyringKeyId, KeyringWrapped};
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, named_params};
 
 use super::writer::WriteResult;
 use super::{Sqlite, accounts, audit_events, keyring, rows, statements};
+use crate::key_rotation::sealing_key_statements;
 use crate::sql::statement;
 use crate::{
     AccountKeysUpdate, Changed, Error, KeyRotation, KeyringUse, SealedKind, SealingKey, SealingKeyUpdate,
@@ -17,63 +18,18 @@ use crate::{
 
 const SQL: &str = include_str!("sql/key_rotation.sql");
 const LIST_USES: &str = statement(SQL, "list_keyring_uses");
-const REWRAP_SECRET: &str = statement(SQL, "rewrap_service_secret");
 const LIST_TO_REWRAP: &str = statement(SQL, "list_accounts_to_rewrap");
 const LIST_WITH_SECOND: &str = statement(SQL, "list_accounts_with_second_key");
 const WIPE_REPLACED: &str = statement(SQL, "wipe_replaced_account_keys");
 const UPDATE_KEYS: &str = statement(SQL, "update_account_keys");
 const DELETE_CHECK: &str = statement(SQL, "delete_keyring_check");
 
-/// The statements that list and replace the keys of a kind.
-fn statements_of(kind: SealedKind) -> (&'static str, &'static str) {
-    const CONNECTION: (&str, &str) =
-        (statement(SQL, "list_connection_sealing_keys"), statement(SQL, "replace_connection_sealing_key"));
-    const JOB: (&str, &str) =
-        (statement(SQL, "list_job_sealing_keys"), statement(SQL, "replace_job_sealing_key"));
-    const WEBHOOK_SECRET: (&str, &str) = (
-        statement(SQL, "list_webhook_secret_sealing_keys"),
-        statement(SQL, "replace_webhook_secret_sealing_key"),
-    );
-    const WEBHOOK_ENDPOINT: (&str, &str) = (
-        statement(SQL, "list_webhook_endpoint_sealing_keys"),
-        statement(SQL, "replace_webhook_endpoint_sealing_key"),
-    );
-    const WEBHOOK_DELIVERY: (&str, &str) = (
-        statement(SQL, "list_webhook_delivery_sealing_keys"),
-        statement(SQL, "replace_webhook_delivery_sealing_key"),
-    );
-    const AUTHORIZATION: (&str, &str) = (
-        statement(SQL, "list_authorization_sealing_keys"),
-        statement(SQL, "replace_authorization_sealing_key"),
-    );
-    match kind {
-        SealedKind::Connection => CONNECTION,
-        SealedKind::JobRequest | SealedKind::JobLink | SealedKind::JobAnswer => JOB,
-        SealedKind::WebhookSecret => WEBHOOK_SECRET,
-        SealedKind::WebhookEndpoint => WEBHOOK_ENDPOINT,
-        SealedKind::WebhookDelivery => WEBHOOK_DELIVERY,
-        SealedKind::Authorization => AUTHORIZATION,
-    }
-}
+sealing_key_statements!(SQL);
 
 #[async_trait]
 impl KeyRotation for Sqlite {
     async fn list_keyring_uses(&self) -> Result<Vec<KeyringUse>, Error> {
         self.readers.read(|database| statements::list(database, LIST_USES, &[], keyring_use_from))
-    }
-
-    async fn find_service_secret(&self) -> Result<Option<KeyringWrapped>, Error> {
-        self.readers.read(keyring::find_secret)
-    }
-
-    async fn activate_keyring_key(
-        &self,
-        check: &KeyringCheck,
-        expected: &KeyringWrapped,
-        secret: &KeyringWrapped,
-    ) -> Result<Changed, Error> {
-        let (check, expected, secret) = (check.clone(), expected.clone(), secret.clone());
-        self.writer.write(move |database| activate(database, &check, &expected, &secret)).await
     }
 
     async fn list_accounts_to_rewrap(
@@ -127,7 +83,7 @@ impl KeyRotation for Sqlite {
         self.writer
             .write(move |database| {
                 let parameters = named_params! { ":keyring_key_id": key };
-                Ok(Ok(changed(statements::execute(database, DELETE_CHECK, parameters)?)))
+                Ok(Ok(Changed::of(statements::execute(database, DELETE_CHECK, parameters)?)))
             })
             .await
     }
@@ -165,25 +121,6 @@ impl KeyRotation for Sqlite {
         let (account, updates) = (account.clone(), updates.to_vec());
         self.writer.write(move |database| replace_keys(database, &account, kind, &updates)).await
     }
-}
-
-fn activate(
-    database: &Connection,
-    check: &KeyringCheck,
-    expected: &KeyringWrapped,
-    secret: &KeyringWrapped,
-) -> WriteResult<Changed> {
-    if keyring::find_secret(database)?.as_ref() != Some(expected) {
-        return Ok(Ok(Changed::No));
-    }
-    keyring::insert_check_of(database, check)?;
-    let parameters = named_params! {
-        ":keyring_key_id": secret.keyring_key.0,
-        ":wrapped_key": secret.wrapped.0,
-        ":expected": expected.wrapped.0,
-    };
-    let updated = statements::execute(database, REWRAP_SECRET, parameters)?;
-    Ok(Ok(changed(updated)))
 }
 
 fn update_keys(database: &Connection, update: &AccountKeysUpdate) -> rusqlite::Result<Changed> {
@@ -232,10 +169,6 @@ fn replace_keys(
         replaced += statements::execute(database, replace, parameters)?;
     }
     Ok(Ok(replaced))
-}
-
-fn changed(rows: usize) -> Changed {
-    if rows == 0 { Changed::No } else { Changed::Yes }
 }
 
 fn keyring_use_from(row: &Row<'_>) -> rusqlite::Result<KeyringUse> {

@@ -33,6 +33,7 @@ mod retention;
 mod rows;
 mod schema;
 mod sealing_keys;
+mod service_secrets;
 mod statements;
 mod temp_database;
 mod webhook_deliveries;

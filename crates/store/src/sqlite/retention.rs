@@ -44,7 +44,7 @@ impl Retention for Sqlite {
                 ":lease_until": lease.now.plus(lease.lasts).as_micros(),
             };
             let renewed = statements::execute(database, RENEW, parameters)?;
-            Ok(Ok(if renewed == 0 { Changed::No } else { Changed::Yes }))
+            Ok(Ok(Changed::of(renewed)))
         };
         self.writer.write(renew).await
     }

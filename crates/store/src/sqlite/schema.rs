@@ -8,12 +8,13 @@ use std::time::Duration;
 use domain::account::Label;
 use domain::api_key::HashedKey;
 use domain::secret::KeyringCheck;
+use domain::service_secrets::ServiceSecrets;
 use domain::time::Timestamp;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Transaction, named_params};
 
-use super::{accounts, api_keys, database_file, engine_migration, keyring, statements};
-use crate::migrations::{MIGRATIONS, SCOPES, State};
+use super::{accounts, api_keys, database_file, engine_migration, keyring, service_secrets, statements};
+use crate::migrations::{MIGRATIONS, SCOPES, SERVICE_SECRETS, State};
 use crate::sql::statement;
 use crate::{APPLICATION_SCHEMA, Inspection, KeyInspection, Migrations, OpenError};
 
@@ -51,9 +52,13 @@ pub(super) fn look(connection: &Connection, path: &Path) -> Result<Option<Inspec
     state.refuse_if_too_new()?;
     let failed = |error| unreadable(error, path);
     let keyring_checks = read_checks(connection).map_err(failed)?;
-    let service_secret =
-        if state.schema == 0 { None } else { keyring::find_secret(connection).map_err(failed)? };
-    Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secret }))
+    let service_secrets = match state.schema {
+        0 => Ok(None),
+        1..SERVICE_SECRETS => Ok(keyring::find_secret(connection).map_err(failed)?.map(ServiceSecrets::of)),
+        _ => service_secrets::find(connection),
+    };
+    let service_secrets = service_secrets.map_err(failed)?;
+    Ok(Some(Inspection { schema: state.schema, keyring_checks, service_secrets }))
 }
 
 /// Looks for an account and a key in a file that has a schema, without changing it.

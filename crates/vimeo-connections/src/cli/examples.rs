@@ -66,6 +66,12 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("keyring retire", &["vimeo-connections keyring retire k_3f1a09c2d4b5e687"]),
     ("account-key", &["vimeo-connections account-key replace --account acme"]),
     ("account-key replace", &["vimeo-connections account-key replace --account acme"]),
+    (
+        "service-secret",
+        &["vimeo-connections service-secret replace", "vimeo-connections service-secret status"],
+    ),
+    ("service-secret status", &["vimeo-connections service-secret status"]),
+    ("service-secret replace", &["vimeo-connections service-secret replace"]),
     ("keys", &["vimeo-connections keys create --account acme", "vimeo-connections keys list"]),
     (
         "keys create",

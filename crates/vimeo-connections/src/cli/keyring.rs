@@ -75,7 +75,7 @@ pub(super) enum AccountKeyCommand {
 pub(super) struct PaceArguments {
     /// Rewrite at most this many rows a second, so that requests are not slowed down
     #[arg(long, value_name = "ROWS", default_value = "500")]
-    per_second: NonZeroU32,
+    pub(super) per_second: NonZeroU32,
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, BoxError> {
@@ -99,9 +99,9 @@ pub(super) async fn run(config: &Config, command: Command) -> Result<ExitCode, B
 }
 
 /// Fails if there is no database, or nothing was sealed in it yet.
-async fn require_database(config: &Config) -> Result<(), BoxError> {
+pub(super) async fn require_database(config: &Config) -> Result<(), BoxError> {
     let found = app::inspect(&config.database_url).await?;
-    if found.is_some_and(|found| found.service_secret.is_some()) {
+    if found.is_some_and(|found| found.service_secrets.is_some()) {
         return Ok(());
     }
     Err(format!(

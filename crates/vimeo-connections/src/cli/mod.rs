@@ -21,6 +21,7 @@ mod lines;
 pub(crate) mod output;
 mod pages;
 mod rows;
+mod service_secret;
 mod status;
 mod uploads;
 
@@ -102,6 +103,9 @@ enum DatabaseCommand {
     /// Replace the key of an account
     #[command(subcommand)]
     AccountKey(keyring::AccountKeyCommand),
+    /// Replace the service secret, which keys hashes and MACs
+    #[command(subcommand)]
+    ServiceSecret(service_secret::Command),
     /// Migrate to PostgreSQL without decrypting; rerun to resume
     Move(engine_migration::Arguments),
 }
@@ -252,6 +256,10 @@ async fn run_on_database(
         DatabaseCommand::AccountKey(command) => {
             administer(config, async |app| keyring::run_account_key(app, command).await).await
         }
+        DatabaseCommand::ServiceSecret(command) => {
+            keyring::require_database(config).await?;
+            administer(config, async |app| service_secret::run(app, command).await).await
+        }
         DatabaseCommand::Move(arguments) => engine_migration::run(config, arguments).await,
     }
 }
@@ -316,6 +324,7 @@ impl DatabaseCommand {
             Self::Accounts(_) => "accounts",
             Self::Keyring(_) => "keyring",
             Self::AccountKey(_) => "account-key",
+            Self::ServiceSecret(_) => "service-secret",
             Self::Move(_) => "move",
         }
     }

@@ -14,14 +14,6 @@ SELECT
 FROM keyring_checks AS c
 ORDER BY c.keyring_key_id;
 
--- name: rewrap_service_secret
-UPDATE service_secrets SET
-    keyring_key_id = :keyring_key_id,
-    wrapped_key = :wrapped_key
-WHERE purpose = 'service'
-    AND wrapped_key = :expected
-RETURNING purpose;
-
 -- name: list_accounts_to_rewrap
 SELECT
     account_id, name, created_at, keyring_key_id, wrapped_key, second_keyring_key_id, second_wrapped_key, second_key_role,
@@ -90,6 +82,10 @@ WHERE keyring_key_id = :keyring_key_id
     AND NOT EXISTS (
         SELECT 1
         FROM service_secrets
+        WHERE keyring_key_id = :keyring_key_id)
+    AND NOT EXISTS (
+        SELECT 1
+        FROM other_service_secrets
         WHERE keyring_key_id = :keyring_key_id)
 RETURNING keyring_key_id;
 

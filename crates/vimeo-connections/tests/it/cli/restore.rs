@@ -185,6 +185,7 @@ async fn a_backup_with_an_older_schema_is_migrated() {
              DROP TABLE authorizations; DROP TABLE authorization_secrets; DROP TABLE dashboard_sessions;
              DROP TABLE webhook_endpoints; DROP TABLE webhook_deliveries; DROP TABLE webhook_delivery_secrets;
              ALTER TABLE audit_events DROP COLUMN actor_kind; ALTER TABLE audit_events DROP COLUMN actor_name;
+             DROP TABLE other_service_secrets; ALTER TABLE service_secrets DROP COLUMN number;
              DROP TABLE audit_links; DROP TABLE audit_chains;
              DELETE FROM schema_migrations WHERE number > 1",
         )

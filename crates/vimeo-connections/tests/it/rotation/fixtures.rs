@@ -55,7 +55,8 @@ pub(super) fn kill_after(directory: &Path, arguments: &[&str], steps: usize) -> 
 /// Reads the progress of a command; the number of steps that it has reported.
 fn wait_for_steps(child: &mut Child, steps: usize) -> usize {
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    lines.map(Result::unwrap).filter(|line| line.ends_with(" rewrapped")).take(steps).count()
+    let is_step = |line: &String| line.ends_with(" rewrapped") || line.ends_with(" signed");
+    lines.map(Result::unwrap).filter(is_step).take(steps).count()
 }
 
 /// Ends the lease of a command that was killed, instead of waiting for its end.

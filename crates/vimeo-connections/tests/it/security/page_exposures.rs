@@ -55,4 +55,14 @@ pub(super) const PAGES: &[(&str, &str, &str)] = &[
         "shown without its query",
     ),
     ("web/src/dashboard/pages/webhooks.rs", "secret: created.secret.expose().to_owned(),", "shown once"),
+    (
+        "seal/src/sessions.rs",
+        "HashedToken(self.sign(|keys| &keys.session_token, token.expose().as_bytes()))",
+        "it is hashed",
+    ),
+    (
+        "seal/src/sessions.rs",
+        "self.verify(|keys| &keys.session_token, token.expose().as_bytes(), &hash.0)",
+        "it is hashed",
+    ),
 ];

@@ -99,11 +99,9 @@ pub(crate) fn installation_with_accounts(config: &str) -> tempfile::TempDir {
 
 /// Reverts the last migration, so that the database has an older schema.
 pub(crate) fn revert_last_migration(database: &rusqlite::Connection) {
-    let revert = "ALTER TABLE accounts DROP COLUMN second_keyring_key_id;
-        ALTER TABLE accounts DROP COLUMN second_wrapped_key;
-        ALTER TABLE accounts DROP COLUMN second_key_role;
-        ALTER TABLE accounts DROP COLUMN second_key_since;
-        DELETE FROM schema_migrations WHERE number = 19;";
+    let revert = "DROP TABLE other_service_secrets;
+        ALTER TABLE service_secrets DROP COLUMN number;
+        DELETE FROM schema_migrations WHERE number = 20;";
     database.execute_batch(revert).unwrap();
 }
 

@@ -7,6 +7,7 @@ use domain::account::Label;
 use domain::api_key::{ApiKey, HashedKey};
 use domain::id::{AccountId, ApiKeyId};
 use domain::secret::{KeyringWrapped, WrappedKey};
+use domain::service_secrets::ServiceSecrets;
 use domain::time::Timestamp;
 use rusqlite::{Connection, params};
 use seal::keyring::Keyring;
@@ -25,7 +26,8 @@ fn service_keys(directory: &Path, database: &Connection) -> ServiceKeys {
     let wrapped: Vec<u8> = database.query_row(sql, [], |row| row.get(0)).unwrap();
     let keyring_key = keyring.primary_id().clone();
     let wrapped = WrappedKey(wrapped.try_into().unwrap());
-    keyring.open_service_secret(&KeyringWrapped { keyring_key, wrapped }).unwrap()
+    let secrets = ServiceSecrets::of(KeyringWrapped { keyring_key, wrapped });
+    keyring.open_service_secrets(&secrets).unwrap()
 }
 
 /// Makes every API key one of a version before scopes existed: without them, and with a MAC that does not cover them.
