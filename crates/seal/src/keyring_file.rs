@@ -49,6 +49,12 @@ pub enum KeyringFileError {
     /// Not a regular file, or too large.
     #[error("{} is not a keyring file", .0.display())]
     NotAFile(PathBuf),
+    /// A container platform has mounted the file alone: it can be written, but not replaced.
+    #[error(
+        "the keyring file {} is mounted alone, so that it cannot be replaced: mount its directory instead, or run the command where          the file is kept. Nothing was changed",
+        .0.display()
+    )]
+    Mounted(PathBuf),
     /// The content is not a valid keyring.
     #[error("the keyring file {}: {source}", path.display())]
     Content {
@@ -154,7 +160,14 @@ impl LockedKeyring {
     /// Replaces its content atomically, keeping its owner and mode. A crash leaves the one or the other.
     pub fn replace(self, text: &str) -> Result<(), KeyringFileError> {
         let replaced = secret_file::replace(&self.target, text.as_bytes());
-        replaced.map_err(|source| KeyringFileError::Io { path: self.path, source })
+        replaced.map_err(|source| not_replaced(self.path, source))
+    }
+}
+
+fn not_replaced(path: PathBuf, source: io::Error) -> KeyringFileError {
+    match source.kind() {
+        io::ErrorKind::ResourceBusy => KeyringFileError::Mounted(path),
+        _ => KeyringFileError::Io { path, source },
     }
 }
 
@@ -175,6 +188,14 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_file_that_is_mounted_alone_is_named_as_that() {
+        let error = not_replaced("k".into(), io::ErrorKind::ResourceBusy.into());
+        assert!(error.to_string().contains("mounted alone"), "{error}");
+        let error = not_replaced("k".into(), io::ErrorKind::StorageFull.into());
+        assert!(matches!(error, KeyringFileError::Io { .. }), "{error}");
+    }
 
     #[test]
     fn a_keyring_file_is_created_once_and_readable_by_its_owner_only() {

@@ -4,12 +4,14 @@ use std::fs;
 use std::net::SocketAddr;
 
 use reqwest::Method;
+use serde_json::{Value, json};
 
 use super::fixtures::{assert_decrypts, keys_of, reload};
 use crate::support::backups::{KEYRING, create_connection, run_successfully};
 use crate::support::cluster::{Node, env_on_database, send_to};
 use crate::support::harness::{COLLECTION, TestEnv, serve_error, until};
 use crate::support::postgres::{SharedPostgres, Version};
+use crate::support::webhooks::{CONFIG, DELIVERIES, Receiver, create, path, send};
 
 async fn create_at(env: &TestEnv, node: SocketAddr, name: &str) -> u16 {
     let body = env.valid_body(name).to_string();
@@ -98,4 +100,33 @@ async fn a_node_whose_keyring_lacks_the_key_says_so_and_recovers_with_the_file()
     })
     .await;
     until("it works again", async || create_at(&env, address, "accepted").await == 201).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_waits_until_its_node_has_the_key() {
+    let Some(database) = SharedPostgres::database(Version::V15) else { return };
+    let receiver = Receiver::start(500).await;
+    // It is tried for a minute.
+    let config = CONFIG.replace("[\"1\", \"1\", \"1\"]", &format!("[{}]", ["\"3\""; 20].join(", ")));
+    let mut env = env_on_database(&database.url(), &config).await;
+    let other = Node::beside(&env);
+    let endpoint = create(&env, &json!({"url": receiver.url, "events": ["connection.recovered"]})).await;
+    let sent = send(&env, Method::POST, &format!("{}/test", path(&endpoint)), &Value::Null).await;
+    assert!(sent.status.is_success(), "{}", sent.text);
+    receiver.wait_for(1).await;
+    run_successfully(env.path(), &["keyring", "rotate"]);
+    run_successfully(env.path(), &["keyring", "rewrap"]);
+    env.service.kill();
+    let log = || fs::read_to_string(other.directory.path().join("service.log")).unwrap();
+    until("it says why", async || log().contains("the keyring lacks a key that an account needs")).await;
+    let attempts = receiver.received().len();
+    receiver.answer(204);
+    fs::copy(env.path().join(KEYRING), other.directory.path().join(KEYRING)).unwrap();
+    receiver.wait_for(attempts + 1).await;
+    until("it is delivered", async || {
+        let listed = send_to(&env, other.service.address, (Method::GET, DELIVERIES), &[], "").await;
+        listed.status == 200 && listed.json()["items"][0]["status"] == "delivered"
+    })
+    .await;
+    assert!(!log().contains("was damaged"), "{}", log());
 }
