@@ -66,8 +66,7 @@ impl App {
         key: &PlainKey,
         remote: Option<IpAddr>,
     ) -> Result<Authentication, Error> {
-        let keys = self.fresh_service_keys().await?;
-        let hash = keys.hash_api_key(key);
+        let hash = self.service_keys().hash_api_key(key);
         let cached = self.api_keys.cached(&hash);
         let is_known = cached.is_some() || self.failed_keys.was_valid(&hash);
         let attempt = if is_known { None } else { Some(self.count_failed_key(remote)?) };
@@ -147,6 +146,7 @@ impl App {
     /// The caller's account and key.
     pub async fn identify(&self, caller: &Caller) -> Result<Identity, Error> {
         let key_id = caller.key_id().ok_or(Error::Unauthorized)?;
+        self.fresh_service_keys().await?;
         let account = self.store.find_account(&caller.account_id).await?;
         let row = self.store.find_api_key(key_id).await?;
         // Either may have been deleted, or the key revoked, since the caller was authenticated. Its expiry was checked then.

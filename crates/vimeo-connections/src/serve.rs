@@ -143,6 +143,7 @@ fn spawn_watchers(app: &Arc<App>, config: &Config) -> JoinSet<()> {
     watchers.spawn(sweep(app.clone(), config.retention.data));
     watchers.spawn(record_api_key_uses(app.clone()));
     watchers.spawn(app.clone().run_audit_work(config.retention.audit));
+    watchers.spawn(app.clone().watch_service_keys());
     watchers.spawn(report_repeats());
     watchers.spawn(supervisor::feed_watchdog(app.clone()));
     watchers

@@ -2,15 +2,21 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use domain::service_secrets::ServiceSecrets;
 use seal::keyring::Keyring;
 use seal::service::ServiceKeys;
+use tokio::time::MissedTickBehavior;
 
-use crate::Error;
 use crate::cache::SingleFlightCache;
 use crate::context::Context;
+use crate::{App, Error};
+
+/// How often a service reads the secrets again without a request that needs them: so that a node on which only one upload runs
+/// does not sign with a secret that was retired meanwhile.
+const READ_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The secrets, and the keys that were derived from them.
 struct Opened {
@@ -72,5 +78,20 @@ impl Context {
         tracing::info!(number = secrets.current.number, "the service secrets were read again");
         self.service_keys.opened.store(Arc::new(Opened { secrets, keys: keys.clone() }));
         Ok(keys)
+    }
+}
+
+impl App {
+    /// Keeps the service's keys up to date. Runs until it is dropped.
+    pub async fn watch_service_keys(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(READ_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            if let Err(error) = self.fresh_service_keys().await {
+                let error: &(dyn std::error::Error + 'static) = &error;
+                tracing::debug!(error, "the service secrets could not be read; they are read again soon");
+            }
+        }
     }
 }
